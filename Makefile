@@ -1,0 +1,60 @@
+# The one task runner: people and CI call the same targets. `make` alone lists them.
+#
+# ARGS goes to the command behind `run` and the test targets: make run ARGS="--orders my.csv", make test ARGS="-k lake".
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-rest test-full dev lint format lock wheel clean
+ARGS ?=
+PYTEST := .venv/bin/python -m pytest
+
+help: ## list the targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+run: ## set up, then orders in, recommendations out (reco run)
+	@scripts/bootstrap.sh
+	@.venv/bin/reco run $(ARGS)
+
+test: ## set up, then the tests a newcomer needs (no browser, nothing slow)
+	@scripts/bootstrap.sh dev
+	$(PYTEST) -m "not slow and not browser" $(ARGS)
+
+test-rest: ## only the tests that `make test` leaves out
+	@scripts/bootstrap.sh dev
+	$(PYTEST) -m "slow or browser" $(ARGS)
+
+test-full: ## all tests; coverage of reco/ must reach the bound in pyproject.toml
+	@scripts/bootstrap.sh dev
+	$(PYTEST) --cov $(ARGS)
+
+dev: ## set up, then the Dagster UI on port 3000 and its daemon, until Ctrl-C
+	@scripts/bootstrap.sh dev
+	@home="$${RECO_HOME:-$$PWD/.reco}"; mkdir -p "$$home/dagster"; home=$$(cd "$$home" && pwd); \
+	DAGSTER_HOME="$$home/dagster" exec .venv/bin/dagster dev -w workspace.yaml -p "$${RECO_DAGSTER_PORT:-3000}"
+
+lint: ## rules, format, types, import directions, and that Dagster can load the graph
+	@scripts/bootstrap.sh dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/python -W ignore::Warning -m dagster definitions validate -w workspace.yaml
+
+format: ## write what `make lint` would ask for, where a tool can
+	@scripts/bootstrap.sh dev
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+lock: ## make the three locks anew from pyproject.toml (needs uv)
+	@command -v uv >/dev/null || { echo "make lock needs uv on the PATH"; exit 1; }
+	uv pip compile $(LOCK) pyproject.toml --group dev -o requirements-dev.lock
+	uv pip compile $(LOCK) pyproject.toml -c requirements-dev.lock -o requirements.lock
+	uv pip compile $(LOCK) --group build -c requirements-dev.lock -o requirements-build.lock
+
+wheel: ## build the wheel into dist/
+	@scripts/bootstrap.sh dev
+	.venv/bin/python -m build --wheel --no-isolation
+
+clean: ## remove what tools left behind; keeps .venv and the state in .reco
+	rm -rf dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find reco resources assets reco_pipeline reco_pipeline_tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,37 @@
+"""What all assets share: owners, groups, the partitions and the shape of their reports.
+
+Does not belong here: anything only one asset needs.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import dagster as dg
+
+OWNERS = ["team:recommendations"]
+INGEST, MODEL, SERVING = "1_ingest", "2_model", "3_serving"
+
+order_drops = dg.DynamicPartitionsDefinition(name="order_drops")
+
+
+def table_metadata(
+    path: Path, rows: int, **figures: float | int | str | None
+) -> dict[str, float | int | str | dg.MetadataValue]:
+    """Metadata of a stored table: its rows, size and place, and the stage's own figures where they have a value."""
+    return {
+        "dagster/row_count": rows,
+        "dagster/uri": path.as_uri(),
+        "size_bytes": path.stat().st_size,
+        **{name: value for name, value in figures.items() if value is not None},
+    }
+
+
+def offenders(rows: Sequence[Mapping[str, object]]) -> dict[str, dg.MetadataValue]:
+    """A table of what failed a check, as its metadata; nothing where nothing failed."""
+    if not rows:
+        return {}
+    records = [
+        dg.TableRecord({k: v if isinstance(v, str | int | float | bool) else str(v) for k, v in row.items()})
+        for row in rows
+    ]
+    return {"offenders": dg.MetadataValue.table(records)}

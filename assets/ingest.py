@@ -1,0 +1,101 @@
+"""The ingest assets: from a CSV drop to accepted and rejected lines. One partition per drop.
+
+Does not belong here: orders as a whole (`assets.orders`).
+"""
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterator
+
+import dagster as dg
+
+from assets.common import INGEST, OWNERS, order_drops
+from reco.orders.ingest import ingest
+from reco.orders.ledger import ORDER_LINES, QUARANTINED_LINES
+from reco.orders.reader import DropResult
+from reco.storage.lake import RAW, Lake, file_digest
+from resources.home import DatabaseResource, LakeResource
+
+raw_orders = dg.AssetSpec(
+    RAW,
+    description="The order files of the shop, each kept byte for byte as it came: one partition per CSV drop.",
+    group_name=INGEST,
+    kinds={"csv", "file"},
+    owners=OWNERS,
+    partitions_def=order_drops,
+)
+
+
+@dg.multi_asset(
+    name="ingest_drops",
+    specs=[
+        dg.AssetSpec(
+            ORDER_LINES,
+            deps=[RAW],
+            description="The accepted lines of each drop: typed, checked against the rule table, with their line number.",
+            group_name=INGEST,
+            kinds={"duckdb", "pandera", "parquet"},
+            owners=OWNERS,
+            code_version="1",
+        ),
+        dg.AssetSpec(
+            QUARANTINED_LINES,
+            deps=[RAW],
+            description="Every line of each drop that was not accepted: file, line, byte offset, raw bytes and reason.",
+            group_name=INGEST,
+            kinds={"duckdb", "parquet"},
+            owners=OWNERS,
+            code_version="1",
+        ),
+    ],
+    partitions_def=order_drops,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+)
+def ingest_drops(
+    context: dg.AssetExecutionContext, lake: LakeResource, database: DatabaseResource
+) -> Iterator[dg.MaterializeResult]:
+    """All drops of the run in one scan; a drop that cannot be used fails alone."""
+    ledger, store = database.ledger(), lake.open()
+    results = ingest(ledger, context.partition_keys, now=dt.datetime.now(dt.UTC), run_id=context.run.run_id)
+    failed = [result for result in results if result.error]
+    if results and len(failed) == len(results):
+        raise dg.Failure(f"No drop of this run can be used. First: {failed[0].error}", allow_retries=False)
+    many = len(context.partition_keys) > 1
+    for result in results if many else []:
+        for table in (ORDER_LINES, QUARANTINED_LINES):
+            context.add_asset_metadata(_drop_metadata(result, table), asset_key=table, partition_key=result.key)
+    for table in (ORDER_LINES, QUARANTINED_LINES):
+        yield dg.MaterializeResult(
+            asset_key=table,
+            metadata=_batch_metadata(results, table) if many else _drop_metadata(results[0], table),
+            data_version=dg.DataVersion(_digest(store, table, results)),
+        )
+
+
+def _drop_metadata(result: DropResult, table: str) -> dict[str, int | float | str | dg.MetadataValue]:
+    counts = result.counts
+    rows = counts.lines_accepted if table == ORDER_LINES else counts.lines_excluded + counts.lines_quarantined
+    metadata: dict[str, int | float | str | dg.MetadataValue] = {
+        "dagster/row_count": rows,
+        "lines_read": counts.lines_read,
+        "lines_accepted": counts.lines_accepted,
+        "lines_excluded": counts.lines_excluded,
+        "lines_quarantined": counts.lines_quarantined,
+        "status": result.status,
+    }
+    if result.error:
+        metadata["error"] = str(result.error)
+    if table == QUARANTINED_LINES and result.reasons:
+        metadata["reasons"] = dg.MetadataValue.json(result.reasons)
+    return metadata
+
+
+def _batch_metadata(results: list[DropResult], table: str) -> dict[str, int | float | str | dg.MetadataValue]:
+    """Only what is true of every partition of the run: the figures of each drop are its own."""
+    return {"drops_in_run": len(results), "table": table}
+
+
+def _digest(lake: Lake, table: str, results: list[DropResult]) -> str:
+    paths = {r.key: lake.path(table, r.key) for r in results if not r.error}
+    digests = [file_digest(path) for _, path in sorted(paths.items())]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()

@@ -1,0 +1,54 @@
+"""The model assets: item stats, co-occurrence and similar items.
+
+Does not belong here: the formulas (`reco.model`) or publishing (`assets.serving`).
+"""
+
+import dagster as dg
+
+from assets.common import MODEL, OWNERS, table_metadata
+from reco.model.tables import ITEM_COOCCURRENCE, ITEM_STATS, SIMILAR_ITEMS, make_cooccurrence, make_item_stats, make_similar
+from reco.orders.orders import ORDERS
+from resources.home import DatabaseResource, LakeResource
+
+KINDS = {"duckdb", "parquet"}
+
+
+@dg.asset(deps=[ORDERS], group_name=MODEL, kinds=KINDS, owners=OWNERS, code_version="1")
+def item_stats(lake: LakeResource, database: DatabaseResource) -> dg.MaterializeResult:
+    """Each item with its orders, units, revenue, customers, first and last sale, popularity rank and share of orders."""
+    store = lake.open()
+    report, digest = make_item_stats(database.ledger(), store)
+    return dg.MaterializeResult(
+        metadata=table_metadata(
+            store.path(ITEM_STATS), report.items, items=report.items, orders=report.orders, named=report.named
+        ),
+        data_version=dg.DataVersion(digest),
+    )
+
+
+@dg.asset(deps=[ORDERS], group_name=MODEL, kinds=KINDS, owners=OWNERS, code_version="1")
+def item_cooccurrence(lake: LakeResource) -> dg.MaterializeResult:
+    """How many orders hold both of two items: exact counts of every pair, in both directions."""
+    store = lake.open()
+    report, digest = make_cooccurrence(store)
+    return dg.MaterializeResult(
+        metadata=table_metadata(
+            store.path(ITEM_COOCCURRENCE),
+            2 * report.pairs,
+            pairs=report.pairs,
+            pair_occurrences=report.pair_occurrences,
+            items_with_neighbour=report.items_with_neighbour,
+        ),
+        data_version=dg.DataVersion(digest),
+    )
+
+
+@dg.asset(deps=[item_stats, item_cooccurrence], group_name=MODEL, kinds=KINDS, owners=OWNERS, code_version="1")
+def similar_items(lake: LakeResource) -> dg.MaterializeResult:
+    """The neighbours of each item by cosine similarity, best first, with the orders, confidence and lift behind each."""
+    store = lake.open()
+    report, digest = make_similar(store)
+    return dg.MaterializeResult(
+        metadata=table_metadata(store.path(SIMILAR_ITEMS), report.rows, items=report.items),
+        data_version=dg.DataVersion(digest),
+    )

@@ -1,0 +1,37 @@
+"""The orders asset: one deduplicated view over the accepted lines of every drop.
+
+Does not belong here: reading drops (`assets.ingest`) or counting pairs (`assets.model`).
+"""
+
+import datetime as dt
+
+import dagster as dg
+
+from assets.common import MODEL, OWNERS, table_metadata
+from reco.orders.ledger import ORDER_LINES
+from reco.orders.orders import ORDERS, make_orders
+from resources.home import DatabaseResource, LakeResource
+
+
+@dg.asset(
+    deps=[ORDER_LINES],
+    group_name=MODEL,
+    kinds={"duckdb", "parquet"},
+    owners=OWNERS,
+    code_version="1",
+)
+def orders(context: dg.AssetExecutionContext, lake: LakeResource, database: DatabaseResource) -> dg.MaterializeResult:
+    """Every order once: an item repeated in an order adds up, and an order in a later batch replaces the earlier one."""
+    store = lake.open()
+    report = make_orders(database.ledger(), store, now=dt.datetime.now(dt.UTC), run_id=context.run.run_id)
+    return dg.MaterializeResult(
+        metadata=table_metadata(
+            store.path(ORDERS),
+            report.rows,
+            lines=report.lines,
+            orders=report.orders,
+            items=report.items,
+            replaced_orders=report.replaced_orders,
+        ),
+        data_version=dg.DataVersion(report.digest),
+    )

@@ -1,0 +1,64 @@
+"""The serving asset: the model as one checked, immutable snapshot in Redis.
+
+Does not belong here: the layout of the keys or the gate (`reco.snapshot`).
+"""
+
+import datetime as dt
+
+import dagster as dg
+
+from assets.common import OWNERS, SERVING
+from assets.model import item_stats, similar_items
+from reco.errors import GateRefused
+from reco.snapshot.release import REDIS_SNAPSHOT, release
+from resources.home import DatabaseResource, LakeResource, RedisResource, SettingsResource
+
+
+class PublishConfig(dg.Config):
+    """What a person may choose when publishing by hand."""
+
+    force: bool = False
+
+
+@dg.asset(
+    name=REDIS_SNAPSHOT,
+    deps=[item_stats, similar_items],
+    group_name=SERVING,
+    kinds={"redis"},
+    owners=OWNERS,
+    code_version="1",
+)
+def redis_snapshot(
+    context: dg.AssetExecutionContext,
+    config: PublishConfig,
+    settings: SettingsResource,
+    lake: LakeResource,
+    database: DatabaseResource,
+    redis: RedisResource,
+) -> dg.MaterializeResult:
+    """The served recommendations: written under a new id, read back, gated, and made visible by one pointer."""
+    with redis.client() as client:
+        try:
+            result = release(
+                settings.load(),
+                database.ledger(),
+                lake.open(),
+                client,
+                run_id=context.run.run_id,
+                now=dt.datetime.now(dt.UTC),
+                force=config.force,
+            )
+        except GateRefused as error:
+            # Trying again cannot help: the same data would be refused again.
+            raise dg.Failure(str(error), allow_retries=False) from error
+    return dg.MaterializeResult(
+        metadata={
+            "snapshot_id": result.snapshot_id,
+            "changed": result.changed,
+            "redis_keys": result.keys,
+            "redis_bytes": result.bytes,
+            "keys_verified": result.verified,
+            **{f"gate/{check.name}": check.message for check in result.gate_checks},
+        },
+        data_version=dg.DataVersion(result.digest),
+    )

@@ -1,0 +1,147 @@
+"""The one exception tree of the project.
+
+Belongs here: every exception that crosses a package boundary, with its stable code and the exit code the command line
+gives it. Does not belong here: how an error is shown to a person.
+"""
+
+from typing import Any, ClassVar
+
+
+class RecoError(Exception):
+    """Something went wrong in a way that has a name.
+
+    The message says what happened and to what; `hint` is the next step for the person reading it; `details` holds the
+    same facts for machines. `recoverable` tells whether trying again without changing anything can succeed.
+    """
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+    recoverable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, hint: str = "", **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details = details
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".rstrip()
+
+
+class UsageError(RecoError):
+    """The command was asked for something that does not exist or contradicts itself."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A setting is missing or does not parse; `details["settings"]` names each."""
+
+    code = "config_invalid"
+
+
+class ProfileError(UsageError):
+    """A source profile is unknown or not valid."""
+
+    code = "profile_invalid"
+
+
+class ShadowedPackageError(ConfigError):
+    """A top-level package of ours is hidden by another one of the same name."""
+
+    code = "package_shadowed"
+
+
+class ItemNotFound(UsageError):
+    """The current snapshot knows no item of that id or name."""
+
+    code = "item_not_found"
+
+
+class SnapshotNotFound(UsageError):
+    """There is no published snapshot (of that id)."""
+
+    code = "snapshot_not_found"
+
+
+class DropError(RecoError):
+    """A drop cannot be used at all; the other drops of the batch go on."""
+
+    code = "drop_failed"
+    exit_code = 3
+
+
+class DropMissing(DropError):
+    """The file of a drop is not there."""
+
+    code = "drop_missing"
+
+
+class DropEmpty(DropError):
+    """A drop holds no order lines: no bytes, or only a header."""
+
+    code = "drop_empty"
+
+
+class DropUnreadable(DropError):
+    """The bytes of a drop are not text, or its archive is damaged."""
+
+    code = "drop_unreadable"
+
+
+class DropUnmapped(DropError):
+    """A drop has no column for the order id or the item."""
+
+    code = "drop_unmapped"
+
+
+class LedgerBroken(RecoError):
+    """Lines read are not lines accepted + excluded + quarantined. Always a defect of ours."""
+
+    code = "ledger_broken"
+
+
+class LakeError(RecoError):
+    """A Parquet file of the lake is missing, damaged or could not be written."""
+
+    code = "lake"
+
+
+class DependencyUnavailable(RecoError):
+    """A server or store we need does not answer."""
+
+    code = "dependency_unavailable"
+    exit_code = 4
+    recoverable = True
+
+
+class RedisUnavailable(DependencyUnavailable):
+    """Redis does not answer, refuses the password, or cannot take more data."""
+
+    code = "redis_unavailable"
+
+
+class DatabaseUnavailable(DependencyUnavailable):
+    """The SQL database does not answer."""
+
+    code = "database_unavailable"
+
+
+class Busy(DependencyUnavailable):
+    """Another run or publish of the same home is at work."""
+
+    code = "busy"
+
+
+class SnapshotDamaged(RecoError):
+    """What was read back from Redis is not what was written, or a published value does not parse."""
+
+    code = "snapshot_damaged"
+
+
+class GateRefused(RecoError):
+    """The gate refused to publish a snapshot; `details["checks"]` lists each verdict."""
+
+    code = "gate_refused"
+    exit_code = 5

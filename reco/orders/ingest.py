@@ -1,0 +1,32 @@
+"""Reading registered drops into the lake and the ledger, many in one scan.
+
+Belongs here: the loop between ledger and reader. Does not belong here: either of them.
+"""
+
+import datetime as dt
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from reco.orders.ledger import DropLedger, DropStatus
+from reco.orders.reader import DropResult, read_batch
+from reco.progress import report
+
+
+def ingest(ledger: DropLedger, keys: Sequence[str], *, now: dt.datetime, run_id: str | None) -> list[DropResult]:
+    """Reads the drops of these keys and enters each in the ledger as soon as its files are in the lake.
+
+    A drop that fails is entered as failed and the others go on. Retracted drops and unknown keys are left alone.
+
+    Raises:
+        LedgerBroken: the lines of a drop do not add up, which is our defect.
+    """
+    drops = [drop for drop in ledger.drops(keys=keys) if drop.status is not DropStatus.RETRACTED]
+    results: list[DropResult] = []
+    ledger.lake.root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".scratch-", dir=ledger.lake.root) as scratch:
+        for result in read_batch(ledger.files(drops), ledger.lake, now=now, scratch=Path(scratch)):
+            ledger.record(result, now=now, run_id=run_id)
+            results.append(result)
+            report("order_lines", len(results), len(drops))
+    return results

@@ -1,0 +1,389 @@
+"""The ledger of drops: which bytes came, what became of them, and whether the numbers add up.
+
+Belongs here: registering a drop, its states, and the equality of contract 4 checked against the lake. Does not belong
+here: reading lines out of a drop (`reco.orders.reader`).
+"""
+
+import datetime as dt
+import hashlib
+import json
+import os
+import re
+import shutil
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from reco.audit.trail import Event, append
+from reco.errors import DropError, DropMissing, DropUnreadable, UsageError
+from reco.orders.profiles import SourceProfile
+from reco.orders.reader import DropFile, DropResult
+from reco.storage.lake import RAW, Lake, fsync_folder
+from reco.storage.sql import LINE_COUNTS
+from reco.storage.sql import drops as table
+
+ORDER_LINES = "order_lines"
+QUARANTINED_LINES = "quarantined_lines"
+SUFFIXES = (".csv", ".tsv", ".txt", ".psv")
+PACKED = (".gz",)
+_STEM_LENGTH = 60
+_BLOCK = 1 << 20
+
+
+class DropStatus(StrEnum):
+    """The states of a drop. `failed` can be given again; `retracted` was taken out by a person."""
+
+    PENDING = "pending"
+    INGESTED = "ingested"
+    FAILED = "failed"
+    RETRACTED = "retracted"
+
+
+class Seen(StrEnum):
+    """What registering a file found."""
+
+    NEW = "new"
+    AGAIN = "again"
+    KNOWN = "known"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Drop:
+    """One row of the ledger; the counts are None until the drop was read."""
+
+    key: str
+    sha256: str
+    name: str
+    source: str
+    profile: dict[str, Any]
+    size_bytes: int
+    batch: int
+    status: DropStatus
+    error_code: str | None
+    error: str | None
+    received_at: dt.datetime
+    ingested_at: dt.datetime | None
+    run_id: str | None
+    encoding: str | None
+    dialect: dict[str, Any] | None
+    header: list[str] | None
+    mapping: dict[str, Any] | None
+    lines_read: int | None
+    lines_accepted: int | None
+    lines_excluded: int | None
+    lines_quarantined: int | None
+    lines_header: int | None
+    lines_blank: int | None
+    lines_duplicate: int | None
+    reasons: dict[str, int] | None
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What became of one given file: `drop` is None only where it was refused."""
+
+    name: str
+    seen: Seen
+    drop: Drop | None
+    error: DropError | None = None
+
+
+@dataclass(frozen=True)
+class Imbalance:
+    """A drop whose lines do not add up, with the three counts taken from three places."""
+
+    key: str
+    name: str
+    lines_read: int
+    accepted_rows: int
+    other_rows: int
+    message: str
+
+
+def partition_key(name: str, sha256: str) -> str:
+    """The name of a drop's partition: its stem in plain characters and the start of its sha256.
+
+    >>> partition_key("Bestellungen März 2024.CSV.gz", "ab" * 32)
+    'bestellungen-marz-2024-abababababab'
+    """
+    stem = Path(name).name.lower()
+    for suffix in (*PACKED, *SUFFIXES):
+        stem = stem.removesuffix(suffix)
+    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
+    plain = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_STEM_LENGTH].strip("-")
+    return f"{plain or 'drop'}-{sha256[:12]}"
+
+
+def find_files(path: Path) -> list[Path]:
+    """The order files under a path, sorted: the path itself, or every CSV-like file below a folder but hidden ones.
+
+    Raises:
+        UsageError: a folder holds no such file.
+    """
+    if not path.is_dir():
+        return [path]
+    found = sorted(
+        p
+        for p in path.rglob("*")
+        if p.is_file() and is_order_file(p) and not any(part.startswith(".") for part in p.relative_to(path).parts)
+    )
+    if not found:
+        raise UsageError(
+            f"{path} holds no order file.", hint=f"Expected names ending in {', '.join(SUFFIXES)}, also with .gz."
+        )
+    return found
+
+
+def is_order_file(path: Path) -> bool:
+    """Whether a file's name says that it holds orders."""
+    name = path.name.lower()
+    for suffix in PACKED:
+        name = name.removesuffix(suffix)
+    return name.endswith(SUFFIXES)
+
+
+class DropLedger:
+    """The ledger of one home: rows in SQL, bytes in the lake."""
+
+    def __init__(self, engine: sa.Engine, lake: Lake) -> None:
+        self.engine = engine
+        self.lake = lake
+
+    def register(
+        self, files: Sequence[tuple[Path, SourceProfile]], *, now: dt.datetime, run_id: str | None = None
+    ) -> list[Registration]:
+        """Takes the bytes of the given files into the lake and the ledger as one batch, all or nothing.
+
+        Content that is known and not failed changes nothing. A file that cannot be read is refused; the others go on.
+        """
+        taken: list[tuple[Path, SourceProfile, str | DropError]] = []
+        for path, profile in files:
+            try:
+                taken.append((path, profile, self._take(path)))
+            except DropError as error:
+                taken.append((path, profile, error))
+        with self.engine.begin() as connection:
+            batch = (connection.scalar(sa.select(sa.func.max(table.c.batch))) or 0) + 1
+            return [self._enter(connection, *one, batch=batch, now=now, run_id=run_id) for one in taken]
+
+    def _enter(
+        self,
+        connection: sa.Connection,
+        path: Path,
+        profile: SourceProfile,
+        sha256: str | DropError,
+        *,
+        batch: int,
+        now: dt.datetime,
+        run_id: str | None,
+    ) -> Registration:
+        if isinstance(sha256, DropError):
+            append(connection, Event.DROP_REFUSED, at=now, run_id=run_id, name=path.name, error=str(sha256))
+            return Registration(path.name, Seen.REFUSED, None, sha256)
+        row = connection.execute(sa.select(table).where(table.c.sha256 == sha256)).one_or_none()
+        if row is not None and row.status not in (DropStatus.FAILED, DropStatus.RETRACTED):
+            return Registration(path.name, Seen.KNOWN, _drop(row))
+        key = row.key if row is not None else partition_key(path.name, sha256)
+        values = {
+            "name": path.name,
+            "source": profile.name,
+            "profile": profile.to_json(),
+            "batch": batch,
+            "status": DropStatus.PENDING.value,
+            "error": None,
+            "error_code": None,
+        }
+        if row is None:
+            size = _raw_file(self.lake, key).stat().st_size
+            values |= {"key": key, "sha256": sha256, "size_bytes": size, "received_at": now}
+            connection.execute(sa.insert(table).values(values))
+        else:
+            connection.execute(sa.update(table).where(table.c.key == key).values(values))
+        append(connection, Event.DROP_SEEN, at=now, run_id=run_id, drop_key=key, name=path.name, sha256=sha256)
+        fresh = connection.execute(sa.select(table).where(table.c.key == key)).one()
+        return Registration(path.name, Seen.NEW if row is None else Seen.AGAIN, _drop(fresh))
+
+    def _take(self, path: Path) -> str:
+        """Copies a file's bytes into the lake unless they are there already; returns their sha256."""
+        if not path.is_file():
+            raise DropMissing(
+                f"{path} does not exist or is not a file.", hint="Check the path given.", name=path.name
+            )
+        try:
+            with path.open("rb") as source:
+                before = os.fstat(source.fileno())
+                sha256 = hashlib.file_digest(source, "sha256").hexdigest()
+                folder = self.lake.raw_folder(partition_key(path.name, sha256))
+                if self._known(sha256):
+                    return sha256
+                source.seek(0)
+                copied = self._copy(source, folder, path.name)
+                after = path.stat()
+        except OSError as error:
+            raise DropUnreadable(
+                f"{path} cannot be taken in: {error.strerror or error}.",
+                hint="Check its permissions and the free space of the home.",
+                name=path.name,
+            ) from error
+        if copied != sha256 or (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            shutil.rmtree(folder)
+            raise DropUnreadable(
+                f"{path} changed while it was read.", hint="Give it again once it is complete.", name=path.name
+            )
+        return sha256
+
+    def _known(self, sha256: str) -> bool:
+        with self.engine.connect() as connection:
+            key = connection.scalar(sa.select(table.c.key).where(table.c.sha256 == sha256))
+        return key is not None and any(self.lake.raw_folder(key).glob("[!.]*"))
+
+    def _copy(self, source: Any, folder: Path, name: str) -> str:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f".{os.getpid()}.tmp"
+        digest = hashlib.sha256()
+        try:
+            with temporary.open("wb") as target:
+                while block := source.read(_BLOCK):
+                    digest.update(block)
+                    target.write(block)
+                target.flush()
+                os.fsync(target.fileno())
+            temporary.replace(folder / (name.lstrip(".") or "drop"))
+            fsync_folder(folder)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return digest.hexdigest()
+
+    def drops(self, *, status: DropStatus | None = None, keys: Iterable[str] | None = None) -> list[Drop]:
+        """The drops, oldest batch first and by key within one, optionally of one state or of these keys."""
+        query = sa.select(table).order_by(table.c.batch, table.c.key)
+        if status is not None:
+            query = query.where(table.c.status == status.value)
+        with self.engine.connect() as connection:
+            found = [_drop(row) for row in connection.execute(query)]
+        wanted = None if keys is None else set(keys)
+        return [drop for drop in found if wanted is None or drop.key in wanted]
+
+    def files(self, drops: Sequence[Drop]) -> list[DropFile]:
+        """The drops as the reader takes them: the kept bytes and the profile they were registered with."""
+        return [
+            DropFile(d.key, _raw_file(self.lake, d.key), d.name, SourceProfile.from_json(d.profile)) for d in drops
+        ]
+
+    def record(self, result: DropResult, *, now: dt.datetime, run_id: str | None) -> None:
+        """Enters what reading a drop gave: its counts, or why it failed."""
+        error = result.error
+        values: dict[str, Any] = {
+            "status": result.status,
+            "error": str(error) if error else None,
+            "error_code": error.code if error else None,
+            "ingested_at": now,
+            "run_id": run_id,
+            "encoding": result.encoding,
+            "dialect": result.dialect,
+            "header": result.header,
+            "mapping": result.mapping,
+            "reasons": result.reasons,
+            **{name: getattr(result.counts, name) for name in LINE_COUNTS},
+        }
+        counts = {name: getattr(result.counts, name) for name in LINE_COUNTS}
+        event = Event.DROP_FAILED if error else Event.DROP_INGESTED
+        details: dict[str, Any] = {"error": str(error)} if error else counts | {"reasons": result.reasons}
+        with self.engine.begin() as connection:
+            connection.execute(sa.update(table).where(table.c.key == result.key).values(values))
+            append(connection, event, at=now, run_id=run_id, drop_key=result.key, **details)
+
+    def fail(self, key: str, error: DropError, *, now: dt.datetime, run_id: str | None = None) -> None:
+        """Enters that a drop cannot be used at all."""
+        values = {"status": DropStatus.FAILED.value, "error": str(error), "error_code": error.code, "run_id": run_id}
+        with self.engine.begin() as connection:
+            connection.execute(sa.update(table).where(table.c.key == key).values(values))
+            append(connection, Event.DROP_FAILED, at=now, run_id=run_id, drop_key=key, error=str(error))
+
+    def retract(self, key: str, *, now: dt.datetime, reason: str) -> Drop:
+        """Takes a drop out of the orders; its bytes and its record stay.
+
+        `key` may be the start of a key or sha256, as long as it names one drop.
+
+        Raises:
+            UsageError: no drop, or several, or one that is out already.
+        """
+        found = [d for d in self.drops() if key in (d.key, d.name) or d.key.startswith(key) or d.sha256.startswith(key)]
+        if len(found) != 1:
+            names = ", ".join(d.key for d in found[:5]) or "none"
+            raise UsageError(f"{key!r} names {len(found)} drops: {names}.", hint="See `reco drops list` for the keys.")
+        drop = found[0]
+        if drop.status is DropStatus.RETRACTED:
+            raise UsageError(f"{drop.key} was retracted already.", hint="Give its file again to bring it back.")
+        with self.engine.begin() as connection:
+            connection.execute(
+                sa.update(table).where(table.c.key == drop.key).values(status=DropStatus.RETRACTED.value)
+            )
+            append(connection, Event.DROP_RETRACTED, at=now, drop_key=drop.key, reason=reason)
+        return self.drops(keys=[drop.key])[0]
+
+    def imbalances(self) -> list[Imbalance]:
+        """The ingested drops whose stored lines do not add up to the lines counted in their bytes.
+
+        The three counts come from three places: the reader's count of physical records in the ledger, the rows of
+        `order_lines` and the rows of `quarantined_lines` in the lake.
+        """
+        drops = self.drops(status=DropStatus.INGESTED)
+        accepted = _row_counts(self.lake, ORDER_LINES, drops)
+        others = _row_counts(self.lake, QUARANTINED_LINES, drops)
+        return [
+            Imbalance(
+                drop.key,
+                drop.name,
+                drop.lines_read or 0,
+                accepted[drop.key],
+                others[drop.key],
+                f"{drop.name}: {drop.lines_read} lines read, {_rows(accepted[drop.key])} accepted and "
+                f"{_rows(others[drop.key])} excluded or quarantined in the lake",
+            )
+            for drop in drops
+            if drop.lines_read != accepted[drop.key] + others[drop.key] or min(accepted[drop.key], others[drop.key]) < 0
+        ]
+
+
+def inputs_digest(drops: Iterable[Drop], *code_and_settings: str) -> str:
+    """What the model is made of, as one digest: the ingested drops in their batches, their profiles, code and settings."""
+    facts = sorted(
+        (d.sha256, d.batch, json.dumps(d.profile, sort_keys=True)) for d in drops if d.status is DropStatus.INGESTED
+    )
+    return hashlib.sha256(json.dumps([facts, code_and_settings]).encode()).hexdigest()
+
+
+def _rows(count: int) -> str:
+    return "no file" if count < 0 else str(count)
+
+
+def _row_counts(lake: Lake, name: str, drops: Sequence[Drop]) -> dict[str, int]:
+    """Rows by drop key, from the Parquet footers; -1 where the file is not there."""
+    import pyarrow.parquet as pq
+
+    paths = {drop.key: lake.path(name, drop.key) for drop in drops}
+    return {key: pq.read_metadata(path).num_rows if path.is_file() else -1 for key, path in paths.items()}
+
+
+def _raw_file(lake: Lake, key: str) -> Path:
+    found: Iterator[Path] = (p for p in lake.raw_folder(key).glob("[!.]*") if p.is_file())
+    path = next(found, None)
+    if path is None:
+        raise DropMissing(
+            f"The bytes of drop {key} are not in the lake ({RAW}/{key}).",
+            hint="Restore the lake from a backup, or give the file again.",
+            name=key,
+        )
+    return path
+
+
+def _drop(row: Any) -> Drop:
+    values = {field.name: getattr(row, field.name) for field in fields(Drop)}
+    return Drop(**values | {"status": DropStatus(row.status)})

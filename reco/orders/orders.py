@@ -1,0 +1,52 @@
+"""Making the `orders` table of the lake from the ingested drops.
+
+Belongs here: which parts take part, the table's stamp and the audit of replaced orders. Does not belong here: the SQL
+of the view (`reco.orders.view`).
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+
+from reco.audit.trail import Event, append
+from reco.orders.ledger import ORDER_LINES, DropLedger, DropStatus, inputs_digest
+from reco.orders.view import OrderPart, build_orders
+from reco.storage.lake import Lake
+
+ORDERS = "orders"
+INPUT = "drops"
+
+
+@dataclass(frozen=True)
+class OrdersMade:
+    """The figures of the made table and its digest."""
+
+    lines: int
+    rows: int
+    orders: int
+    items: int
+    replaced_orders: int
+    digest: str
+
+
+def make_orders(ledger: DropLedger, lake: Lake, *, now: dt.datetime, run_id: str | None) -> OrdersMade:
+    """Builds `orders` from every ingested drop and says in the trail which orders a later batch replaced.
+
+    Raises:
+        LakeError: the lines of a drop are not in the lake.
+    """
+    drops = ledger.drops(status=DropStatus.INGESTED)
+    parts = [OrderPart(lake.existing(ORDER_LINES, d.key), d.key, d.batch, d.name) for d in drops]
+    with lake.replace(ORDERS) as path:
+        report = build_orders(parts, path)
+    stamp = lake.stamp(ORDERS, {INPUT: inputs_digest(drops)})
+    if report.replaced_orders:
+        with ledger.engine.begin() as connection:
+            append(
+                connection,
+                Event.ORDERS_REPLACED,
+                at=now,
+                run_id=run_id,
+                orders=report.replaced_orders,
+                first=[list(one) for one in report.replaced],
+            )
+    return OrdersMade(report.lines, report.rows, report.orders, report.items, report.replaced_orders, stamp.digest)

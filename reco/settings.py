@@ -1,0 +1,143 @@
+"""The one typed settings object.
+
+Belongs here: every `RECO_*` setting, its default, bounds and meaning. Does not belong here: anything read at import, or
+a setting that nothing uses.
+"""
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from reco.errors import ConfigError
+
+PREFIX = "RECO_"
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """Reads `RECO_X_FILE` for every secret setting `x`, so that no secret needs to stand in the environment."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        name = f"{PREFIX}{field_name.upper()}_FILE"
+        path = os.environ.get(name)
+        if not path or "SecretStr" not in str(field.annotation):
+            return None, field_name, False
+        try:
+            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
+        except OSError as error:
+            raise ConfigError(
+                f"{name} names {path}, which cannot be read: {error.strerror}.",
+                hint="Give the path of a readable file that holds the secret.",
+                settings=[name],
+            ) from error
+
+    def __call__(self) -> dict[str, Any]:
+        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+class Settings(BaseSettings):
+    """All settings of one shop. One home = one shop = one namespace."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, toml_file="reco.toml", extra="forbid", frozen=True, env_ignore_empty=True
+    )
+
+    home: Path = Field(default=Path(".reco"), description="Folder of all state: inbox, lake, Dagster, embedded servers.")
+    namespace: str = Field(
+        default="reco", pattern=r"^[a-z][a-z0-9_-]{0,39}$", description="Prefix of every key in Redis."
+    )
+    profile: Literal["local", "production"] = Field(
+        default="local", description="`production` refuses embedded servers and default secrets."
+    )
+    redis_url: SecretStr | None = Field(default=None, description="Redis >= 7.0 or Valkey; unset: embedded server.")
+    database_url: SecretStr | None = Field(default=None, description="SQLAlchemy URL; unset: SQLite in the home.")
+    inbox: Path | None = Field(default=None, description="Folder of new drops; unset: `inbox` in the home.")
+    source: str = Field(default="auto", description="Source profile of drops that name none.")
+    keep_snapshots: int = Field(default=3, ge=1, le=100, description="Published snapshots kept for rollback.")
+    redis_max_memory: str = Field(
+        default="2gb", pattern=r"^\d+(kb|mb|gb)$", description="Memory limit of the embedded Redis server."
+    )
+    gate_max_item_loss: float = Field(
+        default=0.3, ge=0, le=1, description="Share of items a snapshot may lose against the published one."
+    )
+    gate_max_order_loss: float = Field(
+        default=0.3, ge=0, le=1, description="Share of orders a snapshot may lose against the published one."
+    )
+    gate_min_overlap: float = Field(
+        default=0.2, ge=0, le=1, description="Least mean overlap of the top-10 lists with the published ones."
+    )
+    quarantine_warn_rate: float = Field(
+        default=0.02, ge=0, le=1, description="Share of quarantined lines above which the check warns."
+    )
+
+    @field_validator("home", "inbox")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else Path(os.path.abspath(value.expanduser()))
+
+    @field_validator("inbox", mode="before")
+    @classmethod
+    def _local_inbox(cls, value: Any) -> Any:
+        if isinstance(value, str) and value.startswith("s3://"):
+            raise ValueError("an s3:// inbox is not supported by this version: give a folder")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _SecretFiles(settings_cls), TomlConfigSettingsSource(settings_cls)
+
+    @cached_property
+    def inbox_folder(self) -> Path:
+        """Where new drops are looked for."""
+        return self.inbox or self.home / "inbox"
+
+    @cached_property
+    def sql_url(self) -> str:
+        """The SQLAlchemy URL in effect, password included: never log it."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.home / 'reco.sqlite'}"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings from arguments, environment, secret files and `reco.toml`, in that order of precedence.
+
+    Raises:
+        ConfigError: a value does not parse (named), or production would run on embedded servers.
+    """
+    try:
+        settings = Settings(**overrides)
+    except ValidationError as error:
+        # Only names and reasons: the input itself may be a secret.
+        problems = [(PREFIX + str(e["loc"][0]).upper() if e["loc"] else PREFIX, e["msg"]) for e in error.errors()]
+        raise ConfigError(
+            "Settings are not valid: " + "; ".join(f"{name}: {reason}" for name, reason in problems) + ".",
+            hint="Correct them in the environment or in reco.toml.",
+            settings=[name for name, _ in problems],
+        ) from None
+    except ValueError as error:  # a reco.toml that is not TOML
+        raise ConfigError(f"reco.toml cannot be read: {error}.", hint="Correct the file.", settings=[]) from error
+    if settings.profile == "production" and settings.redis_url is None:
+        raise ConfigError(
+            "RECO_PROFILE=production needs RECO_REDIS_URL: the embedded Redis server is for one local machine.",
+            hint="Set RECO_REDIS_URL to a Redis >= 7.0 with persistence.",
+            settings=["RECO_REDIS_URL"],
+        )
+    return settings

@@ -1,0 +1,137 @@
+"""Values of versioned keys: from figures to bytes and back.
+
+Belongs here: the one definition of each value's form. Does not belong here: where the figures come from, or keys.
+
+All values are JSON in UTF-8. An item stands in lists by its *rank* (1 = in most orders), which is unique in a snapshot:
+a few digits instead of a long id. Scores are not stored; they are computed from the counts, as in `reco.model.similar`.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from reco.errors import SnapshotDamaged
+
+Value = bytes | dict[bytes, bytes]  # a string, or a hash
+Entry = tuple[str, Value]  # the suffix of a key, and its value
+
+
+class ItemFigures(NamedTuple):
+    """The value of `item:{id}:stats`.
+
+    name and category are None where the item has none of its own; revenue is a decimal as text; times are ISO 8601 in
+    UTC without a zone; neighbours is the length of the item's list (0: there is no such key).
+    """
+
+    rank: int
+    name: str | None
+    category: str | None
+    orders: int
+    units: int
+    revenue: str | None
+    customers: int | None
+    first_sold_at: str | None
+    last_sold_at: str | None
+    neighbours: int
+
+
+class Neighbour(NamedTuple):
+    """One element of `item:{id}:similar`: another item, the orders with both, and the orders with the other."""
+
+    rank: int
+    pair_orders: int
+    orders: int
+
+
+class RankEntry(NamedTuple):
+    """The value of a field of `ranks:{block}`. name is None where it equals the id."""
+
+    item_id: str
+    name: str | None
+    orders: int
+
+
+class Evidence(NamedTuple):
+    """What speaks for a pair: see `reco.model.similar` for the sources of the formulas."""
+
+    score: float
+    pair_orders: int
+    lift: float
+    confidence: float
+
+
+def evidence(item_orders: int, neighbour: Neighbour, all_orders: int) -> Evidence:
+    """Cosine, lift and confidence from counts, with the operations of `reco.model.similar` in its order."""
+    n_i, n_j = float(item_orders), float(neighbour.orders)
+    return Evidence(
+        score=neighbour.pair_orders / math.sqrt(n_i * n_j),
+        pair_orders=neighbour.pair_orders,
+        lift=(neighbour.pair_orders * float(all_orders)) / (n_i * n_j),
+        confidence=neighbour.pair_orders / n_i,
+    )
+
+
+def encode(value: Sequence[Any]) -> bytes:
+    """A value as compact JSON."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def value_parts(value: Value) -> list[bytes]:
+    """A value as a list of bytes: itself, or each field followed by its value, sorted by field."""
+    return [value] if isinstance(value, bytes) else [part for pair in sorted(value.items()) for part in pair]
+
+
+def decode_figures(raw: bytes, key: bytes) -> ItemFigures:
+    """Reads `item:{id}:stats`. Raises SnapshotDamaged."""
+    value = _array(raw, key)
+    if len(value) != len(ItemFigures._fields) or not _counts(value[0], value[3], value[4], value[9]):
+        raise _damaged(key)
+    return ItemFigures(*value)
+
+
+def decode_neighbours(raw: bytes, key: bytes) -> list[Neighbour]:
+    """Reads `item:{id}:similar`. Raises SnapshotDamaged."""
+    value = _array(raw, key)
+    if not all(isinstance(one, list) and len(one) == 3 and _counts(*one) and one[2] > 0 for one in value):
+        raise _damaged(key)
+    return [Neighbour(*one) for one in value]
+
+
+def decode_entry(raw: bytes, key: bytes) -> RankEntry:
+    """Reads a field of `ranks:{block}`. Raises SnapshotDamaged."""
+    value = _array(raw, key)
+    if len(value) != 3 or not isinstance(value[0], str) or not _counts(value[2]):
+        raise _damaged(key)
+    return RankEntry(*value)
+
+
+def decode_ranks(raw: bytes, key: bytes) -> list[int]:
+    """Reads a list of ranks: `popular:*`, or a field of `names:{block}`. Raises SnapshotDamaged."""
+    value = _array(raw, key)
+    if not _counts(*value):
+        raise _damaged(key)
+    return value
+
+
+def _array(raw: bytes, key: bytes) -> list[Any]:
+    try:
+        value = json.loads(raw)
+    except ValueError as error:
+        raise _damaged(key) from error
+    if not isinstance(value, list):
+        raise _damaged(key)
+    return value
+
+
+def _counts(*values: Any) -> bool:
+    return all(type(one) is int and one >= 0 for one in values)
+
+
+def _damaged(key: bytes) -> SnapshotDamaged:
+    name = key.decode("utf-8", "replace")
+    return SnapshotDamaged(
+        f"The value of {name} is not one that a publish wrote.",
+        hint="Run `reco run`: it publishes the lake anew when the served snapshot is damaged.",
+        key=name,
+    )

@@ -1,0 +1,219 @@
+"""Releasing the model of the lake: proof that the tables belong together, then the publish, then its record in SQL.
+
+Belongs here: what must be true before anything is published, whoever asks for it. Does not belong here: the keys in
+Redis (`reco.snapshot.publish`) or the gate's rules (`reco.snapshot.gate`).
+
+A blocking asset check guards only the run it is part of, so a run of the publish alone would pass it by. Therefore the
+release checks the ledger and the chain of tables itself.
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+import sqlalchemy as sa
+
+from reco import __version__
+from reco.audit.trail import Event, append, events
+from reco.catalog.names import ITEM_NAMES
+from reco.errors import GateRefused, SnapshotNotFound
+from reco.model.similar import TOP
+from reco.model.tables import ITEM_COOCCURRENCE, ITEM_STATS, SIMILAR_ITEMS, broken_links
+from reco.orders.ledger import Drop, DropLedger, DropStatus, inputs_digest
+from reco.orders.orders import ORDERS
+from reco.settings import Settings
+from reco.snapshot.gate import GatePolicy
+from reco.snapshot.publish import ManifestFacts, PublishResult, VerifyReport, publish, verify
+from reco.snapshot.store import RollbackResult, SnapshotStore
+from reco.storage.engine import fetch_row, open_engine, parquet
+from reco.storage.lake import Lake, file_digest
+from reco.storage.sql import snapshots as table
+
+REDIS_SNAPSHOT = "redis_snapshot"
+SCORE_SETTINGS = {"score": "cosine", "top": TOP}
+
+
+def release(
+    settings: Settings,
+    ledger: DropLedger,
+    lake: Lake,
+    client: redis.Redis,
+    *,
+    run_id: str | None,
+    now: dt.datetime,
+    force: bool = False,
+) -> PublishResult:
+    """Publishes what stands in the lake, or leaves the served snapshot as it is and says why.
+
+    Raises:
+        GateRefused: the lines of a drop do not add up, the tables do not belong together (`force` does not help in
+            either case), or the gate's own rules refuse it.
+        SnapshotDamaged, RedisUnavailable, Busy: see `publish`.
+    """
+    drops = ledger.drops(status=DropStatus.INGESTED)
+    try:
+        _require_whole(ledger, lake)
+        result = publish(
+            client,
+            settings.namespace,
+            lake.existing(ITEM_STATS),
+            lake.existing(SIMILAR_ITEMS),
+            facts=_facts(lake, drops, run_id),
+            gate=GatePolicy(
+                max_item_loss=settings.gate_max_item_loss,
+                max_order_loss=settings.gate_max_order_loss,
+                min_overlap=settings.gate_min_overlap,
+            ),
+            now=now,
+            keep=settings.keep_snapshots,
+            force=force,
+        )
+    except GateRefused as error:
+        with ledger.engine.begin() as connection:
+            append(connection, Event.GATE_REFUSED, at=now, run_id=run_id, message=error.message, **error.details)
+        raise
+    _record(ledger, settings, lake, client, result, drops, run_id=run_id, now=now, force=force)
+    return result
+
+
+def model_inputs(lake: Lake, drops: list[Drop]) -> str:
+    """One digest of everything a snapshot is made of: drops, item names, code version and score settings."""
+    names = lake.path(ITEM_NAMES)
+    return inputs_digest(drops, file_digest(names) if names.is_file() else "", __version__, str(SCORE_SETTINGS))
+
+
+@dataclass(frozen=True)
+class ServedState:
+    """What is served, against what the lake and the ledger would give.
+
+    current: the served snapshot is made of every ingested drop; rolled_back: a person chose an older one since;
+    figures: the counts of the served snapshot, None where nothing is served; note: a sentence where it needs one.
+    """
+
+    current: bool
+    rolled_back: bool
+    figures: dict[str, Any] | None
+    note: str
+
+
+def served_state(settings: Settings, ledger: DropLedger, lake: Lake, client: redis.Redis) -> ServedState:
+    """Compares the snapshot Redis serves with the newest inputs."""
+    drops = ledger.drops(status=DropStatus.INGESTED)
+    sid = SnapshotStore(client, settings.namespace).current_id()
+    with ledger.engine.connect() as connection:
+        newest = connection.execute(
+            sa.select(table)
+            .where(table.c.namespace == settings.namespace)
+            .order_by(table.c.published_at.desc(), table.c.snapshot_id.desc())
+            .limit(1)
+        ).one_or_none()
+        served = connection.execute(sa.select(table).where(table.c.snapshot_id == sid)).one_or_none() if sid else None
+    fresh = newest is not None and newest.inputs_digest == model_inputs(lake, drops)
+    current = fresh and sid == newest.snapshot_id
+    back = [e for e in events(ledger.engine, event=Event.ROLLED_BACK, limit=1) if newest and e.at > newest.published_at]
+    rolled_back = bool(fresh and not current and back and back[0].snapshot_id == sid)
+    note = (
+        f"Snapshot {sid} was chosen by a rollback; `reco run --force` publishes the newest again." if rolled_back else ""
+    )
+    names = ("snapshot_id", "orders", "items", "pairs", "redis_keys", "redis_bytes")
+    return ServedState(current, rolled_back, {n: getattr(served, n) for n in names} if served else None, note)
+
+
+def verify_current(client: redis.Redis, namespace: str, lake: Lake) -> VerifyReport:
+    """Reads every key of the current snapshot back and compares it with the lake.
+
+    Raises:
+        SnapshotNotFound: nothing is published.
+    """
+    sid = SnapshotStore(client, namespace).current_id()
+    if sid is None:
+        raise SnapshotNotFound("No snapshot is published.", hint="Materialize redis_snapshot first.")
+    return verify(client, namespace, sid, lake.existing(ITEM_STATS), lake.existing(SIMILAR_ITEMS))
+
+
+def roll_back(engine: sa.Engine, store: SnapshotStore, to: str | None, *, now: dt.datetime) -> RollbackResult:
+    """Serves an earlier snapshot (by default the one before) and says so in the trail.
+
+    Raises:
+        SnapshotNotFound: there is no such snapshot, or none before.
+    """
+    result = store.rollback(to, now=now)
+    with engine.begin() as connection:
+        append(connection, Event.ROLLED_BACK, at=now, snapshot_id=result.snapshot_id, before=result.previous_id)
+    return result
+
+
+def _require_whole(ledger: DropLedger, lake: Lake) -> None:
+    wrong = [one.message for one in ledger.imbalances()]
+    if wrong:
+        raise GateRefused(
+            f"Not published: the lines of {len(wrong)} drops do not add up. {wrong[0]}.",
+            hint="Read those drops again (materialize order_lines for them), then publish.",
+            problems=wrong[:20],
+        )
+    broken = broken_links(ledger, lake)
+    if broken:
+        raise GateRefused(
+            f"Not published: the tables of the lake do not belong together: {'; '.join(broken)}.",
+            hint="Run the job rebuild_recommendations (or `reco run`), which makes them all.",
+            problems=broken,
+        )
+
+
+def _facts(lake: Lake, drops: list[Drop], run_id: str | None) -> ManifestFacts:
+    orders = lake.existing(ORDERS)
+    with open_engine(REDIS_SNAPSHOT, orders) as con:
+        count, first, last = fetch_row(
+            con, f"SELECT count(DISTINCT (source, order_id)), min(ordered_at), max(ordered_at) FROM {parquet(orders)}"
+        )
+        pairs = fetch_row(con, f"SELECT count(*) // 2 FROM {parquet(lake.existing(ITEM_COOCCURRENCE))}")[0]
+    return ManifestFacts(
+        run_id=run_id,
+        drops=tuple(sorted(drop.sha256 for drop in drops)),
+        orders=count,
+        pairs=pairs,
+        first_ordered_at=first,
+        last_ordered_at=last,
+        score_settings=SCORE_SETTINGS,
+        code_version=__version__,
+    )
+
+
+def _record(
+    ledger: DropLedger,
+    settings: Settings,
+    lake: Lake,
+    client: redis.Redis,
+    result: PublishResult,
+    drops: list[Drop],
+    *,
+    run_id: str | None,
+    now: dt.datetime,
+    force: bool,
+) -> None:
+    manifest = SnapshotStore(client, settings.namespace).get(result.snapshot_id).manifest
+    row = {
+        "snapshot_id": result.snapshot_id,
+        "namespace": settings.namespace,
+        "digest": result.digest,
+        "inputs_digest": model_inputs(lake, drops),
+        "run_id": run_id,
+        "published_at": now,
+        "orders": manifest["counts"]["orders"],
+        "items": manifest["counts"]["items"],
+        "pairs": manifest["counts"]["pairs"],
+        "redis_keys": result.keys,
+        "redis_bytes": result.bytes,
+        "forced": force,
+    }
+    event = Event.SNAPSHOT_PUBLISHED if result.changed else Event.SNAPSHOT_UNCHANGED
+    with ledger.engine.begin() as connection:
+        known = table.c.snapshot_id == result.snapshot_id
+        if connection.scalar(sa.select(table.c.snapshot_id).where(known)) is None:
+            connection.execute(sa.insert(table).values(row))
+        else:
+            connection.execute(
+                sa.update(table).where(known).values(inputs_digest=row["inputs_digest"], published_at=now)
+            )
+        append(connection, event, at=now, run_id=run_id, snapshot_id=result.snapshot_id, digest=result.digest)

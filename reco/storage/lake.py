@@ -1,0 +1,128 @@
+"""The lake: raw drops and Parquet tables as plain files under one folder.
+
+Belongs here: where a table's files lie and how they are replaced so that a reader never sees half a file. Does not
+belong here: what a table's columns mean.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from reco.errors import LakeError
+
+RAW = "raw_orders"
+
+
+def fsync_folder(folder: Path) -> None:
+    """Makes the names in a folder durable: a rename is on disk only after its folder is."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a table was made from: digests of the table itself and of each input at that moment."""
+
+    digest: str
+    inputs: dict[str, str]
+
+
+class Lake:
+    """Parquet tables by name, each in a folder named as its asset: one file, or one file a part."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, table: str, part: str | None = None) -> Path:
+        """The file of a table, or of one of its parts (a drop's key), whether or not it exists."""
+        return self.root / table / f"{part or table}.parquet"
+
+    def existing(self, table: str, part: str | None = None) -> Path:
+        """Like `path`, for reading.
+
+        Raises:
+            LakeError: the file is not there.
+        """
+        path = self.path(table, part)
+        if not path.is_file():
+            raise LakeError(
+                f"{table}{f' of drop {part}' if part else ''} is not in the lake: {path} does not exist.",
+                hint=f"Materialize {table} first.",
+                table=table,
+                part=part,
+            )
+        return path
+
+    def raw_folder(self, key: str) -> Path:
+        """The folder that keeps the bytes of one drop, exactly as they came."""
+        return self.root / RAW / key
+
+    @contextmanager
+    def replace(self, table: str, part: str | None = None) -> Iterator[Path]:
+        """Yields a temporary path to write to; it becomes the table's file when the block ends without an error.
+
+        The new file is complete and on disk before the rename, so a kill at any moment leaves the old or the new one.
+        Two writers at once do no harm: each has a temporary file of its own, and the last rename wins.
+        """
+        final = self.path(table, part)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        temporary = final.with_name(f".{final.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+        try:
+            yield temporary
+            with temporary.open("rb+") as handle:
+                os.fsync(handle.fileno())
+            temporary.replace(final)
+            fsync_folder(final.parent)
+        except OSError as error:
+            raise LakeError(
+                f"{final} could not be written: {error.strerror or error}.",
+                hint="Check free space and permissions of the lake, then run again: nothing was replaced.",
+                table=table,
+                part=part,
+            ) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def stamp(self, table: str, inputs: Mapping[str, str]) -> Stamp:
+        """Records beside a table what it was made from; returns the record with the table's own digest."""
+        stamp = Stamp(file_digest(self.existing(table)), dict(inputs))
+        path = self.root / table / "stamp.json"
+        temporary = path.with_name(f".stamp.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+        temporary.write_text(json.dumps(asdict(stamp), indent=1), encoding="utf-8")
+        temporary.replace(path)
+        return stamp
+
+    def read_stamp(self, table: str) -> Stamp | None:
+        """The record of `stamp`, or None where the table has none or is not the one that was stamped."""
+        try:
+            stamp = Stamp(**json.loads((self.root / table / "stamp.json").read_text(encoding="utf-8")))
+            return stamp if file_digest(self.path(table)) == stamp.digest else None
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
+    def drop_part(self, table: str, part: str) -> None:
+        """Removes one part of a table, if it is there."""
+        self.path(table, part).unlink(missing_ok=True)
+
+    def sweep(self, older_than: float, now: float) -> int:
+        """Removes temporary files of writers that were killed; returns how many.
+
+        `older_than` is an age in seconds, `now` a POSIX time; a younger file may belong to a writer at work.
+        """
+        stale = [p for p in self.root.glob("*/.*.tmp") if now - p.stat().st_mtime > older_than]
+        for path in stale:
+            path.unlink(missing_ok=True)
+        return len(stale)
+
+
+def file_digest(path: Path) -> str:
+    """The sha256 of a file, in hex."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

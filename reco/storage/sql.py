@@ -1,0 +1,199 @@
+"""The SQL side: tables, engine and migrations.
+
+Belongs here: the table definitions and how a database is opened and brought up to date. Does not belong here: what a
+row means to the business (`reco.orders.ledger`, `reco.audit.trail`).
+
+The tables stand in a file of their own (SQLite) or in the schema `reco` (Postgres), apart from Dagster's.
+"""
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from reco.errors import ConfigError, DatabaseUnavailable
+
+SCHEMA = "reco"
+VERSION_TABLE = "reco_alembic_version"
+HEAD = "0001"
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+class UtcDateTime(sa.types.TypeDecorator[dt.datetime]):
+    """An aware UTC datetime, also on databases that keep no time zone."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: sa.Dialect) -> dt.datetime | None:  # noqa: ARG002 - the signature is SQLAlchemy's
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime has no place in the database: give it a time zone")
+        return value.astimezone(dt.UTC)
+
+    def process_result_value(self, value: dt.datetime | None, dialect: sa.Dialect) -> dt.datetime | None:  # noqa: ARG002 - the signature is SQLAlchemy's
+        return None if value is None else value.replace(tzinfo=value.tzinfo or dt.UTC).astimezone(dt.UTC)
+
+
+metadata = sa.MetaData(
+    schema=SCHEMA, naming_convention={"pk": "pk_%(table_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"}
+)
+
+LINE_COUNTS = (
+    "lines_read",
+    "lines_accepted",
+    "lines_excluded",
+    "lines_quarantined",
+    "lines_header",
+    "lines_blank",
+    "lines_duplicate",
+)
+
+drops = sa.Table(
+    "drops",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True, comment="Partition key: normalised stem and start of the sha256."),
+    sa.Column("sha256", sa.Text, nullable=False, unique=True, comment="Identity of the drop: its bytes."),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("profile", sa.JSON, nullable=False, comment="The whole source profile it is read with."),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("batch", sa.Integer, nullable=False, comment="Drops given to one run; a later batch replaces orders."),
+    sa.Column("status", sa.Text, nullable=False, comment="pending, ingested, failed or retracted."),
+    sa.Column("error_code", sa.Text),
+    sa.Column("error", sa.Text),
+    sa.Column("received_at", UtcDateTime, nullable=False),
+    sa.Column("ingested_at", UtcDateTime),
+    sa.Column("run_id", sa.Text),
+    sa.Column("encoding", sa.Text),
+    sa.Column("dialect", sa.JSON),
+    sa.Column("header", sa.JSON),
+    sa.Column("mapping", sa.JSON),
+    *(sa.Column(name, sa.BigInteger) for name in LINE_COUNTS),
+    sa.Column("reasons", sa.JSON, comment="Lines not accepted, by reason code."),
+)
+
+audit_events = sa.Table(
+    "audit_events",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("event", sa.Text, nullable=False),
+    sa.Column("run_id", sa.Text),
+    sa.Column("drop_key", sa.Text),
+    sa.Column("snapshot_id", sa.Text),
+    sa.Column("details", sa.JSON, nullable=False),
+)
+
+snapshots = sa.Table(
+    "snapshots",
+    metadata,
+    sa.Column("snapshot_id", sa.Text, primary_key=True),
+    sa.Column("namespace", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False, comment="Content digest: equal data, equal digest."),
+    sa.Column("inputs_digest", sa.Text, nullable=False, comment="Digest of the drops, settings and code behind it."),
+    sa.Column("run_id", sa.Text),
+    sa.Column("published_at", UtcDateTime, nullable=False),
+    sa.Column("orders", sa.BigInteger, nullable=False),
+    sa.Column("items", sa.BigInteger, nullable=False),
+    sa.Column("pairs", sa.BigInteger, nullable=False),
+    sa.Column("redis_keys", sa.BigInteger, nullable=False),
+    sa.Column("redis_bytes", sa.BigInteger, nullable=False),
+    sa.Column("forced", sa.Boolean, nullable=False),
+)
+
+
+def open_database(url: str) -> sa.Engine:
+    """An engine on a database whose tables are up to date; SQLite files and their folder are made.
+
+    Raises:
+        ConfigError: the URL is not one SQLAlchemy understands, or its driver is not installed.
+        DatabaseUnavailable: it does not answer.
+    """
+    try:
+        parsed = sa.make_url(url)
+        if parsed.get_backend_name() == "sqlite" and parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = sa.create_engine(parsed, pool_pre_ping=True)
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise ConfigError(
+            f"RECO_DATABASE_URL is not usable: {error}.",
+            hint="Give an SQLAlchemy URL whose driver is installed, such as postgresql+psycopg://user@host/db.",
+            settings=["RECO_DATABASE_URL"],
+        ) from error
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        engine = engine.execution_options(schema_translate_map={SCHEMA: None})
+    with database_errors(parsed):
+        if _current_version(engine) != HEAD:
+            migrate(engine)
+    return engine
+
+
+@contextmanager
+def database_errors(url: sa.URL) -> Iterator[None]:
+    """Turns the errors of a driver into ours, without the password of the URL."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        reason = str(error.orig) if isinstance(error, DBAPIError) else str(error)
+        raise DatabaseUnavailable(
+            f"The database {url.render_as_string(hide_password=True)} cannot be used: {reason.strip()}.",
+            hint="Check RECO_DATABASE_URL, that the server runs, and the rights of its user.",
+        ) from error
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    for pragma in ("busy_timeout = 30000", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _version_schema(engine: sa.Engine) -> str | None:
+    return None if engine.dialect.name == "sqlite" else SCHEMA
+
+
+def _current_version(engine: sa.Engine) -> str | None:
+    """The applied version, read without Alembic: importing it costs a third of a second and is rarely needed."""
+    table = sa.table(VERSION_TABLE, sa.column("version_num"), schema=_version_schema(engine))
+    if not sa.inspect(engine).has_table(VERSION_TABLE, schema=_version_schema(engine)):
+        return None
+    with engine.connect() as connection:
+        return connection.scalar(sa.select(table.c.version_num))
+
+
+def migrate(engine: sa.Engine) -> None:
+    """Brings the tables up to the newest version; safe to run twice or from two processes at once."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(71346001)"))
+        config.attributes["connection"] = connection
+        config.attributes["version_schema"] = _version_schema(engine)
+        command.upgrade(config, "head")
+        connection.commit()
+
+
+@cache
+def _engine(url: str) -> sa.Engine:
+    return open_database(url)
+
+
+def shared_database(url: str) -> sa.Engine:
+    """`open_database`, once a process and URL: opening checks the version each time."""
+    return _engine(url)

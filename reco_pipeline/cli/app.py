@@ -1,0 +1,45 @@
+"""The tree of commands.
+
+Belongs here: names and help of the commands and their groups. Does not belong here: what they do.
+"""
+
+import typer
+
+from reco import __version__
+from reco_pipeline.cli import ask, drops, pipeline, snapshots, system
+
+app = typer.Typer(
+    name="reco",
+    help="Order files in, proven recommendations out.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"reco {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Order files in, proven recommendations out."""
+
+
+app.command("run")(pipeline.run)
+app.command("drop")(pipeline.drop)
+app.command("sample")(pipeline.sample)
+app.add_typer(drops.app, name="drops")
+app.command("similar")(ask.similar)
+app.command("popular")(ask.popular)
+app.command("basket")(ask.basket)
+app.add_typer(snapshots.app, name="snapshot")
+app.command("status")(system.status)
+app.add_typer(system.config_app, name="config")
+app.command("doctor")(system.doctor)

@@ -1,0 +1,94 @@
+"""The commands that ask the current snapshot: similar, popular, basket.
+
+Does not belong here: how an answer is made (`reco.snapshot`).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from reco_pipeline.cli.output import print_json, say, table
+
+if TYPE_CHECKING:
+    from reco.settings import Settings
+    from reco.snapshot.read import PublishedSnapshot
+
+LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=100, help="How many items.")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="The API's answer as one JSON object.")]
+
+
+def similar(
+    item: Annotated[str, typer.Argument(help="Item id, or exact name.")], limit: LimitOption = 10, as_json: JsonFlag = False
+) -> None:
+    """What is bought together with an item.
+
+    Example: reco similar PID --limit 3
+    """
+    with _snapshot() as snapshot:
+        _show(snapshot.similar(item, limit), f"Bought together with {item}", as_json)
+
+
+def popular(
+    limit: LimitOption = 10,
+    category: Annotated[str | None, typer.Option("--category", help="Only items of this category.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """The items in most orders.
+
+    Example: reco popular --limit 5
+    """
+    with _snapshot() as snapshot:
+        _show(snapshot.popular(limit, category), f"Popular in {category}" if category else "Popular items", as_json)
+
+
+def basket(
+    items: Annotated[list[str], typer.Argument(metavar="ITEM...", help="What is in the basket: ids or exact names.")],
+    limit: LimitOption = 10,
+    as_json: JsonFlag = False,
+) -> None:
+    """What goes with a basket.
+
+    Example: reco basket PID "Water Level Meter"
+    """
+    with _snapshot() as snapshot:
+        _show(snapshot.basket(items, limit), f"Goes with {', '.join(items)}", as_json)
+
+
+def show_examples(settings: "Settings") -> None:
+    """A few real answers from the served snapshot, as `reco run` ends with."""
+    with _snapshot(settings) as snapshot:
+        top = snapshot.popular(5, None)
+        _show(top, "Popular items", as_json=False)
+        names = [one["item_id"] for one in top["recommendations"]]
+        if len(names) > 1:
+            _show(snapshot.similar(names[0], 5), f"Bought together with {names[0]}", as_json=False)
+            _show(snapshot.basket(names[:2], 5), f"Goes with a basket of {names[0]} and {names[1]}", as_json=False)
+
+
+@contextmanager
+def _snapshot(settings: "Settings | None" = None) -> "Iterator[PublishedSnapshot]":
+    from reco.errors import SnapshotNotFound
+    from reco.settings import load_settings
+    from reco.snapshot.store import SnapshotStore
+    from reco.storage.redis import open_redis
+
+    settings = settings or load_settings()
+    with open_redis(settings) as client:
+        snapshot = SnapshotStore(client, settings.namespace).current()
+        if snapshot is None:
+            raise SnapshotNotFound("No snapshot is published yet.", hint="`reco run` makes one.")
+        yield snapshot
+
+
+def _show(answer: dict[str, Any], title: str, as_json: bool) -> None:
+    if as_json:
+        print_json(answer)
+        return
+    found = answer["recommendations"]
+    if not found:
+        say(f"{title}: nothing, no order holds it together with another item.")
+        return
+    rows = [(number, one["item_name"], one["similarity_score"], one["reason"]) for number, one in enumerate(found, 1)]
+    table(title, ("", "item", "score", "why"), rows)

@@ -1,0 +1,117 @@
+"""The commands on published snapshots: list, show, rollback.
+
+Does not belong here: their life cycle (`reco.snapshot`).
+"""
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reco_pipeline.cli.output import facts, print_json, say, table
+
+if TYPE_CHECKING:
+    from reco.settings import Settings
+    from reco.snapshot.store import SnapshotStore
+
+app = typer.Typer(help="Published snapshots.", invoke_without_command=True)
+JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
+
+
+@app.callback()
+def _default(context: typer.Context) -> None:
+    """Published snapshots."""
+    if context.invoked_subcommand is None:
+        show_all()
+
+
+@app.command("list")
+def show_all(as_json: JsonFlag = False) -> None:
+    """The snapshots that are kept, newest first; one of them is served.
+
+    Example: reco snapshot list
+    """
+    with _store() as (_, store):
+        found = store.list()
+    if as_json:
+        print_json(
+            {
+                "snapshots": [
+                    {"snapshot_id": one.snapshot_id, "current": one.current, "manifest": one.manifest} for one in found
+                ]
+            }
+        )
+        return
+    if not found:
+        say("No snapshot is published. `reco run` makes one.")
+        return
+    rows = [
+        (
+            one.snapshot_id,
+            "served" if one.current else "",
+            one.manifest["counts"]["orders"],
+            one.manifest["counts"]["items"],
+            one.manifest["counts"]["pairs"],
+            len(one.manifest["drops"]),
+        )
+        for one in found
+    ]
+    table("Snapshots", ("snapshot", "", "orders", "items", "pairs", "drops"), rows)
+
+
+@app.command("show")
+def show(
+    snapshot: Annotated[str | None, typer.Argument(help="Snapshot id; the served one if not given.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """The manifest of a snapshot: what it was made of, and when.
+
+    Example: reco snapshot show
+    """
+    from reco.errors import SnapshotNotFound
+
+    with _store() as (_, store):
+        sid = snapshot or store.current_id()
+        if sid is None:
+            raise SnapshotNotFound("No snapshot is published.", hint="`reco run` makes one.")
+        manifest = store.get(sid).manifest
+    if as_json:
+        print_json(manifest)
+        return
+    say(f"Snapshot {sid}")
+    flat = {**manifest, **manifest["counts"], "drops": len(manifest["drops"])}
+    facts([(name, value) for name, value in flat.items() if not isinstance(value, dict | list)])
+
+
+@app.command("rollback")
+def rollback(
+    to: Annotated[str | None, typer.Option("--to", metavar="ID", help="Snapshot id; the one before if not given.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Serve an earlier snapshot again, at once.
+
+    Example: reco snapshot rollback
+    """
+    from reco.snapshot.release import roll_back
+    from reco.storage.sql import shared_database
+
+    now = dt.datetime.now(dt.UTC)
+    with _store() as (settings, store):
+        result = roll_back(shared_database(settings.sql_url), store, to, now=now)
+    if as_json:
+        print_json({"snapshot_id": result.snapshot_id, "previous_id": result.previous_id})
+    else:
+        say(f"Snapshot {result.snapshot_id} is served; before, it was {result.previous_id}.")
+
+
+@contextmanager
+def _store() -> "Iterator[tuple[Settings, SnapshotStore]]":
+    from reco.settings import load_settings
+    from reco.snapshot.store import SnapshotStore
+    from reco.storage.redis import open_redis
+
+    settings = load_settings()
+    with open_redis(settings) as client:
+        yield settings, SnapshotStore(client, settings.namespace)

@@ -1,0 +1,139 @@
+"""The commands on the system itself: status, config, doctor.
+
+Does not belong here: reading settings (`reco.settings`) or talking to servers (`reco.storage`).
+"""
+
+import datetime as dt
+from collections import Counter
+from typing import Annotated, Any
+
+import typer
+
+from reco_pipeline.cli.output import facts, print_json, say, table
+
+config_app = typer.Typer(help="Effective settings, secrets masked.", invoke_without_command=True)
+JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
+UNREACHABLE = 4
+
+
+def status(as_json: JsonFlag = False) -> None:
+    """Drops, lines and the served snapshot on one screen.
+
+    Example: reco status
+    """
+    from reco.audit.quality import quarantine_rates
+    from reco.audit.trail import events
+    from reco.orders.ledger import DropLedger, DropStatus
+    from reco.settings import load_settings
+    from reco.snapshot.store import SnapshotStore
+    from reco.storage.lake import Lake
+    from reco.storage.redis import open_redis
+    from reco.storage.sql import shared_database
+
+    settings = load_settings()
+    engine = shared_database(settings.sql_url)
+    drops = DropLedger(engine, Lake(settings.home / "lake")).drops()
+    states = Counter(drop.status.value for drop in drops)
+    rates = quarantine_rates([drop for drop in drops if drop.status is DropStatus.INGESTED])
+    with open_redis(settings) as client:
+        store = SnapshotStore(client, settings.namespace)
+        current = store.current()
+        kept = len(store.list())
+    now = dt.datetime.now(dt.UTC)
+    made = dt.datetime.fromisoformat(current.manifest["created_at"]) if current else None
+    today = sum(drop.received_at.date() == now.date() for drop in drops)
+    result: dict[str, Any] = {
+        "home": str(settings.home),
+        "drops": dict(states),
+        "drops_today": today,
+        "lines_read": rates.read,
+        "lines_quarantined": rates.quarantined,
+        "quality_score": rates.quality_score,
+        "snapshot_id": current.manifest["snapshot_id"] if current else None,
+        "snapshot_age_seconds": int((now - made).total_seconds()) if made else None,
+        "snapshots_kept": kept,
+        "items": current.manifest["counts"]["items"] if current else 0,
+        "orders": current.manifest["counts"]["orders"] if current else 0,
+    }
+    recent = events(engine, limit=5)
+    if as_json:
+        print_json(result | {"events": [{"at": e.at, "event": e.event.value} for e in recent]})
+        return
+    named = dict(result) | {"drops": ", ".join(f"{n} {state}" for state, n in sorted(states.items())) or "none"}
+    facts([(name.replace("_", " "), value) for name, value in named.items()])
+    if recent:
+        rows = [(f"{e.at:%Y-%m-%d %H:%M:%S}Z", e.event.value, e.drop_key or e.snapshot_id or "") for e in recent]
+        table("Last events", ("at", "event", "what"), rows)
+
+
+@config_app.callback()
+def _default(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """Effective settings, secrets masked."""
+    if context.invoked_subcommand is None:
+        show_config(as_json)
+
+
+@config_app.command("show")
+def show_config(as_json: JsonFlag = False) -> None:
+    """Every setting with its value in effect and its meaning.
+
+    Example: reco config
+    """
+    from reco.settings import PREFIX, Settings, load_settings
+
+    settings = load_settings()
+    values = {name: _masked(getattr(settings, name)) for name in Settings.model_fields}
+    if as_json:
+        print_json(values)
+        return
+    rows = [
+        (PREFIX + name.upper(), str(values[name]) if values[name] is not None else "", field.description or "")
+        for name, field in Settings.model_fields.items()
+    ]
+    table("Settings", ("setting", "value", "meaning"), rows)
+
+
+@config_app.command("check")
+def check_config(as_json: JsonFlag = False) -> None:
+    """Whether these settings would be accepted in production.
+
+    Example: reco config check
+    """
+    from reco.settings import load_settings
+
+    load_settings(profile="production")
+    if as_json:
+        print_json({"ready": True})
+    else:
+        say("These settings are accepted in production.")
+
+
+def doctor(as_json: JsonFlag = False) -> None:
+    """Whether everything the pipeline needs can be reached, with the next step where it cannot.
+
+    Example: reco doctor
+    """
+    from reco.settings import load_settings
+    from reco_pipeline.doctor import examine
+
+    findings = examine(load_settings())
+    failed = [one for one in findings if not one.ok]
+    if as_json:
+        print_json({"ok": not failed, "checks": [vars(one) for one in findings]})
+    else:
+        rows = [("ok" if one.ok else "FAILED", one.what, one.found) for one in findings]
+        table("Doctor", ("", "what", "found"), rows)
+        for one in findings:
+            if one.next_step:
+                say(f"  {'next' if not one.ok else 'note'}: {one.what}: {one.next_step}")
+    raise typer.Exit(UNREACHABLE if failed else 0)
+
+
+def _masked(value: Any) -> Any:
+    from pathlib import Path
+
+    from pydantic import SecretStr
+
+    if isinstance(value, SecretStr):
+        return "**********"
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,41 @@
+"""The code location: everything Dagster knows of this project, assembled in one place.
+
+Belongs here: which assets, checks, jobs and resources there are. Does not belong here: what they do.
+"""
+
+from reco_pipeline.guard import check_top_level_packages
+
+check_top_level_packages()
+
+import dagster as dg  # noqa: E402 - the guard above must speak before an import of a wrong package fails
+
+from assets.checks import all_checks  # noqa: E402
+from assets.ingest import ingest_drops, raw_orders  # noqa: E402
+from assets.model import item_cooccurrence, item_stats, similar_items  # noqa: E402
+from assets.orders import orders  # noqa: E402
+from assets.serving import redis_snapshot  # noqa: E402
+from reco_pipeline.jobs import all_jobs  # noqa: E402
+from resources.home import DatabaseResource, LakeResource, RedisResource, SettingsResource  # noqa: E402
+
+all_assets = [raw_orders, ingest_drops, orders, item_stats, item_cooccurrence, similar_items, redis_snapshot]
+
+
+def build_defs(overrides: dict[str, str] | None = None) -> dg.Definitions:
+    """The definitions, on the effective settings or, in tests, on some of them replaced."""
+    settings = SettingsResource(overrides=overrides or {})
+    return dg.Definitions(
+        assets=all_assets,
+        asset_checks=all_checks,
+        jobs=all_jobs,
+        resources={
+            "settings": settings,
+            "lake": LakeResource(settings=settings),
+            "database": DatabaseResource(settings=settings),
+            "redis": RedisResource(settings=settings),
+        },
+        # Spawning a process for each step would turn a run of one second into half a minute.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_defs()

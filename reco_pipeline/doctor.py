@@ -1,0 +1,102 @@
+"""Looks at everything a run needs and says what is wrong and what to do.
+
+Belongs here: the list of examinations. Does not belong here: repairing anything.
+"""
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from reco.errors import RecoError
+from reco.settings import Settings
+
+LEAST_FREE_BYTES = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One examination: `next_step` is empty where there is nothing to do."""
+
+    what: str
+    ok: bool
+    found: str
+    next_step: str = ""
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Every examination, whatever the others find."""
+    return [
+        finding
+        for what, look in (
+            ("python", _python),
+            ("home", _home),
+            ("database", _database),
+            ("redis", _redis),
+            ("lake", _lake),
+            ("dagster", _dagster),
+        )
+        for finding in _safely(what, look, settings)
+    ]
+
+
+def _safely(what: str, look: Callable[[Settings], list[Finding]], settings: Settings) -> list[Finding]:
+    try:
+        return look(settings)
+    except RecoError as error:
+        return [Finding(what, False, error.message, error.hint)]
+
+
+def _python(_: Settings) -> list[Finding]:
+    return [Finding("python", True, f"{sys.version.split()[0]} at {sys.executable}")]
+
+
+def _home(settings: Settings) -> list[Finding]:
+    from reco.storage.homelock import home_lock
+
+    with home_lock(settings.home):
+        free = shutil.disk_usage(settings.home).free
+    enough = free >= LEAST_FREE_BYTES
+    found = f"{settings.home}, {free / 1e9:.1f} GB free"
+    return [Finding("home", enough, found, "" if enough else "Free some room on this disk.")]
+
+
+def _database(settings: Settings) -> list[Finding]:
+    import sqlalchemy as sa
+
+    from reco.storage.sql import open_database
+
+    engine = open_database(settings.sql_url)
+    shown = sa.make_url(settings.sql_url).render_as_string(hide_password=True)
+    return [Finding("database", True, f"{engine.dialect.name}: {shown}")]
+
+
+def _redis(settings: Settings) -> list[Finding]:
+    from reco.storage.redis import address, open_redis, server_facts, warnings
+
+    with open_redis(settings) as client:
+        facts = server_facts(client)
+        kind = "embedded" if settings.redis_url is None else "external"
+        found = f"{kind} {facts.server} {facts.version} at {address(client)}"
+    notes = warnings(facts)
+    return [Finding("redis", True, found), *(Finding("redis", True, "warning", note) for note in notes)]
+
+
+def _lake(settings: Settings) -> list[Finding]:
+    from reco.orders.ledger import DropLedger
+    from reco.storage.lake import Lake
+    from reco.storage.sql import shared_database
+
+    ledger = DropLedger(shared_database(settings.sql_url), Lake(settings.home / "lake"))
+    wrong = ledger.imbalances()
+    if wrong:
+        step = "Read those drops again: materialize order_lines for their partitions."
+        return [Finding("lake", False, f"{len(wrong)} drops do not add up; {wrong[0].message}", step)]
+    return [Finding("lake", True, f"{len(ledger.drops())} drops, every line accounted for")]
+
+
+def _dagster(settings: Settings) -> list[Finding]:
+    from reco_pipeline.instance import dagster_home
+
+    return [Finding("dagster", True, f"{version('dagster')}, runs in {dagster_home(settings.home)}")]

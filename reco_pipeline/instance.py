@@ -1,0 +1,57 @@
+"""The Dagster instance of a home.
+
+Belongs here: where Dagster keeps its runs, and its settings for one machine. Does not belong here: definitions.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+# One run at a time: two runs of one home would replace each other's tables. A run that outlives its machine would
+# hold that place for ever without max_runtime_seconds.
+DAGSTER_YAML = """\
+# Written by reco when the home was made; yours to change.
+telemetry: {enabled: false}
+nux: {enabled: false}
+concurrency:
+  runs: {max_concurrent_runs: 1}
+run_coordinator:
+  module: dagster.core.run_coordinator
+  class: QueuedRunCoordinator
+  config: {dequeue_interval_seconds: 1}
+run_monitoring:
+  enabled: true
+  start_timeout_seconds: 180
+  max_runtime_seconds: 21600
+  free_slots_after_run_end_seconds: 60
+retention:
+  schedule: {purge_after_days: 90}
+  sensor:
+    purge_after_days: {skipped: 3, failure: 30, success: 90}
+"""
+
+
+def dagster_home(home: Path) -> Path:
+    """The folder of Dagster in a home, made with its `dagster.yaml` where it is not there yet."""
+    folder = home / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "dagster.yaml"
+    if not config.exists():
+        config.write_text(DAGSTER_YAML, encoding="utf-8")
+    return folder
+
+
+@contextmanager
+def open_instance(home: Path) -> Iterator["DagsterInstance"]:
+    """The persistent Dagster instance of a home; the UI started on the same home shows its runs."""
+    os.environ["DAGSTER_HOME"] = str(dagster_home(home))
+    os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
+    from dagster import DagsterInstance
+
+    with DagsterInstance.get() as instance:
+        yield instance

@@ -1,0 +1,62 @@
+"""What every test gets: no setting of the shell, no call home, seeds that are printed, and marks by folder."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+HERE = Path(__file__).parent
+FOLDER_MARKS = ("integration", "e2e", "faults")
+KEPT = {"RECO_REAL_DATA"}  # where real data lies is a fact of the machine, not a setting of a shop
+
+# `ci` draws the same examples on every run; another profile is chosen with --hypothesis-profile, a seed with
+# --hypothesis-seed. A failure prints how to repeat it.
+settings.register_profile(
+    "ci", derandomize=True, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("explore", max_examples=2000, deadline=None, print_blob=True)
+settings.load_profile("ci")
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Says at the top of the output what a failure needs to be repeated."""
+    profile = config.getoption("--hypothesis-profile", None) or "ci"
+    seed = config.getoption("--hypothesis-seed", None)
+    data = os.environ.get("RECO_REAL_DATA")
+    return [
+        f"hypothesis: profile {profile}, seed {seed or ('fixed by derandomize' if profile == 'ci' else 'random')}",
+        f"real data: {data or 'RECO_REAL_DATA is not set, tests on real data are skipped'}",
+    ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test in integration/, e2e/ or faults/ has the mark of that name."""
+    for item in items:
+        folder = item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
+        if folder in FOLDER_MARKS:
+            item.add_marker(getattr(pytest.mark, folder))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _clean_environment() -> Iterator[None]:
+    """Nothing of the shell's configuration reaches a test or a command that a test starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("RECO_", "DAGSTER_")) and name not in KEPT:
+                patch.delenv(name)
+        patch.setenv("DAGSTER_DISABLE_TELEMETRY", "1")
+        patch.setenv("TZ", "UTC")
+        yield
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real order files that RECO_REAL_DATA names; skips, saying so, where there is none."""
+    folder = os.environ.get("RECO_REAL_DATA")
+    if not folder:
+        pytest.skip("RECO_REAL_DATA is not set: it names the folder of real order files")
+    if not Path(folder).is_dir():
+        pytest.fail(f"RECO_REAL_DATA={folder} is not a folder")
+    return Path(folder).resolve()

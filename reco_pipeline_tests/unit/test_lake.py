@@ -1,0 +1,83 @@
+"""Promises of the lake: a reader sees the old file or the new one, never half of one."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from reco.errors import LakeError
+from reco.storage.lake import Lake
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    """An error inside the block keeps what was there and leaves no temporary file."""
+    lake = Lake(tmp_path)
+    with lake.replace("orders") as path:
+        path.write_bytes(b"old")
+    with pytest.raises(RuntimeError), lake.replace("orders") as path:
+        path.write_bytes(b"half")
+        raise RuntimeError
+    assert lake.existing("orders").read_bytes() == b"old"
+    assert os.listdir(tmp_path / "orders") == ["orders.parquet"]
+
+
+def test_nothing_written_is_an_error(tmp_path: Path) -> None:
+    """A writer that wrote nothing replaces nothing."""
+    lake = Lake(tmp_path)
+    with pytest.raises(LakeError, match="could not be written"), lake.replace("orders"):
+        pass
+    assert not lake.path("orders").exists()
+
+
+def test_a_missing_table_names_the_asset_to_materialize(tmp_path: Path) -> None:
+    """Reading what is not there says which asset makes it."""
+    with pytest.raises(LakeError, match="Materialize item_stats"):
+        Lake(tmp_path).existing("item_stats")
+
+
+def test_a_stamp_is_void_when_the_file_changed(tmp_path: Path) -> None:
+    """The record of what a table was made from does not outlive the table."""
+    lake = Lake(tmp_path)
+    with lake.replace("orders") as path:
+        path.write_bytes(b"one")
+    stamp = lake.stamp("orders", {"drops": "abc"})
+    assert lake.read_stamp("orders") == stamp
+    with lake.replace("orders") as path:
+        path.write_bytes(b"two")
+    assert lake.read_stamp("orders") is None
+    assert lake.read_stamp("item_stats") is None
+
+
+def test_a_damaged_stamp_counts_as_none(tmp_path: Path) -> None:
+    """Half a stamp, or one of another shape, is no stamp."""
+    lake = Lake(tmp_path)
+    with lake.replace("orders") as path:
+        path.write_bytes(b"one")
+    for text in ("{", '{"digest": "x"}', "[]"):
+        (tmp_path / "orders" / "stamp.json").write_text(text)
+        assert lake.read_stamp("orders") is None
+
+
+def test_sweep_removes_only_old_temporary_files(tmp_path: Path) -> None:
+    """What a killed writer left goes; what a living one writes stays."""
+    lake = Lake(tmp_path)
+    with lake.replace("orders") as path:
+        path.write_bytes(b"one")
+        old = path.with_name(".orders.parquet.1.dead.tmp")
+        old.write_bytes(b"dead")
+        os.utime(old, (1_000, 1_000))
+        assert lake.sweep(older_than=3600, now=path.stat().st_mtime) == 1
+        assert path.exists()
+    assert lake.existing("orders").read_bytes() == b"one"
+
+
+def test_parts_are_files_of_their_own(tmp_path: Path) -> None:
+    """One part can be replaced or removed without touching another."""
+    lake = Lake(tmp_path)
+    for part in ("a", "b"):
+        with lake.replace("order_lines", part) as path:
+            path.write_bytes(part.encode())
+    lake.drop_part("order_lines", "a")
+    lake.drop_part("order_lines", "a")
+    assert not lake.path("order_lines", "a").exists()
+    assert lake.existing("order_lines", "b").read_bytes() == b"b"
