@@ -28,8 +28,8 @@ test-full: ## all tests; coverage of reco/ must reach the bound in pyproject.tom
 
 dev: ## set up, then the Dagster UI on port 3000 and its daemon, until Ctrl-C
 	@scripts/bootstrap.sh dev
-	@home="$${RECO_HOME:-$$PWD/.reco}"; mkdir -p "$$home/dagster"; home=$$(cd "$$home" && pwd); \
-	DAGSTER_HOME="$$home/dagster" exec .venv/bin/dagster dev -w workspace.yaml -p "$${RECO_DAGSTER_PORT:-3000}"
+	@DAGSTER_HOME="$$(.venv/bin/python -c 'from reco.settings import load_settings; from reco_pipeline.instance import dagster_home; print(dagster_home(load_settings().home))')" && export DAGSTER_HOME && \
+	exec .venv/bin/dagster dev -w workspace.yaml -p "$${RECO_DAGSTER_PORT:-3000}"
 
 lint: ## rules, format, types, import directions, and that Dagster can load the graph
 	@scripts/bootstrap.sh dev

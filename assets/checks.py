@@ -9,19 +9,20 @@ from dataclasses import asdict
 import dagster as dg
 
 from assets.common import offenders
-from assets.ingest import ORDER_LINES, QUARANTINED_LINES
-from assets.model import ITEM_COOCCURRENCE, ITEM_STATS, SIMILAR_ITEMS
 from assets.serving import redis_snapshot
 from reco.audit.quality import quarantine_rates
 from reco.model.checks import check_key_nulls, check_similar_bounds, check_symmetry
-from reco.orders.ledger import DropStatus
+from reco.model.tables import ITEM_COOCCURRENCE, ITEM_STATS, SIMILAR_ITEMS
+from reco.orders.ledger import ORDER_LINES, QUARANTINED_LINES, DropStatus
 from reco.snapshot.release import verify_current
 from resources.home import DatabaseResource, LakeResource, RedisResource, SettingsResource
 
 SHOWN = 20
 
 
-@dg.asset_check(asset=ORDER_LINES, blocking=True, description="Lines read = accepted + excluded + quarantined, per drop.")
+@dg.asset_check(
+    asset=ORDER_LINES, blocking=True, description="Lines read = accepted + excluded + quarantined, per drop."
+)
 def lines_reconcile(database: DatabaseResource) -> dg.AssetCheckResult:
     """Compares the count of records in the bytes with the rows in the lake, drop by drop."""
     ledger = database.ledger()
@@ -60,7 +61,9 @@ def drops_usable(database: DatabaseResource) -> dg.AssetCheckResult:
 def key_fields_present(database: DatabaseResource, lake: LakeResource) -> dg.AssetCheckResult:
     """Counts nulls in the key columns over the stored lines of every drop."""
     store = lake.open()
-    report = check_key_nulls([store.existing(ORDER_LINES, d.key) for d in database.ledger().drops(status=DropStatus.INGESTED)])
+    report = check_key_nulls(
+        [store.existing(ORDER_LINES, d.key) for d in database.ledger().drops(status=DropStatus.INGESTED)]
+    )
     return dg.AssetCheckResult(
         passed=report.passed,
         description=f"{sum(report.nulls.values())} nulls in the key columns of {report.lines} lines.",
@@ -123,8 +126,8 @@ def scores_bounded(lake: LakeResource) -> dg.AssetCheckResult:
     report = check_similar_bounds(lake.open().existing(SIMILAR_ITEMS))
     return dg.AssetCheckResult(
         passed=report.passed,
-        description=f"{report.rows} rows: {report.out_of_bounds} out of bounds, {report.self_pairs} of an item with itself, "
-        f"{report.repeated} repeated, {report.misranked} out of rank.",
+        description=f"{report.rows} rows: {report.out_of_bounds} out of bounds, {report.self_pairs} of an item with "
+        f"itself, {report.repeated} repeated, {report.misranked} out of rank.",
         metadata={
             "rows": report.rows,
             "out_of_bounds": report.out_of_bounds,

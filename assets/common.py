@@ -15,7 +15,7 @@ order_drops = dg.DynamicPartitionsDefinition(name="order_drops")
 
 
 def table_metadata(
-    path: Path, rows: int, **figures: float | int | str | None
+    path: Path, rows: int, **figures: float | str | None
 ) -> dict[str, float | int | str | dg.MetadataValue]:
     """Metadata of a stored table: its rows, size and place, and the stage's own figures where they have a value."""
     return {

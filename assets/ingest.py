@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import dagster as dg
 
 from assets.common import INGEST, OWNERS, order_drops
+from reco.orders.drops import DropResult
 from reco.orders.ingest import ingest
 from reco.orders.ledger import ORDER_LINES, QUARANTINED_LINES
-from reco.orders.reader import DropResult
 from reco.storage.lake import RAW, Lake, file_digest
 from resources.home import DatabaseResource, LakeResource
 
@@ -32,7 +32,7 @@ raw_orders = dg.AssetSpec(
         dg.AssetSpec(
             ORDER_LINES,
             deps=[RAW],
-            description="The accepted lines of each drop: typed, checked against the rule table, with their line number.",
+            description="The accepted lines of each drop: typed, checked by the rule table, with their line number.",
             group_name=INGEST,
             kinds={"duckdb", "pandera", "parquet"},
             owners=OWNERS,

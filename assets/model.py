@@ -6,7 +6,14 @@ Does not belong here: the formulas (`reco.model`) or publishing (`assets.serving
 import dagster as dg
 
 from assets.common import MODEL, OWNERS, table_metadata
-from reco.model.tables import ITEM_COOCCURRENCE, ITEM_STATS, SIMILAR_ITEMS, make_cooccurrence, make_item_stats, make_similar
+from reco.model.tables import (
+    ITEM_COOCCURRENCE,
+    ITEM_STATS,
+    SIMILAR_ITEMS,
+    make_cooccurrence,
+    make_item_stats,
+    make_similar,
+)
 from reco.orders.orders import ORDERS
 from resources.home import DatabaseResource, LakeResource
 
@@ -15,7 +22,7 @@ KINDS = {"duckdb", "parquet"}
 
 @dg.asset(deps=[ORDERS], group_name=MODEL, kinds=KINDS, owners=OWNERS, code_version="1")
 def item_stats(lake: LakeResource, database: DatabaseResource) -> dg.MaterializeResult:
-    """Each item with its orders, units, revenue, customers, first and last sale, popularity rank and share of orders."""
+    """Each item with its orders, units, revenue, customers, first and last sale, popularity rank and order share."""
     store = lake.open()
     report, digest = make_item_stats(database.ledger(), store)
     return dg.MaterializeResult(
@@ -45,7 +52,7 @@ def item_cooccurrence(lake: LakeResource) -> dg.MaterializeResult:
 
 @dg.asset(deps=[item_stats, item_cooccurrence], group_name=MODEL, kinds=KINDS, owners=OWNERS, code_version="1")
 def similar_items(lake: LakeResource) -> dg.MaterializeResult:
-    """The neighbours of each item by cosine similarity, best first, with the orders, confidence and lift behind each."""
+    """The neighbours of each item by cosine similarity, best first, with orders, confidence and lift as evidence."""
     store = lake.open()
     report, digest = make_similar(store)
     return dg.MaterializeResult(

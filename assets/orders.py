@@ -21,7 +21,7 @@ from resources.home import DatabaseResource, LakeResource
     code_version="1",
 )
 def orders(context: dg.AssetExecutionContext, lake: LakeResource, database: DatabaseResource) -> dg.MaterializeResult:
-    """Every order once: an item repeated in an order adds up, and an order in a later batch replaces the earlier one."""
+    """Every order once: an item repeated in an order adds up, and an order in a later batch replaces the earlier."""
     store = lake.open()
     report = make_orders(database.ledger(), store, now=dt.datetime.now(dt.UTC), run_id=context.run.run_id)
     return dg.MaterializeResult(

@@ -11,7 +11,7 @@ from assets.common import OWNERS, SERVING
 from assets.model import item_stats, similar_items
 from reco.errors import GateRefused
 from reco.snapshot.release import REDIS_SNAPSHOT, release
-from resources.home import DatabaseResource, LakeResource, RedisResource, SettingsResource
+from resources.home import DatabaseResource, RedisResource
 
 
 class PublishConfig(dg.Config):
@@ -29,20 +29,13 @@ class PublishConfig(dg.Config):
     code_version="1",
 )
 def redis_snapshot(
-    context: dg.AssetExecutionContext,
-    config: PublishConfig,
-    settings: SettingsResource,
-    lake: LakeResource,
-    database: DatabaseResource,
-    redis: RedisResource,
+    context: dg.AssetExecutionContext, config: PublishConfig, database: DatabaseResource, redis: RedisResource
 ) -> dg.MaterializeResult:
     """The served recommendations: written under a new id, read back, gated, and made visible by one pointer."""
     with redis.client() as client:
         try:
             result = release(
-                settings.load(),
-                database.ledger(),
-                lake.open(),
+                database.home(),
                 client,
                 run_id=context.run.run_id,
                 now=dt.datetime.now(dt.UTC),

@@ -52,7 +52,9 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, toml_file="reco.toml", extra="forbid", frozen=True, env_ignore_empty=True
     )
 
-    home: Path = Field(default=Path(".reco"), description="Folder of all state: inbox, lake, Dagster, embedded servers.")
+    home: Path = Field(
+        default=Path(".reco"), description="Folder of all state: inbox, lake, Dagster, embedded servers."
+    )
     namespace: str = Field(
         default="reco", pattern=r"^[a-z][a-z0-9_-]{0,39}$", description="Prefix of every key in Redis."
     )
@@ -62,6 +64,9 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(default=None, description="Redis >= 7.0 or Valkey; unset: embedded server.")
     database_url: SecretStr | None = Field(default=None, description="SQLAlchemy URL; unset: SQLite in the home.")
     inbox: Path | None = Field(default=None, description="Folder of new drops; unset: `inbox` in the home.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="warning", description="Least level of log events of the command line."
+    )
     source: str = Field(default="auto", description="Source profile of drops that name none.")
     keep_snapshots: int = Field(default=3, ge=1, le=100, description="Published snapshots kept for rollback.")
     redis_max_memory: str = Field(
@@ -101,6 +106,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then secret files, then `reco.toml`."""
         return init_settings, env_settings, _SecretFiles(settings_cls), TomlConfigSettingsSource(settings_cls)
 
     @cached_property

@@ -17,7 +17,15 @@ from assets.serving import redis_snapshot  # noqa: E402
 from reco_pipeline.jobs import all_jobs  # noqa: E402
 from resources.home import DatabaseResource, LakeResource, RedisResource, SettingsResource  # noqa: E402
 
-all_assets = [raw_orders, ingest_drops, orders, item_stats, item_cooccurrence, similar_items, redis_snapshot]
+all_assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
+    raw_orders,
+    ingest_drops,
+    orders,
+    item_stats,
+    item_cooccurrence,
+    similar_items,
+    redis_snapshot,
+]
 
 
 def build_defs(overrides: dict[str, str] | None = None) -> dg.Definitions:

@@ -5,6 +5,7 @@ Belongs here: the list of examinations. Does not belong here: repairing anything
 
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -53,10 +54,13 @@ def _python(_: Settings) -> list[Finding]:
 
 
 def _home(settings: Settings) -> list[Finding]:
-    from reco.storage.homelock import home_lock
-
-    with home_lock(settings.home):
-        free = shutil.disk_usage(settings.home).free
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=settings.home):
+            free = shutil.disk_usage(settings.home).free
+    except OSError as error:
+        step = "Set RECO_HOME to a folder you can write to."
+        return [Finding("home", False, f"{settings.home} cannot be written to: {error.strerror}", step)]
     enough = free >= LEAST_FREE_BYTES
     found = f"{settings.home}, {free / 1e9:.1f} GB free"
     return [Finding("home", enough, found, "" if enough else "Free some room on this disk.")]
@@ -84,11 +88,9 @@ def _redis(settings: Settings) -> list[Finding]:
 
 
 def _lake(settings: Settings) -> list[Finding]:
-    from reco.orders.ledger import DropLedger
-    from reco.storage.lake import Lake
-    from reco.storage.sql import shared_database
+    from reco.orders.home import open_home
 
-    ledger = DropLedger(shared_database(settings.sql_url), Lake(settings.home / "lake"))
+    ledger = open_home(settings).ledger
     wrong = ledger.imbalances()
     if wrong:
         step = "Read those drops again: materialize order_lines for their partitions."

@@ -55,7 +55,7 @@ def _refuse(name: str, found: Path | None, expected: Path) -> None:
     if name == "reco":
         # Our exceptions live in the very package that cannot be imported.
         raise ImportError(f"{message} {hint}", name=name, path=str(found) if found else None)
-    from reco.errors import ShadowedPackageError  # noqa: PLC0415 - only now known to be ours
+    from reco.errors import ShadowedPackageError  # only now known to be ours
 
     raise ShadowedPackageError(
         message, hint=hint, package=name, found=str(found) if found else None, expected=str(expected)

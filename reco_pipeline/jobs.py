@@ -5,14 +5,12 @@ Does not belong here: when they run, or what the assets do.
 
 import dagster as dg
 
-from assets.common import order_drops
-from assets.serving import REDIS_SNAPSHOT
 from reco.orders.orders import ORDERS
+from reco.snapshot.release import REDIS_SNAPSHOT
 
 drops_to_recommendations = dg.define_asset_job(
     "drops_to_recommendations",
     selection=dg.AssetSelection.all(),
-    partitions_def=order_drops,
     description="From the chosen CSV drops to served recommendations, in one run.",
 )
 

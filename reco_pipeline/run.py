@@ -4,18 +4,19 @@ Belongs here: the order of these steps. Does not belong here: the steps themselv
 """
 
 import datetime as dt
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reco.orders.reader import probe
+
 from reco.errors import DropError, RecoError, UsageError
+from reco.orders.home import Home, open_home
 from reco.orders.ledger import Drop, DropLedger, DropStatus, Registration, find_files
 from reco.orders.profiles import SourceProfile, builtin_profiles, load_profile
-from reco.orders.reader import probe
 from reco.progress import report
 from reco.settings import Settings
 from reco.storage.homelock import home_lock
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 SAMPLE_ORDERS = 5_000
-SAMPLE_SEED = 20_240_601
 LAUNCHER = {"reco/launcher": "command-line"}
 
 
@@ -47,7 +47,6 @@ def run(settings: Settings, request: RunRequest) -> RunSummary:
         RecoError: see its tree; the served snapshot is then the one served before.
     """
     from reco.storage.redis import open_redis
-    from reco.storage.sql import shared_database
 
     started = time.perf_counter()
     now = dt.datetime.now(dt.UTC)
@@ -56,23 +55,23 @@ def run(settings: Settings, request: RunRequest) -> RunSummary:
         # Redis comes first: with nobody to publish to, nothing should be half done. The lease on the embedded server
         # lasts as long as the run, or each step would start and stop it.
         with open_redis(settings) as client:
-            lake = Lake(settings.home / "lake")
-            ledger = DropLedger(shared_database(settings.sql_url), lake)
-            given = given or _sample_on_first_run(settings, ledger)
-            _keep_names([profile for _, profile in given], lake)
-            registrations = ledger.register(given, now=now) if given else []
-            pending, unusable = _split_pending(ledger, now)
+            home = open_home(settings)
+            home.lake.sweep()
+            given = given or _sample_on_first_run(home)
+            _keep_names([profile for _, profile in given], home.lake)
+            registrations = home.ledger.register(given, now=now) if given else []
+            pending, unusable = _split_pending(home.ledger, now)
             outcome = _Outcome()
-            if pending or not _up_to_date(settings, ledger, lake, client, force=request.force):
-                if pending or ledger.drops(status=DropStatus.INGESTED):
-                    outcome = _execute(settings, pending, unusable, force=request.force)
-            return _summarise(settings, ledger, lake, client, registrations, [*pending, *unusable], outcome, started)
+            if pending or _stale(home, client, force=request.force):
+                outcome = _execute(settings, pending, unusable, force=request.force)
+            outcome.seconds["total"] = round(time.perf_counter() - started, 3)
+            return _summarise(home, client, registrations, [*pending, *unusable], outcome)
 
 
 @dataclass(frozen=True)
 class _Outcome:
     run_id: str | None = None
-    seconds: dict[str, float] | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
     changed: bool = False
 
 
@@ -97,15 +96,15 @@ def profile_by_folder(path: Path, inbox: Path, default: str) -> SourceProfile:
     return load_profile(folder if folder in builtin_profiles() else default)
 
 
-def _sample_on_first_run(settings: Settings, ledger: DropLedger) -> list[tuple[Path, SourceProfile]]:
+def _sample_on_first_run(home: Home) -> list[tuple[Path, SourceProfile]]:
     """The generated sample, only where a local home has never seen a drop: real orders never mix with it."""
-    if settings.profile != "local" or ledger.drops():
+    if home.settings.profile != "local" or home.ledger.drops():
         return []
     from reco.orders.sample import write_sample
 
-    path = settings.home / "sample" / f"sample-{SAMPLE_ORDERS}-orders.csv"
+    path = home.settings.home / "sample" / f"sample-{SAMPLE_ORDERS}-orders.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_sample(path, orders=SAMPLE_ORDERS, seed=SAMPLE_SEED, prototype=False)
+    write_sample(path, orders=SAMPLE_ORDERS, prototype=False)
     return [(path, load_profile("prototype"))]
 
 
@@ -132,12 +131,13 @@ def _split_pending(ledger: DropLedger, now: dt.datetime) -> tuple[list[Drop], li
     return [drop for drop in waiting if drop not in unusable], unusable
 
 
-def _up_to_date(settings: Settings, ledger: DropLedger, lake: Lake, client: "redis.Redis", *, force: bool) -> bool:
-    """Whether the served snapshot is the one these drops, names, settings and code make, or was rolled back to."""
+def _stale(home: Home, client: "redis.Redis", *, force: bool) -> bool:
+    """Whether the served snapshot is not what drops, names, settings and code make, and nobody rolled back to it."""
     from reco.snapshot.release import served_state
 
-    state = served_state(settings, ledger, lake, client)
-    return not force and (state.current or state.rolled_back)
+    state = served_state(home, client)
+    settled = state.current or state.rolled_back
+    return (force or not settled) and bool(home.ledger.drops(status=DropStatus.INGESTED))
 
 
 def _execute(settings: Settings, pending: list[Drop], unusable: list[Drop], *, force: bool) -> _Outcome:
@@ -233,20 +233,16 @@ def _fail_dead_runs(instance: "DagsterInstance") -> None:
 
 
 def _summarise(
-    settings: Settings,
-    ledger: DropLedger,
-    lake: Lake,
+    home: Home,
     client: "redis.Redis",
     registrations: Sequence[Registration],
     drops: Sequence[Drop],
     outcome: _Outcome,
-    started: float,
 ) -> RunSummary:
     from reco.snapshot.release import served_state
 
-    state = served_state(settings, ledger, lake, client)
-    fresh = ledger.drops(keys=[drop.key for drop in drops])
-    seconds = {**(outcome.seconds or {}), "total": round(time.perf_counter() - started, 3)}
+    state = served_state(home, client)
+    fresh = home.ledger.drops(keys=[drop.key for drop in drops])
     return RunSummary(
         run_id=outcome.run_id,
         published=state.current,
@@ -254,11 +250,6 @@ def _summarise(
         drops=drop_summaries(registrations, fresh),
         snapshot=Published(**state.figures) if state.figures else Published(),
         reasons=reasons_of(fresh),
-        seconds=seconds,
+        seconds=outcome.seconds,
         note=state.note,
     )
-
-
-def dump(summary: RunSummary) -> str:
-    """The summary as one line of JSON."""
-    return json.dumps(summary.to_json(), ensure_ascii=False)

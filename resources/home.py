@@ -9,21 +9,22 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from pydantic import Field
 
 from reco.settings import Settings, load_settings
 from reco.storage.lake import Lake
 
 if TYPE_CHECKING:
     import redis
-    import sqlalchemy as sa
 
+    from reco.orders.home import Home
     from reco.orders.ledger import DropLedger
 
 
 class SettingsResource(dg.ConfigurableResource):
     """The effective settings; `overrides` is for tests and special runs and must hold no secret."""
 
-    overrides: dict[str, str] = {}
+    overrides: dict[str, str] = Field(default_factory=dict)
 
     def load(self) -> Settings:
         """The settings from overrides, environment, secret files and `reco.toml`."""
@@ -45,21 +46,19 @@ class DatabaseResource(dg.ConfigurableResource):
 
     settings: dg.ResourceDependency[SettingsResource]
 
-    def engine(self) -> "sa.Engine":
-        """An engine on up-to-date tables.
+    def home(self) -> "Home":
+        """The opened home: settings, lake and ledger, on up-to-date tables.
 
         Raises:
             DatabaseUnavailable: it does not answer.
         """
-        from reco.storage.sql import shared_database
+        from reco.orders.home import open_home
 
-        return shared_database(self.settings.load().sql_url)
+        return open_home(self.settings.load())
 
     def ledger(self) -> "DropLedger":
         """The ledger of drops."""
-        from reco.orders.ledger import DropLedger
-
-        return DropLedger(self.engine(), Lake(self.settings.load().home / "lake"))
+        return self.home().ledger
 
 
 class RedisResource(dg.ConfigurableResource):

@@ -35,7 +35,7 @@ packages_ready() {
         { [ "$KIND" = runtime ] && stamped runtime requirements.lock requirements-build.lock; }
 }
 ready() {
-    [ -x "$VENV/bin/python" ] && [ -x "$VENV/bin/reco" ] && [ ! -e "$VENV/.incomplete" ] && [ -d .reco/dagster ] &&
+    [ -x "$VENV/bin/python" ] && [ -x "$VENV/bin/reco" ] && [ ! -e "$VENV/.incomplete" ] && [ -f .reco/dagster/dagster.yaml ] &&
         packages_ready && stamped project pyproject.toml
 }
 if ready; then exit 0; fi
@@ -154,7 +154,13 @@ fi
 # The project itself: one path entry and the `reco` command. hatchling comes from the locks, so nothing is fetched.
 install --no-build-isolation --editable .
 "$VENV/bin/python" -m compileall -q reco resources assets reco_pipeline >/dev/null 2>&1 || :
-mkdir -p .reco/dagster # .env names it as DAGSTER_HOME, and Dagster does not make it
+
+# .env names this folder as DAGSTER_HOME; Dagster alone would neither make it nor queue one run at a time.
+"$VENV/bin/python" -c '
+from pathlib import Path
+from reco_pipeline.instance import dagster_home
+dagster_home(Path(".reco").absolute())
+'
 
 # shellcheck disable=SC2086 # LOCKS is a list
 if ! packages_ready; then stamp_of $LOCKS >"$VENV/.$KIND-ready"; fi

@@ -13,15 +13,24 @@ class CountedDrop(Protocol):
     """What a quality figure needs to know of a drop."""
 
     @property
-    def key(self) -> str: ...
+    def key(self) -> str:
+        """Partition key."""
+
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """File name."""
+
     @property
-    def lines_read(self) -> int | None: ...
+    def lines_read(self) -> int | None:
+        """Lines in its bytes; None before it was read."""
+
     @property
-    def lines_quarantined(self) -> int | None: ...
+    def lines_quarantined(self) -> int | None:
+        """Lines something is wrong with."""
+
     @property
-    def reasons(self) -> dict[str, int] | None: ...
+    def reasons(self) -> dict[str, int] | None:
+        """Lines not accepted, by reason."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ ITEM_NAMES = "item_names"
 
 
 def keep_item_names(profile: SourceProfile, lake: Lake) -> int:
-    """Takes the profile's item file into the lake's `item_names`; a known item gets its new name. Returns the items read.
+    """Takes the profile's item file into the lake's `item_names`, new names first; returns the items read.
 
     A profile without an item file changes nothing, and so does a file whose names are known: the table's bytes stay.
 
@@ -30,4 +30,4 @@ def keep_item_names(profile: SourceProfile, lake: Lake) -> int:
     if not known or not merged.equals(known[0]):
         with lake.replace(ITEM_NAMES) as target:
             merged.write_parquet(target)
-    return items.height
+    return int(items.height)

@@ -63,7 +63,7 @@ class SimilarCheck:
     """What `check_similar_bounds` found.
 
     rows; items: distinct item_id; out_of_bounds: rows whose score or confidence is outside (0, 1], lift is not a
-    positive finite number, or pair_orders is below 1; self_pairs; repeated: rows that name a neighbour of an item again;
+    positive finite number, or pair_orders is below 1; self_pairs; repeated: rows that name a neighbour again;
     misranked: rows whose rank is not their place by score, pair_orders, other_id; offenders: the first 20.
     """
 
@@ -119,7 +119,7 @@ def check_symmetry(cooccurrence: Path, item_stats: Path, *, limits: Limits | Non
 
 
 def _define_pairs(con: duckdb.DuckDBPyConnection, pairs_file: str, stats_file: str) -> None:
-    """The tables `pairs` (coded rows), `unordered` (one row a pair, with a verdict) and `over_bound` (offending rows)."""
+    """The tables `pairs` (coded rows), `unordered` (one row a pair, with a verdict) and `over_bound` (offenders)."""
     # The codes cover items of both tables: one that has no stats must be reported, not stop the check.
     con.execute(
         f"""
@@ -202,12 +202,13 @@ def check_similar_bounds(similar: Path, *, limits: Limits | None = None) -> Simi
     """
     require_files("check_similar_bounds", [similar])
     with open_engine("check_similar_bounds", similar.with_name(f"{similar.name}.check"), limits) as con:
+        # A file's own statistics leave NaN out, and the engine trusts them for `<=`: hence isfinite for every figure.
         con.execute(
             f"""
             CREATE TEMP TABLE judged AS
             SELECT item_id, other_id, rank, score, pair_orders, confidence, lift,
                    NOT coalesce(score > 0 AND score <= 1 AND confidence > 0 AND confidence <= 1 AND lift > 0
-                                AND isfinite(lift) AND pair_orders >= 1, false) AS out_of_bounds,
+                                AND isfinite(score + confidence + lift) AND pair_orders >= 1, false) AS out_of_bounds,
                    item_id IS NOT DISTINCT FROM other_id AS self_pair,
                    row_number() OVER (PARTITION BY item_id, other_id ORDER BY rank) > 1 AS repeated,
                    rank IS DISTINCT FROM row_number() OVER (

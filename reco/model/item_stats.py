@@ -18,8 +18,9 @@ from reco.storage.engine import Limits, fetch_row, literal, open_engine, parquet
 class ItemStatsReport:
     """Figures of the item stats.
 
-    items: rows written; orders: distinct orders; units; named: items whose name is not just their id; named_by_catalogue:
-    those named by the catalogue; categorised: items with a category; first_sold_at, last_sold_at: UTC, over all items.
+    items: rows written; orders: distinct orders; units; named: items whose name is not just their id;
+    named_by_catalogue: those named by the catalogue; categorised: items with a category; first_sold_at, last_sold_at:
+    UTC, over all items.
     """
 
     items: int
@@ -48,7 +49,8 @@ def build_item_stats(
     descending, item_id ascending; share is orders / all orders.
 
     The name is the catalogue's, else the most frequent one in the lines (ties: the smallest), else the id; the category
-    likewise, else null. Blank text is no name.
+    likewise, else null. Blank text is no name. Customers are told apart by source, as orders are:
+    two systems number theirs independently.
 
     Args:
         orders: the `orders` table.
@@ -105,9 +107,7 @@ def build_item_stats(
 def _define_line_texts(con: duckdb.DuckDBPyConnection, lines: Sequence[Path], batches: Sequence[int] | None) -> None:
     """The table `line_texts`: how many lines give an item this name and category."""
     if not lines:
-        con.execute(
-            "CREATE TEMP TABLE line_texts (item_id VARCHAR, item_name VARCHAR, category VARCHAR, lines BIGINT)"
-        )
+        con.execute("CREATE TEMP TABLE line_texts (item_id VARCHAR, item_name VARCHAR, category VARCHAR, lines BIGINT)")
         return
     source = parquet(*lines, filename=True)
     if batches is not None:

@@ -4,12 +4,11 @@ Belongs here: the loop between ledger and reader. Does not belong here: either o
 """
 
 import datetime as dt
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
+from reco.orders.drops import DropResult
 from reco.orders.ledger import DropLedger, DropStatus
-from reco.orders.reader import DropResult, read_batch
+from reco.orders.reader import read_batch
 from reco.progress import report
 
 
@@ -23,9 +22,8 @@ def ingest(ledger: DropLedger, keys: Sequence[str], *, now: dt.datetime, run_id:
     """
     drops = [drop for drop in ledger.drops(keys=keys) if drop.status is not DropStatus.RETRACTED]
     results: list[DropResult] = []
-    ledger.lake.root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".scratch-", dir=ledger.lake.root) as scratch:
-        for result in read_batch(ledger.files(drops), ledger.lake, now=now, scratch=Path(scratch)):
+    with ledger.lake.scratch() as scratch:
+        for result in read_batch(ledger.files(drops), ledger.lake, now=now, scratch=scratch):
             ledger.record(result, now=now, run_id=run_id)
             results.append(result)
             report("order_lines", len(results), len(drops))

@@ -21,8 +21,8 @@ import sqlalchemy as sa
 
 from reco.audit.trail import Event, append
 from reco.errors import DropError, DropMissing, DropUnreadable, UsageError
+from reco.orders.drops import DropFile, DropResult
 from reco.orders.profiles import SourceProfile
-from reco.orders.reader import DropFile, DropResult
 from reco.storage.lake import RAW, Lake, fsync_folder
 from reco.storage.sql import LINE_COUNTS
 from reco.storage.sql import drops as table
@@ -212,9 +212,7 @@ class DropLedger:
     def _take(self, path: Path) -> str:
         """Copies a file's bytes into the lake unless they are there already; returns their sha256."""
         if not path.is_file():
-            raise DropMissing(
-                f"{path} does not exist or is not a file.", hint="Check the path given.", name=path.name
-            )
+            raise DropMissing(f"{path} does not exist or is not a file.", hint="Check the path given.", name=path.name)
         try:
             with path.open("rb") as source:
                 before = os.fstat(source.fileno())
@@ -272,9 +270,7 @@ class DropLedger:
 
     def files(self, drops: Sequence[Drop]) -> list[DropFile]:
         """The drops as the reader takes them: the kept bytes and the profile they were registered with."""
-        return [
-            DropFile(d.key, _raw_file(self.lake, d.key), d.name, SourceProfile.from_json(d.profile)) for d in drops
-        ]
+        return [DropFile(d.key, _raw_file(self.lake, d.key), d.name, SourceProfile.from_json(d.profile)) for d in drops]
 
     def record(self, result: DropResult, *, now: dt.datetime, run_id: str | None) -> None:
         """Enters what reading a drop gave: its counts, or why it failed."""
@@ -353,7 +349,7 @@ class DropLedger:
 
 
 def inputs_digest(drops: Iterable[Drop], *code_and_settings: str) -> str:
-    """What the model is made of, as one digest: the ingested drops in their batches, their profiles, code and settings."""
+    """What the model is made of, as one digest: ingested drops, their batches and profiles, code and settings."""
     facts = sorted(
         (d.sha256, d.batch, json.dumps(d.profile, sort_keys=True)) for d in drops if d.status is DropStatus.INGESTED
     )
@@ -366,10 +362,10 @@ def _rows(count: int) -> str:
 
 def _row_counts(lake: Lake, name: str, drops: Sequence[Drop]) -> dict[str, int]:
     """Rows by drop key, from the Parquet footers; -1 where the file is not there."""
-    import pyarrow.parquet as pq
+    from reco.storage.engine import row_count  # noqa: PLC0415 - commands that only list drops need no DuckDB
 
     paths = {drop.key: lake.path(name, drop.key) for drop in drops}
-    return {key: pq.read_metadata(path).num_rows if path.is_file() else -1 for key, path in paths.items()}
+    return {key: row_count(path) if path.is_file() else -1 for key, path in paths.items()}
 
 
 def _raw_file(lake: Lake, key: str) -> Path:

@@ -6,10 +6,12 @@ of the view (`reco.orders.view`).
 
 import datetime as dt
 from dataclasses import dataclass
+from pathlib import Path
 
 from reco.audit.trail import Event, append
 from reco.orders.ledger import ORDER_LINES, DropLedger, DropStatus, inputs_digest
 from reco.orders.view import OrderPart, build_orders
+from reco.storage.engine import fetch_row, open_engine, parquet
 from reco.storage.lake import Lake
 
 ORDERS = "orders"
@@ -50,3 +52,19 @@ def make_orders(ledger: DropLedger, lake: Lake, *, now: dt.datetime, run_id: str
                 first=[list(one) for one in report.replaced],
             )
     return OrdersMade(report.lines, report.rows, report.orders, report.items, report.replaced_orders, stamp.digest)
+
+
+@dataclass(frozen=True)
+class OrdersExtent:
+    """How many orders there are, and from when to when (UTC, without a zone; None where no line has a time)."""
+
+    orders: int
+    first_ordered_at: dt.datetime | None
+    last_ordered_at: dt.datetime | None
+
+
+def orders_extent(path: Path) -> OrdersExtent:
+    """The extent of an `orders` table."""
+    with open_engine(ORDERS, path) as con:
+        query = f"SELECT count(DISTINCT (source, order_id)), min(ordered_at), max(ordered_at) FROM {parquet(path)}"
+        return OrdersExtent(*fetch_row(con, query))

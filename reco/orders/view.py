@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 
@@ -37,8 +38,7 @@ class OrderPart:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReplacedOrder:
+class ReplacedOrder(NamedTuple):
     """An order whose lines of one batch gave way to those of a later one."""
 
     source: str
@@ -126,7 +126,7 @@ def _define_lines(con: duckdb.DuckDBPyConnection, parts: Sequence[OrderPart]) ->
     con.execute(
         f"""
         CREATE TEMP VIEW lines AS
-        SELECT source, order_id, item_id, quantity, line_total, customer_id, ordered_at, drop_key, batch
+        SELECT source, order_id, item_id, quantity, line_total, customer_id, ordered_at, parts.drop_key, parts.batch
         FROM {parquet(*(p.path for p in parts), filename=True)} JOIN parts USING (filename)
         """
     )

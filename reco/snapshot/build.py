@@ -176,7 +176,7 @@ def _require_items(items: pl.DataFrame, path: Path) -> None:
         wrong = "an item has no orders"
     elif items.height:
         total = round(items["orders"][0] / items["share"][0])
-        if (items["orders"] / total - items["share"]).abs().max() > SCORE_TOLERANCE:  # type: ignore[operator]
+        if (items["orders"] / total - items["share"]).abs().max() > SCORE_TOLERANCE:
             wrong = "the shares are not those of one number of orders"
     if wrong:
         raise LakeError(f"{path} is not usable: {wrong}.", hint="Materialize item_stats again.", path=str(path))
@@ -185,9 +185,7 @@ def _require_items(items: pl.DataFrame, path: Path) -> None:
 def _lists(items: pl.DataFrame, similar: pl.DataFrame, path: Path) -> pl.DataFrame:
     """One row per item with neighbours: item_id, value (JSON), neighbours (count), ranks (of the neighbours)."""
     known = items.select("item_id", pl.col("rank").alias("i"), pl.col("orders").alias("n_i"))
-    other = items.select(
-        pl.col("item_id").alias("other_id"), pl.col("rank").alias("j"), pl.col("orders").alias("n_j")
-    )
+    other = items.select(pl.col("item_id").alias("other_id"), pl.col("rank").alias("j"), pl.col("orders").alias("n_j"))
     joined = similar.join(known, on="item_id", how="left").join(other, on="other_id", how="left").sort("i", "rank")
     _require_similar(items, joined, path)
     triple = pl.concat_str(pl.lit("["), "j", pl.lit(","), "pair_orders", pl.lit(","), "n_j", pl.lit("]"))
@@ -208,9 +206,9 @@ def _require_similar(items: pl.DataFrame, joined: pl.DataFrame, path: Path) -> N
         total = round(items["orders"][0] / items["share"][0])
         pairs, n_i, n_j = (pl.col(name).cast(pl.Float64) for name in ("pair_orders", "n_i", "n_j"))
         errors = joined.select(
-            (pairs / (n_i * n_j).sqrt() - pl.col("score")).abs().max(),
-            (pairs / n_i - pl.col("confidence")).abs().max(),
-            (pairs * total / (n_i * n_j) / pl.col("lift") - 1).abs().max(),
+            score=(pairs / (n_i * n_j).sqrt() - pl.col("score")).abs().max(),
+            confidence=(pairs / n_i - pl.col("confidence")).abs().max(),
+            lift=(pairs * total / (n_i * n_j) / pl.col("lift") - 1).abs().max(),
         ).row(0)
         if not all(error <= SCORE_TOLERANCE for error in errors):
             wrong = "its scores are not those that the counts of item_stats give"

@@ -54,8 +54,8 @@ def judge(previous: SnapshotSummary | None, new: SnapshotSummary, policy: GatePo
     """All verdicts on a new snapshot. Without a previous one only emptiness can fail."""
     return (
         Check("not_empty", new.items > 0, new.items, 1, f"{new.items:,} items from {new.orders:,} orders"),
-        _loss("items", previous and previous.items, new.items, policy.max_item_loss),
-        _loss("orders", previous and previous.orders, new.orders, policy.max_order_loss),
+        _loss("items", previous.items if previous else None, new.items, policy.max_item_loss),
+        _loss("orders", previous.orders if previous else None, new.orders, policy.max_order_loss),
         _overlap(previous, new, policy.min_overlap),
     )
 
@@ -86,8 +86,10 @@ def mean_overlap(previous: Mapping[str, Sequence[str]], new: Mapping[str, Sequen
 
 def _loss(what: str, before: int | None, after: int, limit: float) -> Check:
     if not before:
-        return Check(f"{what}_kept", True, None, limit, f"no published {what} to compare with")
-    loss = max(0.0, 1 - after / before)
+        return Check(
+            f"{what}_kept", passed=True, value=None, limit=limit, message=f"no published {what} to compare with"
+        )
+    loss = max(0, before - after) / before
     words = f"{loss:.1%} of {what} lost (from {before:,} to {after:,}), at most {limit:.1%} may be"
     return Check(f"{what}_kept", loss <= limit, loss, limit, words)
 
@@ -96,6 +98,8 @@ def _overlap(previous: SnapshotSummary | None, new: SnapshotSummary, limit: floa
     lists = previous.top_lists if previous else {}
     share = mean_overlap(lists, new.top_lists)
     if share is None:
-        return Check("lists_overlap", True, None, limit, "no published lists to compare with")
+        return Check(
+            "lists_overlap", passed=True, value=None, limit=limit, message="no published lists to compare with"
+        )
     words = f"top-{DEPTH} lists of {len(lists)} popular items overlap by {share:.1%}, at least {limit:.1%} is wanted"
     return Check("lists_overlap", share >= limit, share, limit, words)

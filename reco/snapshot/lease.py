@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Self
 
 import redis
 
@@ -33,7 +34,11 @@ return 0
 _RENEW = """
 local holder = redis.call('GET', KEYS[1])
 if redis.call('GET', KEYS[2]) ~= ARGV[2] or (holder and holder ~= ARGV[1]) then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
+if holder then
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+else
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
+end
 return 1
 """
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
@@ -69,7 +74,7 @@ class Lease:
         self.token = secrets.token_hex(16).encode()
         self.generation = 0
 
-    def __enter__(self) -> "Lease":
+    def __enter__(self) -> Self:
         """Takes the lease, waiting for another holder.
 
         Raises:
@@ -120,7 +125,10 @@ class Lease:
         removed = 0
         for batch in batches(keys):
             self.keep()
-            count = self._script(_UNLINK, [*self._pair(), *batch], self.token, self.generation)
+            count = self._unlink(batch)
+            if count < 0:  # ended by its TTL: renewing tells whether somebody else has had it since
+                self.renew()
+                count = self._unlink(batch)
             if count < 0:
                 raise lost(self._keys)
             removed += count
@@ -131,6 +139,9 @@ class Lease:
         self.generation = self._script(_ACQUIRE, self._pair(), self.token, self._ttl())
         self._renewed_at = started
         return self.generation > 0
+
+    def _unlink(self, batch: list[bytes]) -> int:
+        return self._script(_UNLINK, [*self._pair(), *batch], self.token, self.generation)
 
     def _pair(self) -> list[bytes]:
         return [self._keys.lease, self._keys.generation]

@@ -10,6 +10,7 @@ from enum import Enum
 
 import redis
 
+from reco.errors import SnapshotNotFound
 from reco.snapshot.keys import Keys
 from reco.snapshot.lease import Lease
 from reco.snapshot.wire import call
@@ -54,7 +55,9 @@ def current_sid(client: redis.Redis, keys: Keys) -> str | None:
     return None if raw is None else bytes(raw).decode("utf-8", "replace")
 
 
-def publish_pointer(client: redis.Redis, keys: Keys, lease: Lease, seen: str | None, sid: str, manifest: bytes) -> Outcome:
+def publish_pointer(
+    client: redis.Redis, keys: Keys, lease: Lease, *, seen: str | None, sid: str, manifest: bytes
+) -> Outcome:
     """Writes the manifest and moves the pointer from `seen` to `sid`, under the lease, in one step."""
     names = [keys.lease, keys.generation, keys.current, keys.manifest(sid)]
     return _run(client, _PUBLISH, names, lease.token, lease.generation, seen or "", sid, manifest)
@@ -69,6 +72,13 @@ def retire(client: redis.Redis, keys: Keys, lease: Lease, sid: str) -> Outcome:
     """Removes the manifest of a snapshot, unless it is the current one: from then on it is not published."""
     names = [keys.lease, keys.generation, keys.current, keys.manifest(sid)]
     return _run(client, _RETIRE, names, lease.token, lease.generation, sid)
+
+
+def not_published(sid: str) -> SnapshotNotFound:
+    """The error for an id without a manifest."""
+    return SnapshotNotFound(
+        f"There is no published snapshot {sid}.", hint="`reco snapshot list` shows those there are.", snapshot_id=sid
+    )
 
 
 def _run(client: redis.Redis, script: str, keys: list[bytes], *arguments: bytes | str | int) -> Outcome:

@@ -20,13 +20,13 @@ from reco.catalog.names import ITEM_NAMES
 from reco.errors import GateRefused, SnapshotNotFound
 from reco.model.similar import TOP
 from reco.model.tables import ITEM_COOCCURRENCE, ITEM_STATS, SIMILAR_ITEMS, broken_links
-from reco.orders.ledger import Drop, DropLedger, DropStatus, inputs_digest
-from reco.orders.orders import ORDERS
-from reco.settings import Settings
+from reco.orders.home import Home
+from reco.orders.ledger import Drop, DropStatus, inputs_digest
+from reco.orders.orders import ORDERS, orders_extent
 from reco.snapshot.gate import GatePolicy
 from reco.snapshot.publish import ManifestFacts, PublishResult, VerifyReport, publish, verify
 from reco.snapshot.store import RollbackResult, SnapshotStore
-from reco.storage.engine import fetch_row, open_engine, parquet
+from reco.storage.engine import row_count
 from reco.storage.lake import Lake, file_digest
 from reco.storage.sql import snapshots as table
 
@@ -35,14 +35,7 @@ SCORE_SETTINGS = {"score": "cosine", "top": TOP}
 
 
 def release(
-    settings: Settings,
-    ledger: DropLedger,
-    lake: Lake,
-    client: redis.Redis,
-    *,
-    run_id: str | None,
-    now: dt.datetime,
-    force: bool = False,
+    home: Home, client: redis.Redis, *, run_id: str | None, now: dt.datetime, force: bool = False
 ) -> PublishResult:
     """Publishes what stands in the lake, or leaves the served snapshot as it is and says why.
 
@@ -51,9 +44,10 @@ def release(
             either case), or the gate's own rules refuse it.
         SnapshotDamaged, RedisUnavailable, Busy: see `publish`.
     """
-    drops = ledger.drops(status=DropStatus.INGESTED)
+    settings, lake = home.settings, home.lake
+    drops = home.ledger.drops(status=DropStatus.INGESTED)
     try:
-        _require_whole(ledger, lake)
+        _require_whole(home)
         result = publish(
             client,
             settings.namespace,
@@ -70,17 +64,23 @@ def release(
             force=force,
         )
     except GateRefused as error:
-        with ledger.engine.begin() as connection:
+        with home.ledger.engine.begin() as connection:
             append(connection, Event.GATE_REFUSED, at=now, run_id=run_id, message=error.message, **error.details)
         raise
-    _record(ledger, settings, lake, client, result, drops, run_id=run_id, now=now, force=force)
+    manifest = SnapshotStore(client, settings.namespace).get(result.snapshot_id).manifest
+    _record(home, result, manifest, run_id=run_id, now=now)
     return result
 
 
-def model_inputs(lake: Lake, drops: list[Drop]) -> str:
+def model_inputs(home: Home) -> str:
     """One digest of everything a snapshot is made of: drops, item names, code version and score settings."""
-    names = lake.path(ITEM_NAMES)
-    return inputs_digest(drops, file_digest(names) if names.is_file() else "", __version__, str(SCORE_SETTINGS))
+    names = home.lake.path(ITEM_NAMES)
+    return inputs_digest(
+        home.ledger.drops(status=DropStatus.INGESTED),
+        file_digest(names) if names.is_file() else "",
+        __version__,
+        str(SCORE_SETTINGS),
+    )
 
 
 @dataclass(frozen=True)
@@ -97,24 +97,29 @@ class ServedState:
     note: str
 
 
-def served_state(settings: Settings, ledger: DropLedger, lake: Lake, client: redis.Redis) -> ServedState:
+def served_state(home: Home, client: redis.Redis) -> ServedState:
     """Compares the snapshot Redis serves with the newest inputs."""
-    drops = ledger.drops(status=DropStatus.INGESTED)
-    sid = SnapshotStore(client, settings.namespace).current_id()
-    with ledger.engine.connect() as connection:
+    namespace = home.settings.namespace
+    sid = SnapshotStore(client, namespace).current_id()
+    with home.ledger.engine.connect() as connection:
         newest = connection.execute(
             sa.select(table)
-            .where(table.c.namespace == settings.namespace)
+            .where(table.c.namespace == namespace)
             .order_by(table.c.published_at.desc(), table.c.snapshot_id.desc())
             .limit(1)
         ).one_or_none()
         served = connection.execute(sa.select(table).where(table.c.snapshot_id == sid)).one_or_none() if sid else None
-    fresh = newest is not None and newest.inputs_digest == model_inputs(lake, drops)
-    current = fresh and sid == newest.snapshot_id
-    back = [e for e in events(ledger.engine, event=Event.ROLLED_BACK, limit=1) if newest and e.at > newest.published_at]
-    rolled_back = bool(fresh and not current and back and back[0].snapshot_id == sid)
+    if newest is None or newest.inputs_digest != model_inputs(home):
+        newest = None
+    current = newest is not None and sid == newest.snapshot_id
+    last = events(home.ledger.engine, event=Event.ROLLED_BACK, limit=1)
+    rolled_back = bool(
+        newest and not current and last and last[0].at > newest.published_at and last[0].snapshot_id == sid
+    )
     note = (
-        f"Snapshot {sid} was chosen by a rollback; `reco run --force` publishes the newest again." if rolled_back else ""
+        f"Snapshot {sid} was chosen by a rollback; `reco run --force` publishes the newest again."
+        if rolled_back
+        else ""
     )
     names = ("snapshot_id", "orders", "items", "pairs", "redis_keys", "redis_bytes")
     return ServedState(current, rolled_back, {n: getattr(served, n) for n in names} if served else None, note)
@@ -144,15 +149,15 @@ def roll_back(engine: sa.Engine, store: SnapshotStore, to: str | None, *, now: d
     return result
 
 
-def _require_whole(ledger: DropLedger, lake: Lake) -> None:
-    wrong = [one.message for one in ledger.imbalances()]
+def _require_whole(home: Home) -> None:
+    wrong = [one.message for one in home.ledger.imbalances()]
     if wrong:
         raise GateRefused(
             f"Not published: the lines of {len(wrong)} drops do not add up. {wrong[0]}.",
             hint="Read those drops again (materialize order_lines for them), then publish.",
             problems=wrong[:20],
         )
-    broken = broken_links(ledger, lake)
+    broken = broken_links(home.ledger, home.lake)
     if broken:
         raise GateRefused(
             f"Not published: the tables of the lake do not belong together: {'; '.join(broken)}.",
@@ -162,42 +167,27 @@ def _require_whole(ledger: DropLedger, lake: Lake) -> None:
 
 
 def _facts(lake: Lake, drops: list[Drop], run_id: str | None) -> ManifestFacts:
-    orders = lake.existing(ORDERS)
-    with open_engine(REDIS_SNAPSHOT, orders) as con:
-        count, first, last = fetch_row(
-            con, f"SELECT count(DISTINCT (source, order_id)), min(ordered_at), max(ordered_at) FROM {parquet(orders)}"
-        )
-        pairs = fetch_row(con, f"SELECT count(*) // 2 FROM {parquet(lake.existing(ITEM_COOCCURRENCE))}")[0]
+    extent = orders_extent(lake.existing(ORDERS))
     return ManifestFacts(
         run_id=run_id,
         drops=tuple(sorted(drop.sha256 for drop in drops)),
-        orders=count,
-        pairs=pairs,
-        first_ordered_at=first,
-        last_ordered_at=last,
+        orders=extent.orders,
+        pairs=row_count(lake.existing(ITEM_COOCCURRENCE)) // 2,
+        first_ordered_at=extent.first_ordered_at,
+        last_ordered_at=extent.last_ordered_at,
         score_settings=SCORE_SETTINGS,
         code_version=__version__,
     )
 
 
 def _record(
-    ledger: DropLedger,
-    settings: Settings,
-    lake: Lake,
-    client: redis.Redis,
-    result: PublishResult,
-    drops: list[Drop],
-    *,
-    run_id: str | None,
-    now: dt.datetime,
-    force: bool,
+    home: Home, result: PublishResult, manifest: dict[str, Any], *, run_id: str | None, now: dt.datetime
 ) -> None:
-    manifest = SnapshotStore(client, settings.namespace).get(result.snapshot_id).manifest
     row = {
         "snapshot_id": result.snapshot_id,
-        "namespace": settings.namespace,
+        "namespace": home.settings.namespace,
         "digest": result.digest,
-        "inputs_digest": model_inputs(lake, drops),
+        "inputs_digest": model_inputs(home),
         "run_id": run_id,
         "published_at": now,
         "orders": manifest["counts"]["orders"],
@@ -205,10 +195,10 @@ def _record(
         "pairs": manifest["counts"]["pairs"],
         "redis_keys": result.keys,
         "redis_bytes": result.bytes,
-        "forced": force,
+        "forced": result.forced,
     }
     event = Event.SNAPSHOT_PUBLISHED if result.changed else Event.SNAPSHOT_UNCHANGED
-    with ledger.engine.begin() as connection:
+    with home.ledger.engine.begin() as connection:
         known = table.c.snapshot_id == result.snapshot_id
         if connection.scalar(sa.select(table.c.snapshot_id).where(known)) is None:
             connection.execute(sa.insert(table).values(row))

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import redis
 
-from reco.errors import SnapshotDamaged, SnapshotNotFound
+from reco.errors import SnapshotDamaged
 from reco.snapshot.build import SnapshotBuild
 from reco.snapshot.keys import Keys
 from reco.snapshot.manifest import read_manifest
+from reco.snapshot.pointer import not_published
 from reco.snapshot.wire import batches, call, read_command, read_replies, scan
 from reco.storage.redis import redis_errors
 
@@ -72,7 +73,7 @@ def compare(
     keys: Keys,
     sid: str,
     build: SnapshotBuild,
-    tick: Callable[[int], None] = lambda done: None,
+    tick: Callable[[int], None] | None = None,
 ) -> VerifyReport:
     """Reads every versioned key of a snapshot; `tick` hears after each batch how many were compared."""
     missing, different, extra, offenders = 0, 0, 0, []
@@ -86,7 +87,8 @@ def compare(
                 absent = got is None or got == {}
                 missing, different = missing + absent, different + (not absent)
                 offenders.append(key)
-        tick(len(expected))
+        if tick is not None:
+            tick(len(expected))
     for key in set(scan(client, keys.prefix(sid) + b"*")) - expected:
         extra += 1
         offenders.append(key)
@@ -98,17 +100,11 @@ def require_whole(report: VerifyReport, sid: str) -> None:
     """Raises SnapshotDamaged, naming the first offenders, unless everything was as the lake says."""
     if report.passed:
         return
+    first = ", ".join(report.offenders[:3])
     raise SnapshotDamaged(
-        f"Snapshot {sid} does not read back as the lake says: of {report.checked:,} keys {report.missing:,} are missing, "
-        f"{report.different:,} differ, and {report.extra:,} are not ours (first: {', '.join(report.offenders[:3])}).",
+        f"Snapshot {sid} does not read back as the lake says: of {report.checked:,} keys {report.missing:,} are "
+        f"missing, {report.different:,} differ, and {report.extra:,} are not ours (first: {first}).",
         hint="See whether something else writes to this Redis or evicts keys (maxmemory-policy), then run again.",
         snapshot_id=sid,
         offenders=list(report.offenders),
-    )
-
-
-def not_published(sid: str) -> SnapshotNotFound:
-    """The error for an id without a manifest."""
-    return SnapshotNotFound(
-        f"There is no published snapshot {sid}.", hint="`reco snapshot list` shows those there are.", snapshot_id=sid
     )

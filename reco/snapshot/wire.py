@@ -27,7 +27,7 @@ def batches(values: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
 
 def call(client: redis.Redis, *command: bytes | str | int) -> Any:
     """One command; its answer as the client parses it."""
-    return client.execute_command(*command)
+    return client.execute_command(*command)  # type: ignore[no-untyped-call]
 
 
 def run_all(client: redis.Redis, commands: Sequence[Command]) -> list[Any]:
@@ -36,7 +36,7 @@ def run_all(client: redis.Redis, commands: Sequence[Command]) -> list[Any]:
         return []
     with client.pipeline(transaction=False) as pipe:
         for command in commands:
-            pipe.execute_command(*command)
+            pipe.execute_command(*command)  # type: ignore[no-untyped-call]
         return list(pipe.execute())
 
 
@@ -56,7 +56,7 @@ def read_replies(client: redis.Redis, commands: Sequence[Command]) -> list[Any]:
     """Like `run_all`, with an error reply (a key of another type) as an element instead of raised."""
     with client.pipeline(transaction=False) as pipe:
         for command in commands:
-            pipe.execute_command(*command)
+            pipe.execute_command(*command)  # type: ignore[no-untyped-call]
         return list(pipe.execute(raise_on_error=False))
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from reco.errors import LakeError
 
@@ -21,6 +23,8 @@ MEMORY_CEILING = 4 * 2**30
 
 SPILL_SUFFIX = ".spill"
 """Ends the name of a spill folder, `.{file}.{pid}.{random}.spill`; only a killed process leaves one behind."""
+
+INTERRUPTED = "Query interrupted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class Limits:
 
 @contextmanager
 def open_engine(what: str, scratch: Path, limits: Limits | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yields a private in-memory DuckDB connection and closes it; what exceeds the memory goes to disk beside `scratch`.
+    """Yields a private in-memory DuckDB connection and closes it; what exceeds the memory is spilled beside `scratch`.
 
     Args:
         what: the table or check that is computed, for messages.
@@ -64,6 +68,10 @@ def open_engine(what: str, scratch: Path, limits: Limits | None = None) -> Itera
             if limits.threads is not None:
                 con.execute(f"SET threads = {limits.threads:d}")
             yield con
+    except RuntimeError as error:
+        if str(error) == INTERRUPTED:  # how the engine reports Ctrl-C: not a failure of ours
+            raise KeyboardInterrupt from error
+        raise
     except duckdb.OutOfMemoryException as error:
         raise LakeError(
             f"{what} could not be computed within {limits.memory() // 2**20} MiB of memory: {_first_line(error)}.",
@@ -128,3 +136,17 @@ def require_files(what: str, paths: Sequence[Path]) -> None:
             what=what,
             missing=[str(path) for path in missing[:20]],
         )
+
+
+def row_count(path: Path) -> int:
+    """The rows of a Parquet file, from its footer.
+
+    Raises:
+        LakeError: it is not a Parquet file.
+    """
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise LakeError(
+            f"{path} is damaged or missing: {error}.", hint="Materialize the asset that makes it again.", path=str(path)
+        ) from error

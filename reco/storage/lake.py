@@ -7,6 +7,9 @@ belong here: what a table's columns mean.
 import hashlib
 import json
 import os
+import re
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -15,6 +18,7 @@ from pathlib import Path
 from reco.errors import LakeError
 
 RAW = "raw_orders"
+SCRATCH = ".scratch."
 
 
 def fsync_folder(folder: Path) -> None:
@@ -111,15 +115,41 @@ class Lake:
         """Removes one part of a table, if it is there."""
         self.path(table, part).unlink(missing_ok=True)
 
-    def sweep(self, older_than: float, now: float) -> int:
-        """Removes temporary files of writers that were killed; returns how many.
+    def sweep(self) -> int:
+        """Removes what killed writers left behind; returns how many files and folders.
 
-        `older_than` is an age in seconds, `now` a POSIX time; a younger file may belong to a writer at work.
+        Every temporary name of the lake holds the id of the process that made it: one whose process is gone is litter.
         """
-        stale = [p for p in self.root.glob("*/.*.tmp") if now - p.stat().st_mtime > older_than]
-        for path in stale:
-            path.unlink(missing_ok=True)
-        return len(stale)
+        litter = [p for pattern in ("*/.*.tmp*", "raw_orders/*/.*.tmp") for p in self.root.glob(pattern)]
+        litter += [*self.root.glob("*/.*.spill"), *self.root.glob(f"{SCRATCH}*")]
+        dead = [path for path in litter if not _maker_lives(path.name)]
+        for path in dead:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        return len(dead)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder on the lake's disk for the length of the block."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}.", dir=self.root) as folder:
+            yield Path(folder)
+
+
+def _maker_lives(name: str) -> bool:
+    """Whether the process whose id stands in a temporary name is alive; a reused id only delays the sweep."""
+    found = re.search(r"\.(\d+)(?=\.)", name)
+    if found is None:
+        return False
+    try:
+        os.kill(int(found[1]), 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def file_digest(path: Path) -> str:

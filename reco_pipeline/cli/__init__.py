@@ -6,16 +6,32 @@ needs when it runs, so that `reco similar --help` loads no Dagster.
 
 import sys
 
+from reco_pipeline.guard import check_top_level_packages
+
+USAGE = 2
+
 
 def main() -> None:
     """Runs the command line and leaves with its exit code."""
-    from reco_pipeline.guard import check_top_level_packages
-    from reco_pipeline.cli.boundary import guarded
+    try:
+        from reco_pipeline.cli.boundary import guarded
+    except ImportError:
+        _say_what_hides_us()
+        raise
+    sys.exit(guarded(_start))
 
-    def start() -> int:
+
+def _start() -> int:
+    check_top_level_packages()
+    from reco_pipeline.cli.app import app
+
+    return int(app(standalone_mode=False) or 0)
+
+
+def _say_what_hides_us() -> None:
+    """Ends the command where another package hides `reco` itself, so that not even our errors can be imported."""
+    try:
         check_top_level_packages()
-        from reco_pipeline.cli.app import app
-
-        return int(app(standalone_mode=False) or 0)
-
-    sys.exit(guarded(start))
+    except ImportError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(USAGE)

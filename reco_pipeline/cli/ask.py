@@ -20,7 +20,9 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="The API's answer as one 
 
 
 def similar(
-    item: Annotated[str, typer.Argument(help="Item id, or exact name.")], limit: LimitOption = 10, as_json: JsonFlag = False
+    item: Annotated[str, typer.Argument(help="Item id, or exact name.")],
+    limit: LimitOption = 10,
+    as_json: JsonFlag = False,
 ) -> None:
     """What is bought together with an item.
 
@@ -69,17 +71,13 @@ def show_examples(settings: "Settings") -> None:
 
 @contextmanager
 def _snapshot(settings: "Settings | None" = None) -> "Iterator[PublishedSnapshot]":
-    from reco.errors import SnapshotNotFound
-    from reco.settings import load_settings
     from reco.snapshot.store import SnapshotStore
     from reco.storage.redis import open_redis
+    from reco_pipeline.cli.start import settings_of_command
 
-    settings = settings or load_settings()
+    settings = settings or settings_of_command()
     with open_redis(settings) as client:
-        snapshot = SnapshotStore(client, settings.namespace).current()
-        if snapshot is None:
-            raise SnapshotNotFound("No snapshot is published yet.", hint="`reco run` makes one.")
-        yield snapshot
+        yield SnapshotStore(client, settings.namespace).current()
 
 
 def _show(answer: dict[str, Any], title: str, as_json: bool) -> None:

@@ -11,7 +11,7 @@ import typer
 from reco_pipeline.cli.output import print_json, say, table
 
 if TYPE_CHECKING:
-    from reco.orders.ledger import DropLedger
+    from reco.orders.home import Home
 
 app = typer.Typer(help="Known drops and their state.", invoke_without_command=True)
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
@@ -40,9 +40,20 @@ def show(
 
     if state is not None and state not in set(DropStatus):
         raise UsageError(f"{state!r} is no state of a drop.", hint=f"States: {', '.join(DropStatus)}.")
-    drops = _ledger().drops(status=DropStatus(state) if state else None)
+    drops = _home().ledger.drops(status=DropStatus(state) if state else None)
     if as_json:
-        fields = ("key", "name", "sha256", "source", "batch", "status", "error", "received_at", "ingested_at", "reasons")
+        fields = (
+            "key",
+            "name",
+            "sha256",
+            "source",
+            "batch",
+            "status",
+            "error",
+            "received_at",
+            "ingested_at",
+            "reasons",
+        )
         counts = ("lines_read", "lines_accepted", "lines_excluded", "lines_quarantined", "lines_header", "lines_blank")
         print_json({"drops": [{f: getattr(d, f) for f in (*fields, *counts)} for d in drops]})
         return
@@ -50,7 +61,16 @@ def show(
         say("No drop is known. `reco run --orders PATH` brings some in.")
         return
     rows = [
-        (d.key, d.source, d.status.value, d.batch, d.lines_read, d.lines_accepted, d.lines_excluded, d.lines_quarantined)
+        (
+            d.key,
+            d.source,
+            d.status.value,
+            d.batch,
+            d.lines_read,
+            d.lines_accepted,
+            d.lines_excluded,
+            d.lines_quarantined,
+        )
         for d in drops
     ]
     table("Drops", ("key", "source", "state", "batch", "read", "accepted", "excluded", "quarantined"), rows)
@@ -69,23 +89,19 @@ def retract(
 
     Example: reco drops retract orders-2024-06-01 --reason "sent twice"
     """
-    from reco.settings import load_settings
     from reco.storage.homelock import home_lock
 
-    ledger = _ledger()
-    with home_lock(load_settings().home):
-        gone = ledger.retract(drop, now=dt.datetime.now(dt.UTC), reason=reason)
+    home = _home()
+    with home_lock(home.settings.home):
+        gone = home.ledger.retract(drop, now=dt.datetime.now(dt.UTC), reason=reason)
     if as_json:
         print_json({"key": gone.key, "status": gone.status.value})
     else:
         say(f"{gone.key} is retracted. `reco run` publishes recommendations without it.")
 
 
-def _ledger() -> "DropLedger":
-    from reco.orders.ledger import DropLedger
-    from reco.settings import load_settings
-    from reco.storage.lake import Lake
-    from reco.storage.sql import shared_database
+def _home() -> "Home":
+    from reco.orders.home import open_home
+    from reco_pipeline.cli.start import settings_of_command
 
-    settings = load_settings()
-    return DropLedger(shared_database(settings.sql_url), Lake(settings.home / "lake"))
+    return open_home(settings_of_command())

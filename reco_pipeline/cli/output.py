@@ -34,7 +34,10 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     from rich.table import Table
     from rich.text import Text
 
-    numeric = [bool(rows) and all(isinstance(row[i], int | float) or row[i] is None for row in rows) for i in range(len(columns))]
+    numeric = [
+        bool(rows) and all(isinstance(row[i], int | float) or row[i] is None for row in rows)
+        for i in range(len(columns))
+    ]
     drawn = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for column, right in zip(columns, numeric, strict=True):
         drawn.add_column(column, justify="right" if right else "left", overflow="fold")
@@ -71,7 +74,7 @@ def size(count: int) -> str:
     """Bytes as people read them."""
     amount = float(count)
     for unit in ("B", "kB", "MB"):
-        if amount < 1000:  # noqa: PLR2004 - the step between decimal units
+        if amount < 1000:
             return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
         amount /= 1000
     return f"{amount:.1f} GB"

@@ -26,7 +26,9 @@ def run(
         list[Path] | None, typer.Option("--orders", metavar="PATH", help="Order file or folder; may be repeated.")
     ] = None,
     source: SourceOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Publish although the gate refuses; this is recorded.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Publish although the gate refuses; this is recorded.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Process order files and publish recommendations.
@@ -35,11 +37,11 @@ def run(
 
     Example: reco run --orders exports/2024-06/ --source shopify
     """
-    from reco.settings import load_settings
+    from reco_pipeline.cli.start import settings_of_command
     from reco_pipeline.run import RunRequest
     from reco_pipeline.run import run as run_pipeline
 
-    settings = load_settings()
+    settings = settings_of_command()
     with progress():
         summary = run_pipeline(settings, RunRequest(tuple(orders or ()), source, force))
     if as_json:
@@ -121,13 +123,13 @@ def drop(
     from reco.errors import UsageError
     from reco.orders.inbox import put
     from reco.orders.profiles import builtin_profiles
-    from reco.settings import load_settings
+    from reco_pipeline.cli.start import settings_of_command
 
-    settings = load_settings()
+    settings = settings_of_command()
     if source is not None and source not in builtin_profiles():
         raise UsageError(
             f"{source!r} is not a built-in profile ({', '.join(builtin_profiles())}): a folder of the inbox names one.",
-            hint="For a profile of your own set RECO_SOURCE=FILE.toml, or use `reco run --orders FILE --source FILE.toml`.",
+            hint="For one of your own set RECO_SOURCE=FILE.toml, or use `reco run --orders FILE --source FILE.toml`.",
         )
     placed = [put(file, settings.inbox_folder, source) for file in files]
     if as_json:
@@ -141,7 +143,7 @@ def drop(
 def sample(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="CSV file to write.")],
     orders: Annotated[int | None, typer.Option("--orders", help="How many orders.")] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Equal seed, equal file.")] = 1,
+    seed: Annotated[int | None, typer.Option("--seed", help="Equal seed, equal file.")] = None,
     prototype: Annotated[
         bool, typer.Option("--prototype", help="The prototype's size: 486,620 lines of 154,167 orders.")
     ] = False,
@@ -152,11 +154,11 @@ def sample(
     Example: reco sample --orders 5000 --seed 7 --out orders.csv
     """
     from reco.errors import UsageError
-    from reco.orders.sample import write_sample
+    from reco.orders.sample import DEFAULT_SEED, write_sample
 
     if prototype == (orders is not None):
         raise UsageError("Give either --orders N or --prototype.", hint="Example: reco sample --prototype --out o.csv")
-    made = write_sample(out, orders=orders, seed=seed, prototype=prototype)
+    made = write_sample(out, orders=orders, seed=DEFAULT_SEED if seed is None else seed, prototype=prototype)
     if as_json:
         print_json({"file": str(out), "lines": made.lines, "orders": made.orders, "items": made.items})
     else:

@@ -6,11 +6,12 @@ Does not belong here: their life cycle (`reco.snapshot`).
 import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reco_pipeline.cli.output import facts, print_json, say, table
+from reco_pipeline.cli.output import facts, print_json, say, size, table
 
 if TYPE_CHECKING:
     from reco.settings import Settings
@@ -36,29 +37,16 @@ def show_all(as_json: JsonFlag = False) -> None:
     with _store() as (_, store):
         found = store.list()
     if as_json:
-        print_json(
-            {
-                "snapshots": [
-                    {"snapshot_id": one.snapshot_id, "current": one.current, "manifest": one.manifest} for one in found
-                ]
-            }
-        )
+        print_json({"snapshots": [asdict(one) for one in found]})
         return
     if not found:
         say("No snapshot is published. `reco run` makes one.")
         return
     rows = [
-        (
-            one.snapshot_id,
-            "served" if one.current else "",
-            one.manifest["counts"]["orders"],
-            one.manifest["counts"]["items"],
-            one.manifest["counts"]["pairs"],
-            len(one.manifest["drops"]),
-        )
+        (one.snapshot_id, "served" if one.current else "", one.orders, one.items, one.pairs, size(one.redis_bytes))
         for one in found
     ]
-    table("Snapshots", ("snapshot", "", "orders", "items", "pairs", "drops"), rows)
+    table("Snapshots", ("snapshot", "", "orders", "items", "pairs", "Redis"), rows)
 
 
 @app.command("show")
@@ -70,24 +58,21 @@ def show(
 
     Example: reco snapshot show
     """
-    from reco.errors import SnapshotNotFound
-
     with _store() as (_, store):
-        sid = snapshot or store.current_id()
-        if sid is None:
-            raise SnapshotNotFound("No snapshot is published.", hint="`reco run` makes one.")
-        manifest = store.get(sid).manifest
+        manifest = (store.get(snapshot) if snapshot else store.current()).manifest
     if as_json:
         print_json(manifest)
         return
-    say(f"Snapshot {sid}")
+    say(f"Snapshot {manifest['snapshot_id']}")
     flat = {**manifest, **manifest["counts"], "drops": len(manifest["drops"])}
     facts([(name, value) for name, value in flat.items() if not isinstance(value, dict | list)])
 
 
 @app.command("rollback")
 def rollback(
-    to: Annotated[str | None, typer.Option("--to", metavar="ID", help="Snapshot id; the one before if not given.")] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="ID", help="Snapshot id; the one before if not given.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Serve an earlier snapshot again, at once.
@@ -108,10 +93,10 @@ def rollback(
 
 @contextmanager
 def _store() -> "Iterator[tuple[Settings, SnapshotStore]]":
-    from reco.settings import load_settings
     from reco.snapshot.store import SnapshotStore
     from reco.storage.redis import open_redis
+    from reco_pipeline.cli.start import settings_of_command
 
-    settings = load_settings()
+    settings = settings_of_command()
     with open_redis(settings) as client:
         yield settings, SnapshotStore(client, settings.namespace)

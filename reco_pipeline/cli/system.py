@@ -23,24 +23,23 @@ def status(as_json: JsonFlag = False) -> None:
     """
     from reco.audit.quality import quarantine_rates
     from reco.audit.trail import events
-    from reco.orders.ledger import DropLedger, DropStatus
-    from reco.settings import load_settings
+    from reco.orders.home import open_home
+    from reco.orders.ledger import DropStatus
     from reco.snapshot.store import SnapshotStore
-    from reco.storage.lake import Lake
     from reco.storage.redis import open_redis
-    from reco.storage.sql import shared_database
+    from reco_pipeline.cli.start import settings_of_command
 
-    settings = load_settings()
-    engine = shared_database(settings.sql_url)
-    drops = DropLedger(engine, Lake(settings.home / "lake")).drops()
+    settings = settings_of_command()
+    ledger = open_home(settings).ledger
+    drops = ledger.drops()
     states = Counter(drop.status.value for drop in drops)
     rates = quarantine_rates([drop for drop in drops if drop.status is DropStatus.INGESTED])
     with open_redis(settings) as client:
         store = SnapshotStore(client, settings.namespace)
-        current = store.current()
-        kept = len(store.list())
+        kept = store.list()
+    served = next((one for one in kept if one.current), None)
     now = dt.datetime.now(dt.UTC)
-    made = dt.datetime.fromisoformat(current.manifest["created_at"]) if current else None
+    made = dt.datetime.fromisoformat(served.published_at) if served else None
     today = sum(drop.received_at.date() == now.date() for drop in drops)
     result: dict[str, Any] = {
         "home": str(settings.home),
@@ -49,13 +48,13 @@ def status(as_json: JsonFlag = False) -> None:
         "lines_read": rates.read,
         "lines_quarantined": rates.quarantined,
         "quality_score": rates.quality_score,
-        "snapshot_id": current.manifest["snapshot_id"] if current else None,
+        "snapshot_id": served.snapshot_id if served else None,
         "snapshot_age_seconds": int((now - made).total_seconds()) if made else None,
-        "snapshots_kept": kept,
-        "items": current.manifest["counts"]["items"] if current else 0,
-        "orders": current.manifest["counts"]["orders"] if current else 0,
+        "snapshots_kept": len(kept),
+        "items": served.items if served else 0,
+        "orders": served.orders if served else 0,
     }
-    recent = events(engine, limit=5)
+    recent = events(ledger.engine, limit=5)
     if as_json:
         print_json(result | {"events": [{"at": e.at, "event": e.event.value} for e in recent]})
         return
@@ -79,9 +78,10 @@ def show_config(as_json: JsonFlag = False) -> None:
 
     Example: reco config
     """
-    from reco.settings import PREFIX, Settings, load_settings
+    from reco.settings import PREFIX, Settings
+    from reco_pipeline.cli.start import settings_of_command
 
-    settings = load_settings()
+    settings = settings_of_command()
     values = {name: _masked(getattr(settings, name)) for name in Settings.model_fields}
     if as_json:
         print_json(values)
@@ -99,9 +99,9 @@ def check_config(as_json: JsonFlag = False) -> None:
 
     Example: reco config check
     """
-    from reco.settings import load_settings
+    from reco_pipeline.cli.start import settings_of_command
 
-    load_settings(profile="production")
+    settings_of_command(profile="production")
     if as_json:
         print_json({"ready": True})
     else:
@@ -113,10 +113,10 @@ def doctor(as_json: JsonFlag = False) -> None:
 
     Example: reco doctor
     """
-    from reco.settings import load_settings
+    from reco_pipeline.cli.start import settings_of_command
     from reco_pipeline.doctor import examine
 
-    findings = examine(load_settings())
+    findings = examine(settings_of_command())
     failed = [one for one in findings if not one.ok]
     if as_json:
         print_json({"ok": not failed, "checks": [vars(one) for one in findings]})

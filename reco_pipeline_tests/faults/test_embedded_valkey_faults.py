@@ -1,5 +1,6 @@
 """The embedded Redis server when something goes wrong: kills, hangs, damaged files, a second server."""
 
+import json
 import os
 import signal
 import threading
@@ -34,7 +35,10 @@ def client_of(endpoint: Endpoint) -> redis.Redis:
 def write_keys(home: Path, count: int) -> None:
     """Fills the server of a home and leaves it stopped."""
     with EmbeddedValkey(home, "64mb").lease() as endpoint, client_of(endpoint) as client:
-        client.mset({f"key:{number}": "x" * 50 for number in range(count)})
+        writes = client.pipeline(transaction=False)
+        for number in range(count):
+            writes.set(f"key:{number}", "x" * 50)
+        writes.execute()
 
 
 def test_the_server_of_a_killed_owner_is_taken_over(home: Path) -> None:
@@ -64,7 +68,7 @@ def test_a_killed_owner_and_a_killed_server_are_started_anew(home: Path) -> None
 
 
 def test_no_acknowledged_write_is_lost_when_the_server_is_killed(home: Path) -> None:
-    """kill -9 in the middle of writing: after the restart every write that was answered is there."""
+    """Kill -9 in the middle of writing: after the restart every write that was answered is there."""
     acknowledged = 0
     enough = threading.Event()
 
@@ -161,6 +165,7 @@ def test_a_server_that_is_still_loading_is_waited_for(home: Path) -> None:
         (folder / "redis.conf").read_bytes() + b"key-load-delay 300\nloading-process-events-interval-bytes 1024\n"
     )
     server = process.spawn(slow, folder / "server.log", held.fileno())
+    (folder / "endpoint.json").write_text(json.dumps({"pid": server.pid}))
     held.close()
     port = conf.configured_port(folder / "redis.conf")
     assert port is not None

@@ -35,7 +35,10 @@ def test_a_lease_starts_a_server_that_wants_its_password(home: Path) -> None:
         with redis.Redis.from_url(endpoint.url) as client:
             assert client.ping()
         once = Retry(NoBackoff(), 0)
-        with redis.Redis(endpoint.host, endpoint.port, retry=once) as stranger, pytest.raises(redis.AuthenticationError):
+        with (
+            redis.Redis(endpoint.host, endpoint.port, retry=once) as stranger,
+            pytest.raises(redis.AuthenticationError),
+        ):
             stranger.ping()
     assert not server_runs(home)
 
@@ -177,7 +180,9 @@ def test_a_fork_in_the_middle_of_a_start_does_not_keep_the_gate_shut(tmp_path: P
             os._exit(0)
         os.close(reader)
     try:
-        assert eventually(lambda: (held := locks.try_exclusive(tmp_path / "gate.lock")) is not None and not held.close())
+        assert eventually(
+            lambda: (held := locks.try_exclusive(tmp_path / "gate.lock")) is not None and not held.close()
+        )
     finally:
         os.close(writer)
         os.waitpid(child, 0)

@@ -94,7 +94,9 @@ def test_a_socket_path_is_named_in_the_error(home: Path, tmp_path: Path) -> None
         open_redis(given(home, f"unix://{tmp_path}/none.sock")).__enter__()
 
 
-@pytest.mark.parametrize("url", ["localhost:6379", "http://:s3cret@host", "redis://:s3cret@host:port", "redis://" + "x" * 70])
+@pytest.mark.parametrize(
+    "url", ["localhost:6379", "http://:s3cret@host", "redis://:s3cret@host:port", "redis://" + "x" * 70]
+)
 def test_a_url_that_is_none_stops_with_its_name(home: Path, url: str) -> None:
     """A value that cannot be a Redis URL is an error of configuration that names the setting, not the value."""
     with pytest.raises(ConfigError, match="RECO_REDIS_URL") as caught:
@@ -143,7 +145,7 @@ def test_a_server_that_cannot_save_serves_reads_and_refuses_writes(home: Path) -
     settings = load_settings(home=home, redis_max_memory="64mb")
     with EmbeddedValkey(home, "64mb").lease(), open_redis(settings) as client:
         client.set("kept", "yes")
-        shutil.move(home / "redis" / "data", home / "redis" / "moved")
+        shutil.rmtree(home / "redis" / "data")
         client.bgsave()
         while client.info("persistence")["rdb_bgsave_in_progress"]:
             pass

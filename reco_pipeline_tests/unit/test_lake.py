@@ -1,6 +1,6 @@
 """Promises of the lake: a reader sees the old file or the new one, never half of one."""
 
-import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         path.write_bytes(b"half")
         raise RuntimeError
     assert lake.existing("orders").read_bytes() == b"old"
-    assert os.listdir(tmp_path / "orders") == ["orders.parquet"]
+    assert [one.name for one in (tmp_path / "orders").iterdir()] == ["orders.parquet"]
 
 
 def test_nothing_written_is_an_error(tmp_path: Path) -> None:
@@ -58,16 +58,25 @@ def test_a_damaged_stamp_counts_as_none(tmp_path: Path) -> None:
         assert lake.read_stamp("orders") is None
 
 
-def test_sweep_removes_only_old_temporary_files(tmp_path: Path) -> None:
-    """What a killed writer left goes; what a living one writes stays."""
+def test_sweep_removes_only_what_dead_processes_left(tmp_path: Path) -> None:
+    """What a killed writer left goes, files and folders; what a living one writes stays."""
     lake = Lake(tmp_path)
-    with lake.replace("orders") as path:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    with lake.replace("orders") as path, lake.scratch() as scratch:
         path.write_bytes(b"one")
-        old = path.with_name(".orders.parquet.1.dead.tmp")
-        old.write_bytes(b"dead")
-        os.utime(old, (1_000, 1_000))
-        assert lake.sweep(older_than=3600, now=path.stat().st_mtime) == 1
-        assert path.exists()
+        dead = [
+            path.with_name(f".orders.parquet.{gone.pid}.12345678.tmp"),
+            path.with_name(f".orders.parquet.{gone.pid}.87654321.spill"),
+            tmp_path / f".scratch.{gone.pid}.abc",
+        ]
+        dead[0].write_bytes(b"dead")
+        dead[1].mkdir()
+        dead[2].mkdir()
+        (dead[2] / "file").write_bytes(b"dead")
+        assert lake.sweep() == 3
+        assert not any(one.exists() for one in dead)
+        assert scratch.is_dir()
     assert lake.existing("orders").read_bytes() == b"one"
 
 

@@ -239,7 +239,7 @@ def test_every_kind_fills_a_product_line() -> None:
 
 
 def test_names_are_as_awkward_as_real_ones(prototype_bytes: bytes, counted_prototype: Counted) -> None:
-    """Names hold commas, quotes, slashes, percent, non-ASCII; they are NFC, without blanks at the ends, quoted as needed."""
+    """Names hold commas, quotes, slashes, percent, non-ASCII; they are NFC, without blanks at the ends, and quoted."""
     names = {item for _, item in counted_prototype.rows}
     for part in (",", '"', "'", "/", "%", "Ø", "°", "µ", "®"):
         assert any(part in name for name in names), part

@@ -1,0 +1,167 @@
+"""How a CSV file is written: its delimiter, quote and header.
+
+Belongs here: what the first lines of a text tell. Does not belong here: encodings (`reco.orders.source`) and the meaning
+of columns (`reco.orders.headers`).
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from reco.errors import DropEmpty, DropUnmapped
+from reco.orders.headers import Mapping, map_header
+from reco.orders.profiles import MAX_LINE_BYTES, SourceProfile
+from reco.orders.source import UTF8, canonical_encoding, decode_head, peek
+
+HEAD_BYTES = 2**18
+"""Bytes of a file's beginning that detection looks at."""
+
+_DELIMITERS = (",", ";", "\t", "|")
+_SAMPLE_LINES = 200
+
+csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How the fields of a file are told apart. `header_lines` and `blank_lines` are the lines before the first record."""
+
+    delimiter: str
+    quote: str
+    decimal: str
+    header: bool
+    header_lines: int
+    blank_lines: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The dialect as plain JSON values, for the ledger."""
+        return {k: v for k, v in asdict(self).items() if k not in ("header_lines", "blank_lines")}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the first lines of a file tell: dialect, header, and where each canonical column stands."""
+
+    dialect: Dialect
+    header: tuple[str, ...]
+    mapping: Mapping
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a look at the beginning of a file tells, before it is read."""
+
+    encoding: str
+    delimiter: str
+    header: list[str]
+    mapping: dict[str, str | list[str]]
+
+
+def probe(path: Path, profile: SourceProfile) -> Probe:
+    """Looks at the beginning of a file; cheap at any size.
+
+    Raises:
+        DropMissing, DropEmpty, DropUnreadable, DropUnmapped: the file cannot be used, as far as its beginning tells.
+    """
+    head = peek(path, path.name, HEAD_BYTES)
+    encoding = canonical_encoding(profile.dialect.encoding, head) or _guess(head)
+    text = decode_head(head, encoding)
+    layout = read_layout(text, profile, path.name)
+    if len(head) < HEAD_BYTES:
+        require_records(_lines(text), layout.dialect, path.name)
+    return Probe(encoding, layout.dialect.delimiter, list(layout.header), layout.mapping.named(layout.header))
+
+
+def require_records(lines: list[str], dialect: Dialect, file: str) -> None:
+    """Checks that something stands below the header.
+
+    Raises:
+        DropEmpty: it does not.
+    """
+    if not any(lines[dialect.header_lines + dialect.blank_lines :]):
+        raise header_only(file)
+
+
+def header_only(file: str) -> DropEmpty:
+    """The error of a file without a single record."""
+    return DropEmpty(
+        f"{file} holds a header and no order lines.", hint="Export it again with the orders in it.", name=file
+    )
+
+
+def read_layout(head: str, profile: SourceProfile, file: str) -> Layout:
+    """Finds delimiter, header and columns in the first lines of a file.
+
+    Raises:
+        DropEmpty: there is nothing but blank lines.
+        DropUnmapped: the columns needed are not there under any delimiter.
+    """
+    lines = _lines(head)[:_SAMPLE_LINES]
+    blank = next((i for i, line in enumerate(lines) if line), None)
+    if blank is None:
+        raise DropEmpty(f"{file} holds blank lines only.", hint="Export it again.", name=file)
+    spec = profile.dialect
+    quote = '"' if spec.quote is None else spec.quote
+    candidates = (spec.delimiter,) if spec.delimiter else _DELIMITERS
+    found: list[tuple[bool, float, int, Layout | DropUnmapped]] = []
+    for delimiter in candidates:
+        header, used = _header(lines[blank:], delimiter, quote, spec.names)
+        shape = Counter(len(fields) for fields in _records(lines[blank + used :], delimiter, quote))
+        share = shape[len(header)] / max(1, shape.total())
+        dialect = Dialect(delimiter, quote, spec.decimal, spec.header, used, blank)
+        try:
+            layout: Layout | DropUnmapped = Layout(dialect, header, map_header(header, profile, file))
+        except DropUnmapped as error:
+            layout = error
+        found.append((isinstance(layout, Layout), share if len(header) > 1 else 0.0, len(header), layout))
+    best = max(found, key=lambda one: one[:3])[3]
+    if isinstance(best, DropUnmapped):
+        raise best
+    return best
+
+
+def _guess(head: bytes) -> str:
+    try:
+        decode_head(head, UTF8).encode()
+        high = [line for line in head.splitlines()[:-1] if not line.isascii()]
+        bad = sum("\ufffd" in line.decode(UTF8, "replace") for line in high)
+    except UnicodeEncodeError:
+        return "cp1252"
+    return "cp1252" if bad * 2 > len(high) else UTF8
+
+
+def _lines(text: str) -> list[str]:
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return lines[:-1] if lines and not lines[-1] else lines
+
+
+def _header(lines: list[str], delimiter: str, quote: str, names: tuple[str, ...]) -> tuple[tuple[str, ...], int]:
+    """The header's names and how many physical lines it takes; none where the profile gives the names."""
+    if names:
+        return names, 0
+    reader = _reader(iter(line + "\n" for line in lines), delimiter, quote)
+    try:
+        fields = next(reader)
+    except csv.Error:
+        return (lines[0],), 1
+    used = min(reader.line_num, len(lines))
+    if used > 1 and any(delimiter in name for name in fields):
+        fields, used = lines[0].replace(quote, "").split(delimiter), 1  # an unclosed quote, not a name of two lines
+    return tuple(name.strip() for name in fields), used
+
+
+def _records(lines: list[str], delimiter: str, quote: str) -> Iterator[list[str]]:
+    for line in lines:
+        try:
+            yield from _reader(iter([line]), delimiter, quote)
+        except csv.Error:
+            continue
+
+
+def _reader(lines: Iterator[str], delimiter: str, quote: str) -> Any:
+    if not quote:
+        return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    return csv.reader(lines, delimiter=delimiter, quotechar=quote)

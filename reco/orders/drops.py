@@ -1,0 +1,57 @@
+"""What goes into the reader and what comes out of it.
+
+Belongs here: the values that pass between the ledger and the reader. Does not belong here: how a drop is read.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from reco.errors import DropError
+from reco.orders.profiles import SourceProfile
+
+
+@dataclass(frozen=True)
+class DropFile:
+    """One drop to read: its partition key, where its bytes are, the name it came under, and its profile."""
+
+    key: str
+    path: Path
+    name: str
+    profile: SourceProfile
+
+
+@dataclass(frozen=True)
+class LineCounts:
+    """The lines of one drop. `lines_read` is counted from the bytes: it is the sum of the next three.
+
+    Header and blank lines are physical lines and no part of `lines_read`; duplicates are exact repeats of a record
+    that came before in the drop, accepted or not.
+    """
+
+    lines_read: int = 0
+    lines_accepted: int = 0
+    lines_excluded: int = 0
+    lines_quarantined: int = 0
+    lines_header: int = 0
+    lines_blank: int = 0
+    lines_duplicate: int = 0
+
+
+@dataclass(frozen=True)
+class DropResult:
+    """What reading one drop gave. A failed drop has its error, no files, and counts of zero.
+
+    `mapping` has the header name, or list of names, of each canonical column; `reasons` counts the lines that were not
+    accepted by the reason that decided.
+    """
+
+    key: str
+    status: Literal["ingested", "failed"]
+    error: DropError | None = None
+    encoding: str | None = None
+    dialect: dict[str, Any] | None = None
+    header: list[str] | None = None
+    mapping: dict[str, str | list[str]] | None = None
+    counts: LineCounts = LineCounts()
+    reasons: dict[str, int] = field(default_factory=dict)

@@ -1,0 +1,229 @@
+"""Physical lines: counting them, finding them again, and telling which need a closer look.
+
+Belongs here: everything that is known from the bytes alone, in blocks with numpy. Does not belong here: fields and their
+meaning. A line ends with LF, CRLF or CR, whichever comes; its number counts from 1.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reco.orders.source import Text
+
+BLOCK = 16 * 2**20
+Ints = NDArray[np.int64]
+_LF, _CR = 10, 13
+_WINDOW = 2**18
+
+
+@dataclass(frozen=True)
+class Block:
+    """A run of whole lines: where it begins, and the number of its first line."""
+
+    start: int
+    end: int
+    first_line: int
+
+
+@dataclass
+class LineScan:
+    """What one pass over the bytes tells.
+
+    `suspects` are the numbers of the lines that the fast reader must not see (in ascending order, with the offset of
+    each in `suspect_starts`), `blank` those of empty lines. `line_ends` names the kinds of line ends met.
+    """
+
+    lines: int = 0
+    blocks: list[Block] = field(default_factory=list)
+    suspects: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    suspect_starts: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    blank: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    line_ends: set[str] = field(default_factory=set)
+    undecodable: int = 0
+    non_ascii: int = 0
+
+    def mostly_invalid(self) -> bool:
+        """Whether the lines beyond ASCII are for the most part no UTF-8, so that the file is in another encoding."""
+        return self.undecodable * 2 > self.non_ascii
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """The lines of one block, relative to its start."""
+
+    starts: Ints
+    ends: Ints
+
+    def lengths(self) -> Ints:
+        return self.ends - self.starts
+
+
+def next_line(text: Text, start: int) -> tuple[int, int]:
+    """Where the line that begins at `start` ends, without and with its line end."""
+    data, at = text.data, start
+    while at < len(data):
+        stop = min(at + _WINDOW, len(data))
+        found = [i for i in (data.find(b"\n", at, stop), data.find(b"\r", at, stop)) if i >= 0]
+        if found:
+            end = min(found)
+            return end, end + (2 if data[end : end + 2] == b"\r\n" else 1)
+        at = stop
+    return len(data), len(data)
+
+
+def scan_lines(text: Text, *, delimiter: str, quote: str, columns: int, max_line_bytes: int) -> LineScan:
+    """Counts the lines of a text and finds those that need a closer look.
+
+    A suspect has an odd number of quotes or a quote in an unusual place, a NUL byte, bytes that are no UTF-8, more
+    than `max_line_bytes` bytes, or an empty last field too many.
+    """
+    scan = LineScan()
+    suspects, starts, blanks = [], [], []
+    view = np.frombuffer(text.data, np.uint8)
+    for start, end in _blocks(text):
+        part = view[start:end]
+        cut = _cut(text, part, start, end, scan)
+        scan.blocks.append(Block(start, end, scan.lines + 1))
+        odd = _oversized(cut, max_line_bytes) | _nul(text, part, cut, start, end)
+        odd |= _undecodable(text, part, cut, start, scan)
+        if quote:
+            odd |= _quotes(text, part, cut, start, end, quote, delimiter)
+        odd |= _open_ended(part, cut, delimiter, columns)
+        found = np.flatnonzero(odd)
+        suspects.append(found + scan.lines + 1)
+        starts.append(cut.starts[found] + start)
+        blanks.append(np.flatnonzero(cut.lengths() == 0) + scan.lines + 1)
+        scan.lines += len(cut.starts)
+    if suspects:
+        scan.suspects, scan.suspect_starts = np.concatenate(suspects), np.concatenate(starts)
+        scan.blank = np.concatenate(blanks)
+    return scan
+
+
+def find_starts(text: Text, scan: LineScan, lines: Ints) -> Ints:
+    """The offsets of lines in the text, by their numbers, which must ascend."""
+    found = np.empty(len(lines), np.int64)
+    firsts = np.array([block.first_line for block in scan.blocks], np.int64)
+    owners = np.searchsorted(firsts, lines, side="right") - 1
+    view = np.frombuffer(text.data, np.uint8)
+    for i in np.unique(owners).tolist():
+        block = scan.blocks[i]
+        cut = _cut(text, view[block.start : block.end], block.start, block.end, LineScan())
+        mine = owners == i
+        found[mine] = cut.starts[lines[mine] - block.first_line] + block.start
+    return found
+
+
+def _blocks(text: Text) -> Iterator[tuple[int, int]]:
+    """Runs of whole lines of about BLOCK bytes; a longer line is a run of its own."""
+    data, start = text.data, text.start
+    while start < len(data):
+        end = min(start + BLOCK, len(data))
+        if end < len(data):
+            last = max(data.rfind(b"\n", start, end), data.rfind(b"\r", start, end))
+            if last < 0:
+                end = next_line(text, end)[1]
+            else:
+                end = last + (2 if data[last : last + 2] == b"\r\n" else 1)
+        yield start, end
+        start = end
+
+
+def _cut(text: Text, part: NDArray[np.uint8], start: int, end: int, scan: LineScan) -> _Cut:
+    if end - start > BLOCK:  # one line that is too long: not worth looking at each byte
+        return _Cut(np.array([0], np.int64), np.array([end - start], np.int64))
+    ends = np.flatnonzero(part == _LF)
+    widths = np.ones(len(ends), np.int64)
+    if text.data.find(b"\r", start, end) >= 0:
+        cr = np.flatnonzero(part == _CR)
+        paired = np.zeros(len(cr), bool)
+        inside = cr + 1 < len(part)
+        paired[inside] = part[cr[inside] + 1] == _LF
+        crlf, alone = cr[paired], cr[~paired]
+        bare = np.setdiff1d(ends, crlf + 1, assume_unique=True)
+        scan.line_ends |= {kind for kind, at in (("\r\n", crlf), ("\r", alone), ("\n", bare)) if len(at)}
+        ends = np.concatenate([bare, crlf, alone])
+        widths = np.concatenate([np.ones(len(bare), np.int64), np.full(len(crlf), 2), np.ones(len(alone), np.int64)])
+        order = np.argsort(ends, kind="stable")
+        ends, widths = ends[order], widths[order]
+    elif len(ends):
+        scan.line_ends.add("\n")
+    after = ends + widths
+    starts = np.concatenate([np.zeros(1, np.int64), after])
+    if starts[-1] == len(part):
+        return _Cut(starts[:-1], ends)
+    return _Cut(starts, np.append(ends, len(part)))
+
+
+def _oversized(cut: _Cut, max_line_bytes: int) -> NDArray[np.bool_]:
+    return np.asarray(cut.lengths() > max_line_bytes)
+
+
+def _holding(cut: _Cut, places: Ints) -> NDArray[np.bool_]:
+    """Which lines hold at least one of the places."""
+    held = np.zeros(len(cut.starts), bool)
+    held[np.searchsorted(cut.starts, places, side="right") - 1] = True
+    return held
+
+
+def _nul(text: Text, part: NDArray[np.uint8], cut: _Cut, start: int, end: int) -> NDArray[np.bool_]:
+    if text.data.find(b"\0", start, end) < 0:
+        return np.zeros(len(cut.starts), bool)
+    return _holding(cut, np.flatnonzero(part == 0))
+
+
+def _undecodable(text: Text, part: NDArray[np.uint8], cut: _Cut, start: int, scan: LineScan) -> NDArray[np.bool_]:
+    bad = np.zeros(len(cut.starts), bool)
+    high = part >= 128  # noqa: PLR2004 - beyond ASCII
+    if not high.any():
+        return bad
+    lines = np.flatnonzero(_holding(cut, np.flatnonzero(high)))
+    scan.non_ascii += len(lines)
+    if _is_utf8(part.tobytes()):
+        return bad
+    for i in lines.tolist():
+        bad[i] = not _is_utf8(text.data[start + int(cut.starts[i]) : start + int(cut.ends[i])])
+    scan.undecodable += int(bad.sum())
+    return bad
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _quotes(
+    text: Text, part: NDArray[np.uint8], cut: _Cut, start: int, end: int, quote: str, delimiter: str
+) -> NDArray[np.bool_]:
+    """Lines where readers differ: an odd number of quotes, or one that opens or closes in the middle of a field."""
+    if text.data.find(quote.encode(), start, end) < 0:
+        return np.zeros(len(cut.starts), bool)
+    mark = ord(quote)
+    at = np.flatnonzero(part == mark)
+    owners = np.searchsorted(cut.starts, at, side="right") - 1
+    odd = np.bincount(owners, minlength=len(cut.starts)) % 2 == 1
+    opening = (np.arange(len(at)) - np.searchsorted(at, cut.starts)[owners]) % 2 == 0
+    border = np.zeros(256, bool)
+    border[[_LF, _CR, ord(delimiter), mark]] = True
+    before = np.where(at > 0, part[np.maximum(at - 1, 0)], _LF)
+    after = np.where(at + 1 < len(part), part[np.minimum(at + 1, len(part) - 1)], _LF)
+    odd[owners[~np.where(opening, border[before], border[after])]] = True
+    return odd
+
+
+def _open_ended(part: NDArray[np.uint8], cut: _Cut, delimiter: str, columns: int) -> NDArray[np.bool_]:
+    """Lines that end with a delimiter and have one for every column: the fast reader would drop the empty field."""
+    mark = ord(delimiter)
+    open_ended = np.asarray((cut.lengths() > 0) & (part[np.maximum(cut.ends - 1, 0)] == mark))
+    lines = np.flatnonzero(open_ended)
+    if not len(lines):
+        return open_ended
+    at = np.flatnonzero(part == mark)
+    counts = np.searchsorted(at, cut.ends[lines]) - np.searchsorted(at, cut.starts[lines])
+    open_ended[lines] = counts >= columns
+    return open_ended

@@ -1,0 +1,223 @@
+"""One drop made ready for the scan: its lines divided into plain ones and those read one by one.
+
+Belongs here: the way from a path to a file that the fast reader takes without surprises, and the books of which line went
+where. Does not belong here: the scan (`reco.orders.scan`), and the meaning of fields.
+"""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from reco.orders.dialect import HEAD_BYTES, Layout, header_only, read_layout
+from reco.orders.drops import DropFile
+from reco.orders.lines import Ints, LineScan, find_starts, next_line, scan_lines
+from reco.orders.records import Record, RecordReader
+from reco.orders.source import UTF8, Text, as_text, canonical_encoding, fallback_encoding, peek, unpack
+
+_COPY_BLOCK = 2**20
+
+
+@dataclass
+class OpenedDrop:
+    """A drop, its text, and where each of its lines goes.
+
+    `gaps` are the physical lines, ascending, that are no row of the fast scan: header, blank and suspicious lines, and
+    later those the scan rejects. `faults` are the records with a structural fault, by line; `joined` gives the end of
+    each accepted record of several lines. The rows of the record reader are in `extra`, their lines in `extra_lines`.
+    """
+
+    drop: DropFile
+    folder: Path
+    text: Text
+    scan: LineScan
+    layout: Layout
+    gaps: Ints
+    lines_read: int
+    lines_blank: int
+    faults: list[Record] = field(default_factory=list)
+    joined: dict[int, int] = field(default_factory=dict)
+    extra_lines: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    plain: Path | None = None
+    extra: Path | None = None
+    first_row: int = 0
+    first_extra_row: int = 0
+
+    @property
+    def plain_rows(self) -> int:
+        """How many rows the fast scan has, or ought to have, of this drop."""
+        return self.scan.lines - len(self.gaps)
+
+    def reader(self) -> RecordReader:
+        """The reader of single records of this drop."""
+        limit = self.drop.profile.rules.max_line_bytes
+        return RecordReader(self.text, self.layout.dialect, len(self.layout.header), limit)
+
+    def rows_before(self, line: int) -> int:
+        """How many rows of the fast scan stand before a physical line."""
+        return line - 1 - int(np.searchsorted(self.gaps, line))
+
+    def lines_of(self, rows: Ints) -> Ints:
+        """The physical lines of rows of the fast scan, both counted within the drop."""
+        before = self.gaps - 1 - np.arange(len(self.gaps))
+        return rows + 1 + np.searchsorted(before, rows, side="right")
+
+    def reject(self, lines: Ints) -> bool:
+        """Takes lines the scan refused as faults; False if the record reader finds nothing wrong with one of them."""
+        reader = self.reader()
+        starts = find_starts(self.text, self.scan, lines)
+        records = [reader.record(line, at) for line, at in zip(lines.tolist(), starts.tolist(), strict=True)]
+        if any(record.reason is None or record.lines > 1 for record in records):
+            return False
+        self.faults = sorted([*self.faults, *records], key=lambda record: record.line)
+        self.gaps = np.union1d(self.gaps, lines)
+        return True
+
+    def spans(self, lines: Ints) -> list[tuple[int, int]]:
+        """Where the records that begin at these lines (ascending) begin and end in the text."""
+        starts = find_starts(self.text, self.scan, lines).tolist()
+        ends = (self.joined.get(line) for line in lines.tolist())
+        return [(at, end or next_line(self.text, at)[0]) for at, end in zip(starts, ends, strict=True)]
+
+
+def open_drop(drop: DropFile, folder: Path, *, record_by_record: bool = False) -> OpenedDrop:
+    """Unpacks and decodes a drop, looks at its header and at every byte, and reads its suspicious lines.
+
+    Args:
+        drop: the drop.
+        folder: an empty folder for what has to be written on the way.
+        record_by_record: read every line as if it were suspicious. Slow, and equal in its result.
+
+    Raises:
+        DropMissing, DropEmpty, DropUnreadable, DropUnmapped: the drop cannot be used.
+    """
+    folder.mkdir(parents=True)
+    text, scan, layout = _decoded(drop, unpack(drop.path, folder, drop.name), folder)
+    dialect = layout.dialect
+    ahead = dialect.header_lines + dialect.blank_lines
+    opened = OpenedDrop(drop, folder, text, scan, layout, np.arange(1, ahead + 1, dtype=np.int64), 0, 0)
+    taken_lines, taken_blanks = _read_suspects(opened, _all(opened) if record_by_record else _suspects(opened), ahead)
+    opened.gaps = np.union1d(np.union1d(opened.gaps, scan.blank), taken_lines)
+    opened.lines_blank = len(scan.blank) - taken_blanks
+    records = len(opened.faults) + len(opened.extra_lines)
+    opened.lines_read = scan.lines - dialect.header_lines - opened.lines_blank - (len(taken_lines) - records)
+    if not opened.lines_read:
+        raise header_only(drop.name)
+    opened.plain = _plain_file(opened) if opened.plain_rows else None
+    return opened
+
+
+def _decoded(drop: DropFile, path: Path, folder: Path) -> tuple[Text, LineScan, Layout]:
+    head = peek(path, drop.name, HEAD_BYTES)
+    known = canonical_encoding(drop.profile.dialect.encoding, head)
+    text = as_text(path, known or UTF8, folder)
+    layout = _layout(text, drop)
+    scan = _scan(text, drop, layout)
+    if known is None and scan.undecodable and scan.mostly_invalid():
+        text = as_text(path, fallback_encoding(path), folder)
+        layout = _layout(text, drop)
+        scan = _scan(text, drop, layout)
+    return text, scan, layout
+
+
+def _layout(text: Text, drop: DropFile) -> Layout:
+    head = text.data[text.start : text.start + HEAD_BYTES].decode(UTF8, "replace")
+    return read_layout(head, drop.profile, drop.name)
+
+
+def _scan(text: Text, drop: DropFile, layout: Layout) -> LineScan:
+    return scan_lines(
+        text,
+        delimiter=layout.dialect.delimiter,
+        quote=layout.dialect.quote,
+        columns=len(layout.header),
+        max_line_bytes=drop.profile.rules.max_line_bytes,
+    )
+
+
+def _suspects(opened: OpenedDrop) -> Iterator[tuple[int, int]]:
+    return zip(opened.scan.suspects.tolist(), opened.scan.suspect_starts.tolist(), strict=True)
+
+
+def _all(opened: OpenedDrop) -> Iterator[tuple[int, int]]:
+    at, blank = opened.text.start, set(opened.scan.blank.tolist())
+    for line in range(1, opened.scan.lines + 1):
+        if line not in blank:
+            yield line, at
+        at = next_line(opened.text, at)[1]
+
+
+def _read_suspects(opened: OpenedDrop, suspects: Iterator[tuple[int, int]], ahead: int) -> tuple[Ints, int]:
+    """Reads the suspicious records; returns the physical lines they take and how many blank lines are among them."""
+    lines: list[int] = []
+    taken: list[int] = []
+    blanks = 0
+    path = opened.folder / "extra.csv"
+    with path.open("w", encoding=UTF8, newline="") as target:
+        writer = csv.writer(target, quoting=csv.QUOTE_ALL, lineterminator="\n")
+        for record in opened.reader().read((line, at) for line, at in suspects if line > ahead):
+            taken.extend(range(record.line, record.line + record.lines))
+            blanks += record.blank_lines
+            if record.fields is None:
+                opened.faults.append(record)
+                continue
+            writer.writerow(record.fields)
+            lines.append(record.line)
+            if record.lines > 1:
+                opened.joined[record.line] = record.end
+    opened.extra_lines = np.array(lines, np.int64)
+    opened.extra = path if lines else None
+    return np.array(taken, np.int64), blanks
+
+
+def _plain_file(opened: OpenedDrop) -> Path:
+    """The file for the fast scan: the text itself where it has plain lines only, else a copy of those.
+
+    A copy has a header line too, so that both kinds are read in one scan. The names of the files are ours, since those
+    of the shop may hold what the scan would take as a pattern.
+    """
+    scan, dialect = opened.scan, opened.layout.dialect
+    path = opened.folder / "plain.csv"
+    header = 1 if dialect.header else 0
+    tail = scan.lines - len(scan.blank) + 1
+    as_it_is = (
+        dialect.header_lines == header
+        and len(opened.gaps) == header + len(scan.blank)
+        and (not len(scan.blank) or int(scan.blank[0]) == tail)
+        and len(scan.line_ends) <= 1
+    )
+    if as_it_is:
+        path.symlink_to(opened.text.path.resolve())
+        return path
+    with path.open("wb") as target:
+        if dialect.header:
+            target.write(dialect.delimiter.join("h" for _ in opened.layout.header).encode() + b"\n")
+        _copy_plain_lines(opened, target)
+    return path
+
+
+def _copy_plain_lines(opened: OpenedDrop, target: BinaryIO) -> None:
+    text, gaps = opened.text, opened.gaps
+    starts = find_starts(text, opened.scan, gaps).tolist()
+    at = text.start
+    for i, start in enumerate(starts):
+        _copy(text, at, start, target)
+        follows = i + 1 < len(starts) and gaps[i + 1] == gaps[i] + 1
+        at = starts[i + 1] if follows else next_line(text, start)[1]
+    _copy(text, at, text.size, target)
+
+
+def _copy(text: Text, start: int, end: int, target: BinaryIO) -> None:
+    """Copies whole lines with LF as their end."""
+    while start < end:
+        stop = min(start + _COPY_BLOCK, end)
+        if stop < end and text.data[stop - 1 : stop] == b"\r":
+            stop += 1
+        block = text.data[start:stop]
+        target.write(block.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in block else block)
+        start = stop
+    if target.tell() and text.data[end - 1 : end] not in (b"\n", b"\r"):
+        target.write(b"\n")

@@ -1,0 +1,57 @@
+"""The pandera schema of accepted order lines, made from the rule table.
+
+Belongs here: turning the table into a schema, and checking a bounded DataFrame with it. Does not belong here: rules.
+"""
+
+import datetime as dt
+from functools import lru_cache
+from typing import Any
+
+import pandera.polars as pa
+import polars as pl
+from pandera.errors import SchemaErrors
+
+from reco.errors import LedgerBroken
+from reco.orders.rules import COLUMNS, EARLIEST, ColumnRule, latest
+
+MAX_CHECKED_ROWS = 500_000
+"""Rows that are checked at once at most, which bounds the memory."""
+
+
+@lru_cache(maxsize=8)
+def order_lines_schema(now: dt.datetime) -> pa.DataFrameSchema:
+    """The schema of accepted order lines, the columns `line` and `source` included."""
+    columns = {rule.name: pa.Column(rule.dtype, _checks(rule, now), nullable=not rule.required) for rule in COLUMNS}
+    own = {"line": pa.Column(pl.Int64(), pa.Check.ge(1)), "source": pa.Column(pl.String())}
+    return pa.DataFrameSchema(own | columns, strict=True)
+
+
+def _checks(rule: ColumnRule, now: dt.datetime) -> list[pa.Check]:
+    checks: list[pa.Check] = []
+    for check in rule.checks:
+        low: Any = EARLIEST if check.minimum == "earliest" else check.minimum
+        if low is not None:
+            checks.append(pa.Check.ge(low))
+        if check.maximum == "latest":
+            checks.append(pa.Check.le(latest(now)))
+    if rule.required and rule.dtype == pl.String:
+        checks.append(pa.Check.str_length(min_value=1))
+    return checks
+
+
+def require_valid(frame: pl.DataFrame, now: dt.datetime, drop: str) -> None:
+    """Checks accepted lines, eagerly: a LazyFrame would have its types checked and nothing else.
+
+    Raises:
+        LedgerBroken: the SQL that accepts lines and the schema disagree.
+    """
+    for part in frame.iter_slices(MAX_CHECKED_ROWS):
+        try:
+            order_lines_schema(now).validate(part, lazy=True)
+        except SchemaErrors as error:
+            cases = error.failure_cases.head(5).to_dicts()
+            raise LedgerBroken(
+                f"{error.failure_cases.height} accepted values of {drop} break the order line schema, such as {cases}.",
+                hint="This is a defect of ours: please report it with the file's header and one such line.",
+                drop=drop,
+            ) from error

@@ -1,0 +1,247 @@
+"""The bytes of a drop, opened: unpacked, and as UTF-8 text beside the original.
+
+Belongs here: gzip, encodings, and finding the original bytes behind a place in the text. Does not belong here: lines
+and columns.
+"""
+
+import codecs
+import mmap
+import shutil
+import zlib
+from dataclasses import dataclass
+from gzip import BadGzipFile
+from gzip import open as gzip_open
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reco.errors import DropEmpty, DropMissing, DropUnreadable
+
+BLOCK = 2**20
+_GZIP = b"\x1f\x8b"
+_OTHER_FORMATS = {
+    b"PK\x03\x04": "a zip archive or an Excel workbook",
+    b"PK\x05\x06": "an empty zip archive",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"PAR1": "a Parquet file",
+    b"%PDF": "a PDF document",
+    b"\x28\xb5\x2f\xfd": "a zstd archive",
+    b"\xfd7zXZ": "an xz archive",
+    b"BZh": "a bzip2 archive",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"\x89PNG": "an image",
+    b"\xff\xd8\xff": "an image",
+    b"SQLite format 3": "an SQLite database",
+}
+_CONTROLS = frozenset(range(32)) - set(b"\t\n\r\f\x1a\x1b") | {127}
+_BINARY_SHARE = 0.05
+UTF8 = "utf-8"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A file as UTF-8 bytes, with what is needed to find the original bytes behind them.
+
+    `path` is a file that holds exactly `data`; `start` is where the text begins (after a byte order mark). `unit` is
+    the size of the original's code units in bytes; 0 where the original is the text itself.
+    """
+
+    path: Path
+    data: mmap.mmap
+    original: mmap.mmap
+    encoding: str
+    start: int
+    original_start: int
+    unit: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the text, byte order mark included."""
+        return len(self.data)
+
+    def original_offsets(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Byte offsets in the original (unpacked) file of places in the text, which must ascend."""
+        if not self.unit:
+            return places
+        found = np.empty(len(places), np.int64)
+        at, units = self.start, 0
+        view = np.frombuffer(self.data, np.uint8)
+        for i, place in enumerate(places.tolist()):
+            while at < place:
+                end = min(place, at + BLOCK)
+                units += _code_units(view[at:end], self.unit)
+                at = end
+            found[i] = self.original_start + units * self.unit
+        return found
+
+
+def _code_units(part: NDArray[np.uint8], unit: int) -> int:
+    """Code units of UTF-8 bytes: one a character, and two for those that UTF-16 writes as a pair."""
+    count = int(np.count_nonzero((part & 0xC0) != 0x80))
+    return count + (int(np.count_nonzero(part >= 0xF0)) if unit > 1 else 0)
+
+
+def unpack(path: Path, scratch: Path, file: str) -> Path:
+    """The file itself, or what a gzip file holds, unpacked into the scratch folder with bounded memory.
+
+    Raises:
+        DropMissing, DropEmpty, DropUnreadable: there is no such file, it has no bytes, or it is damaged or no text.
+    """
+    head = _head(path, file)
+    if not head.startswith(_GZIP):
+        _refuse_other_formats(head, file)
+        return path
+    plain = scratch / "unpacked"
+    try:
+        with gzip_open(path) as packed, plain.open("wb") as target:
+            shutil.copyfileobj(packed, target, BLOCK)
+    except (BadGzipFile, EOFError, zlib.error) as error:
+        raise DropUnreadable(
+            f"{file} is a damaged gzip file: {error}.", hint="Copy or export it again.", name=file
+        ) from error
+    except OSError as error:
+        raise _unreadable(file, error) from error
+    _refuse_other_formats(_head(plain, file), file)
+    return plain
+
+
+def peek(path: Path, file: str, size: int) -> bytes:
+    """The first bytes of a file, unpacked, without reading the rest.
+
+    Raises:
+        DropMissing, DropEmpty, DropUnreadable: as `unpack`.
+    """
+    head = _head(path, file, size)
+    if head.startswith(_GZIP):
+        try:
+            head = zlib.decompressobj(wbits=31).decompress(head, size)
+        except zlib.error as error:
+            raise DropUnreadable(
+                f"{file} is a damaged gzip file: {error}.", hint="Copy or export it again.", name=file
+            ) from error
+        if not head:
+            raise _empty(file)
+    _refuse_other_formats(head, file)
+    return head
+
+
+def _head(path: Path, file: str, size: int = 2**16) -> bytes:
+    try:
+        with path.open("rb") as handle:
+            head = handle.read(size)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise DropMissing(
+            f"{file} is not there: {path} does not exist or is no file.", hint="Check the path given.", name=file
+        ) from error
+    except OSError as error:
+        raise _unreadable(file, error) from error
+    if not head:
+        raise _empty(file)
+    return head
+
+
+def _empty(file: str) -> DropEmpty:
+    return DropEmpty(f"{file} is empty: a header and order lines were expected.", hint="Export it again.", name=file)
+
+
+def _unreadable(file: str, error: OSError) -> DropUnreadable:
+    return DropUnreadable(
+        f"{file} cannot be read: {error.strerror or error}.", hint="Check its permissions and the disk.", name=file
+    )
+
+
+def _refuse_other_formats(head: bytes, file: str) -> None:
+    what = next((what for magic, what in _OTHER_FORMATS.items() if head.startswith(magic)), None)
+    utf16 = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if what is None and not utf16 and not _looks_like_utf16(head):
+        controls = sum(byte in _CONTROLS for byte in head)
+        what = "binary data" if controls > _BINARY_SHARE * len(head) else None
+    if what is not None:
+        raise DropUnreadable(
+            f"{file} holds {what}, and CSV text was expected.",
+            hint="Export the orders as CSV (.csv, .tsv, .txt or .psv, also gzipped).",
+            name=file,
+        )
+
+
+def _looks_like_utf16(head: bytes) -> bool:
+    """Whether every other byte of the head is mostly NUL, as ASCII text is in UTF-16."""
+    even, odd = head[::2], head[1::2]
+    return max(even.count(0) / len(even), odd.count(0) / max(1, len(odd))) > 0.7  # noqa: PLR2004 - mostly
+
+
+def bom_encoding(head: bytes) -> str | None:
+    """The encoding a byte order mark tells, if there is one."""
+    if head.startswith(codecs.BOM_UTF8):
+        return UTF8
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16-le" if head.startswith(codecs.BOM_UTF16_LE) else "utf-16-be"
+    return (
+        "utf-16-le"
+        if _looks_like_utf16(head) and head[1::2].count(0) > head[::2].count(0)
+        else ("utf-16-be" if _looks_like_utf16(head) else None)
+    )
+
+
+def fallback_encoding(path: Path) -> str:
+    """cp1252, or latin-1 where the file has bytes that cp1252 does not know."""
+    unknown = bytes([0x81, 0x8D, 0x8F, 0x90, 0x9D])
+    with path.open("rb") as handle:
+        while block := handle.read(BLOCK):
+            if any(byte in block for byte in unknown):
+                return "latin-1"
+    return "cp1252"
+
+
+def canonical_encoding(declared: str | None, head: bytes) -> str | None:
+    """The encoding to read with, where the profile or a byte order mark says; None: to be found out."""
+    if declared is None:
+        return bom_encoding(head)
+    name = codecs.lookup(declared).name
+    if name == "utf-16":
+        return bom_encoding(head) or "utf-16-le"
+    return UTF8 if name == "utf-8-sig" else name
+
+
+def as_text(path: Path, encoding: str, scratch: Path) -> Text:
+    """A file as UTF-8 text: the file itself where it is UTF-8, else a copy in the scratch folder.
+
+    Bytes that the encoding does not know become bytes that are no UTF-8, so that their lines are found and reported.
+    """
+    original = _map(path)
+    mark = _mark(original[:4], encoding)
+    if encoding in (UTF8, "ascii"):
+        return Text(path, original, original, encoding, mark, mark, 0)
+    copy = scratch / "text"
+    _transcode(path, copy, encoding, mark)
+    unit = 2 if encoding.startswith("utf-16") else 1
+    return Text(copy, _map(copy), original, encoding, 0, mark, unit)
+
+
+def decode_head(head: bytes, encoding: str) -> str:
+    """The text of a file's first bytes, whatever is cut off at their end."""
+    return codecs.getincrementaldecoder(encoding)("replace").decode(head[_mark(head, encoding) :])
+
+
+def _mark(head: bytes, encoding: str) -> int:
+    marks = {UTF8: codecs.BOM_UTF8, "utf-16-le": codecs.BOM_UTF16_LE, "utf-16-be": codecs.BOM_UTF16_BE}
+    mark = marks.get(encoding)
+    return len(mark) if mark and head.startswith(mark) else 0
+
+
+def _transcode(path: Path, copy: Path, encoding: str, mark: int) -> None:
+    utf16 = encoding.startswith("utf-16")
+    decoder = codecs.getincrementaldecoder(encoding)("surrogatepass" if utf16 else "surrogateescape")
+    with path.open("rb") as source, copy.open("wb") as target:
+        source.seek(mark)
+        while block := source.read(BLOCK):
+            target.write(decoder.decode(block).encode(UTF8, "surrogatepass"))
+        rest, _ = decoder.getstate()
+        if rest:  # half a code unit at the end: its line is reported as damaged
+            target.write("\udcff".encode(UTF8, "surrogatepass"))
+
+
+def _map(path: Path) -> mmap.mmap:
+    with path.open("rb") as handle:
+        return mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)

@@ -1,0 +1,166 @@
+"""The rule table as SQL over the raw text of one scan.
+
+Belongs here: expressions and statements made from the rule table, a profile and a mapping. Does not belong here: running
+them, and any rule of its own.
+
+The table they read is `raw`: one row a record, `c0, c1, ...` the text of the header's columns in use, by position.
+"""
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from reco.orders.headers import Mapping
+from reco.orders.profiles import SourceProfile
+from reco.orders.rules import CHECKS, COLUMNS, EARLIEST, MONEY_SQL, Check, ColumnRule, latest
+from reco.orders.times import local_time, with_format
+from reco.storage.engine import literal
+
+_BLANKS = " \t\n\r\v\f\u00a0\u2007\u202f\u3000\ufeff"
+_CURRENCY = "[$£€¥₹₩₽₺฿]|[A-Z]{2,3}[$]?"
+ID_JOINER = "|"
+"""Stands between the parts of an order id that is made of several columns."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the text of one scan is to be understood."""
+
+    profile: SourceProfile
+    mapping: Mapping
+    now: dt.datetime
+
+    def text(self, column: str) -> str:
+        """The trimmed text of a canonical column; null where it is blank or not there."""
+        place = self.mapping.columns.get(column)
+        if column == "item_id" and place is None:
+            place = self.mapping.columns["item_name"]
+        if place is None:
+            return "CAST(NULL AS VARCHAR)"
+        parts = [self._trimmed(position) for position in place]
+        if len(parts) == 1:
+            return parts[0]
+        if column == "ordered_at":
+            return f"nullif(concat_ws(' ', {', '.join(parts)}), '')"
+        return f" || '{ID_JOINER}' || ".join(parts)
+
+    def _trimmed(self, position: int) -> str:
+        text = f"nullif(trim(c{position}, {literal(_BLANKS)}), '')"
+        rules = self.profile.rules
+        if position in {self.mapping.extra[name] for name in rules.strip_decimal}:
+            return f"regexp_replace({text}, '^([0-9]+)[.]0+$', '\\1')"
+        return text
+
+    def marks(self) -> dict[str, str]:
+        """The text of the columns that shop rules look at, by reason."""
+        rules, marks = self.profile.rules, {}
+        if rules.cancelled:
+            marks["cancelled"] = self._trimmed(self.mapping.extra[rules.cancelled.column])
+        if rules.excluded_status:
+            marks["excluded_status"] = self._trimmed(self.mapping.extra[rules.excluded_status.column])
+        return marks
+
+    def has(self, column: str) -> bool:
+        """Whether the file has a canonical column; an item is always there."""
+        return column in self.mapping.columns or column == "item_id"
+
+
+def texts(reading: Reading, where: str) -> str:
+    """The statement that gives `rid` and the trimmed text of every canonical column, as `t_{column}`."""
+    columns = [f"{reading.text(rule.name)} AS t_{rule.name}" for rule in COLUMNS]
+    marks = [f"{text} AS m_{reason}" for reason, text in reading.marks().items()]
+    return f"SELECT rowid AS rid, {', '.join([*columns, *marks])} FROM raw WHERE {where}"
+
+
+def typed(reading: Reading, style: str, where: str) -> str:
+    """The statement that gives `rid`, every canonical column cast, and `flags` with one bit for each check that fails."""
+    plain = [rule for rule in COLUMNS if rule.name != "line_total"]
+    casts = [f"{_cast(rule, reading, style)} AS {rule.name}" for rule in plain]
+    total = next(rule for rule in COLUMNS if rule.name == "line_total")
+    flags = " + ".join(_flags(reading)) or "0"
+    names = ", ".join(rule.name for rule in COLUMNS)
+    return (
+        f"SELECT rid, {names}, CAST({flags} AS INTEGER) AS flags FROM ("
+        f"SELECT *, {_cast(total, reading, style)} AS line_total FROM ("
+        f"SELECT *, {', '.join(casts)} FROM ({texts(reading, where)})))"
+    )
+
+
+def _cast(rule: ColumnRule, reading: Reading, style: str) -> str:
+    if not reading.has(rule.name):
+        absent = rule.absent
+        if absent == "{unit_price_times_quantity}":
+            absent = _product() if reading.has("unit_price") else "NULL"
+        return f"CAST({absent} AS {rule.sql_type})"
+    text = f"t_{rule.name}"
+    decimal = reading.profile.dialect.decimal
+    zone = reading.profile.timezone
+    spec = reading.profile.columns.ordered_at
+    return {
+        "{text}": lambda: text,
+        "{whole_number}": lambda: _whole_number(text, decimal),
+        "{money}": lambda: _money(text, decimal),
+        "{time}": lambda: with_format(text, spec.format, zone) if spec and spec.format else local_time(text, style, zone),
+    }[rule.cast]()
+
+
+def _product() -> str:
+    return f"TRY_CAST(CAST(unit_price AS DECIMAL(27,4)) * CAST(quantity AS DECIMAL(10,0)) AS {MONEY_SQL})"
+
+
+def _whole_number(text: str, decimal: str) -> str:
+    """A whole number of at most nine digits; `3.0` is one, and `2.6`, `1e2` and `1_000` are none."""
+    point = literal(f"^[+-]?[0-9]{{1,9}}([{decimal}]0*)?$")
+    digits = text if decimal == "." else f"replace({text}, {literal(decimal)}, '.')"
+    return f"CASE WHEN regexp_matches({text}, {point}) THEN TRY_CAST({digits} AS BIGINT) END"
+
+
+def _money(text: str, decimal: str) -> str:
+    """An amount, with a currency sign or code and thousands separators where they are usual."""
+    group = "[,' \u00a0\u202f]" if decimal == "." else "[.' \u00a0\u202f]"
+    number = f"([0-9]{{1,3}}({group}[0-9]{{3}})+|[0-9]{{1,12}})([{decimal}][0-9]*)?|[{decimal}][0-9]+"
+    blank = "[ \u00a0]?"
+    amount = literal(f"^[-+]?{blank}({_CURRENCY})?{blank}[-+]?({number}){blank}({_CURRENCY})?$")
+    bare = f"regexp_replace({text}, {literal(f'[^0-9+{decimal}-]')}, '', 'g')"
+    bare = bare if decimal == "." else f"replace({bare}, {literal(decimal)}, '.')"
+    plain = literal(r"^-?[0-9]{1,12}([.][0-9]+)?$")
+    fast = f"WHEN regexp_matches({text}, {plain}) THEN TRY_CAST({text} AS {MONEY_SQL})" if decimal == "." else ""
+    return f"CASE {fast} WHEN regexp_matches({text}, {amount}) THEN TRY_CAST({bare} AS {MONEY_SQL}) END"
+
+
+def _flags(reading: Reading) -> Iterable[str]:
+    for i, check in enumerate(CHECKS):
+        predicate = _predicate(check, reading)
+        if predicate is not None:
+            yield f"CASE WHEN {predicate} THEN {1 << i} ELSE 0 END"
+
+
+def _predicate(check: Check, reading: Reading) -> str | None:
+    rules = reading.profile.rules
+    switched_on = {
+        "cancelled": bool(rules.cancelled),
+        "excluded_status": bool(rules.excluded_status),
+        "excluded_item": bool(rules.exclude_items),
+    }
+    if not switched_on.get(check.reason, check.column is not None and reading.has(check.column)):
+        if check.reason == "invalid_price" and check.column == "line_total" and reading.has("unit_price"):
+            return "line_total IS NULL AND unit_price IS NOT NULL AND quantity IS NOT NULL"
+        return None
+    if check.minimum is not None:
+        low = literal(str(EARLIEST)) if check.minimum == "earliest" else str(check.minimum)
+        high = f" OR {check.column} > {literal(str(latest(reading.now)))}" if check.maximum else ""
+        return f"{check.column} < {low}{high}"
+    if check.when is None:
+        return None
+    return check.when.format(
+        value=check.column,
+        text=f"t_{check.column}",
+        mark=f"m_{check.reason}",
+        prefix=literal(rules.cancelled.prefix) if rules.cancelled else "''",
+        items=_list(rules.exclude_items),
+        values=_list(value.strip().lower() for value in rules.excluded_status.values) if rules.excluded_status else "()",
+    )
+
+
+def _list(values: Iterable[str]) -> str:
+    return "(" + ", ".join(literal(value) for value in values) + ")"

@@ -1,0 +1,266 @@
+"""A published snapshot: reads only.
+
+Belongs here: questions to one snapshot, in few round trips. Does not belong here: which snapshot is current (`store`),
+and the form of an answer (`answers`).
+
+A snapshot never changes, but it can be removed while a reader holds it. The manifest goes first; so each round trip
+ends with a look at the manifest, and if it is still there everything read before it was whole.
+"""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import redis
+
+from reco.errors import ItemNotFound, SnapshotDamaged, SnapshotNotFound, UsageError
+from reco.snapshot.answers import Found, Item, Pick, basket_answer, popular_answer, similar_answer
+from reco.snapshot.codec import (
+    Neighbour,
+    RankEntry,
+    decode_entry,
+    decode_figures,
+    decode_neighbours,
+    decode_ranks,
+    evidence,
+)
+from reco.snapshot.keys import Keys, name_suffix, popular_suffix, rank_suffix, similar_suffix, stats_suffix
+from reco.snapshot.manifest import Manifest
+from reco.snapshot.wire import Command, run_all
+from reco.storage.redis import redis_errors
+
+NEAR_AMONG = 300  # of the most popular items; a look at more would make unknown names expensive to ask for
+NEAR_LENGTH = 80
+
+
+class PublishedSnapshot:
+    """One published snapshot.
+
+    All methods raise RedisUnavailable when Redis does not answer, SnapshotNotFound when the snapshot was removed
+    meanwhile (ask the store for the current one), and SnapshotDamaged for a value that is gone or not ours.
+
+    manifest: as published, see `reco.snapshot.manifest`.
+    """
+
+    def __init__(self, client: redis.Redis, keys: Keys, manifest: Manifest) -> None:
+        self._client = client
+        self._keys = keys
+        self.manifest = manifest
+        self.snapshot_id: str = manifest["snapshot_id"]
+
+    def resolve(self, text: str) -> Item:
+        """The item with this id, else the most popular one with exactly this name.
+
+        Raises:
+            ItemNotFound: there is neither; the hint names near ones.
+        """
+        found = self._find([text])[0]
+        if found is None:
+            raise self._unknown(text)
+        return found.item
+
+    def similar(self, text: str, limit: int = 10) -> dict[str, Any]:
+        """The answer of `similar-items`: what is bought together with an item, most similar first.
+
+        An item that was never bought together with another has no recommendations, and `metadata.note` says so.
+
+        Raises:
+            ItemNotFound: see `resolve`.
+        """
+        _require_limit(limit)
+        found = self._find([text])[0]
+        if found is None:
+            raise self._unknown(text)
+        neighbours = found.neighbours[:limit]
+        entries = self._entries(one.rank for one in neighbours)
+        picks = [
+            Pick(entries[one.rank], one.rank, evidence(found.item.orders, one, self._orders), found.item)
+            for one in neighbours
+        ]
+        return similar_answer(self.manifest, found.item, picks, limit)
+
+    def popular(self, limit: int = 10, category: str | None = None) -> dict[str, Any]:
+        """The answer of `popular-items`: the items in most orders, of a category or of the whole shop.
+
+        Raises:
+            ItemNotFound: no item of the snapshot is of that category.
+        """
+        _require_limit(limit)
+        return popular_answer(self.manifest, self._popular(limit, category), limit, category=category)
+
+    def basket(self, texts: Sequence[str], limit: int = 10) -> dict[str, Any]:
+        """The answer of `basket-recommendations`: what goes with all the items together.
+
+        The score of a candidate is the sum of its cosines with the known items, over their number. Nothing that is in
+        the basket is recommended. When no item is known, or none has a neighbour outside the basket, the popular items
+        are given instead, with source `popular`.
+        """
+        _require_limit(limit)
+        asked = list(dict.fromkeys(texts))
+        found = self._find(asked)
+        known = {one.item.item_id: one for one in found if one is not None}
+        unknown = [text for text, one in zip(asked, found, strict=True) if one is None]
+        picks = self._merge(list(known.values()), limit)
+        if not picks:
+            taken = {one.item.rank for one in known.values()}
+            picks = [pick for pick in self._popular(limit + len(taken), None) if pick.rank not in taken][:limit]
+        return basket_answer(self.manifest, picks, limit, asked=asked, known=list(known), unknown=unknown)
+
+    def top_lists(self, items: int, depth: int) -> dict[str, list[str]]:
+        """For the most popular items with neighbours: the ids of the first `depth`; damaged lists are left out."""
+        ranks = range(1, min(items, self.manifest["counts"]["items"]) + 1)
+        ids = {rank: entry.item_id for rank, entry in self._readable_entries(ranks).items()}
+        keys = {item_id: self._key(similar_suffix(item_id)) for item_id in ids.values()}
+        lists: dict[str, list[int]] = {}
+        for (item_id, key), raw in zip(keys.items(), self._fetch([("GET", key) for key in keys.values()]), strict=True):
+            try:
+                lists[item_id] = [one.rank for one in decode_neighbours(raw, key)[:depth]] if raw is not None else []
+            except SnapshotDamaged:
+                continue
+        names = self._readable_entries({rank for ranks in lists.values() for rank in ranks})
+        known = {item_id: [names[rank].item_id for rank in ranks if rank in names] for item_id, ranks in lists.items()}
+        return {item_id: ids for item_id, ids in known.items() if ids}
+
+    @property
+    def _orders(self) -> int:
+        return int(self.manifest["counts"]["orders"])
+
+    def _key(self, suffix: str) -> bytes:
+        return self._keys.key(self.snapshot_id, suffix)
+
+    def _fetch(self, commands: Sequence[Command]) -> list[Any]:
+        last = ("EXISTS", self._keys.manifest(self.snapshot_id))
+        try:
+            with redis_errors(self._client):
+                *replies, there = run_all(self._client, [*commands, last])
+        except redis.ResponseError as error:
+            raise SnapshotDamaged(
+                f"A key of snapshot {self.snapshot_id} is of another kind than a publish wrote ({error}).",
+                hint="Run `reco run`: it publishes the lake anew when the served snapshot is damaged.",
+                snapshot_id=self.snapshot_id,
+            ) from error
+        if not there:
+            raise SnapshotNotFound(
+                f"Snapshot {self.snapshot_id} has been removed: newer ones took its place.",
+                hint="Ask again: the current snapshot will answer.",
+                snapshot_id=self.snapshot_id,
+            )
+        return replies
+
+    def _find(self, texts: Sequence[str]) -> list[Found | None]:
+        """Items by id, else by name, each with its neighbours: one round trip, two more when some are given by name."""
+        found = self._by_id(texts)
+        missing = [text for text in texts if text not in found]
+        blocks = self.manifest["name_blocks"]
+        if missing and blocks:
+            commands: list[Command] = [
+                ("HGET", self._key(name_suffix(text, blocks)), text.encode("utf-8", "surrogatepass"))
+                for text in missing
+            ]
+            ranks = {
+                text: decode_ranks(raw, command[1])[0]  # type: ignore[arg-type]
+                for text, command, raw in zip(missing, commands, self._fetch(commands), strict=True)
+                if raw is not None
+            }
+            entries = self._entries(ranks.values())
+            named = self._by_id([entries[rank].item_id for rank in ranks.values()])
+            found |= {text: named[entries[rank].item_id] for text, rank in ranks.items()}
+        return [found.get(text) for text in texts]
+
+    def _by_id(self, item_ids: Sequence[str]) -> dict[str, Found]:
+        pairs = [(self._key(stats_suffix(one)), self._key(similar_suffix(one))) for one in item_ids]
+        replies = iter(self._fetch([("GET", key) for pair in pairs for key in pair]))
+        found = {}
+        for item_id, (stats_key, similar_key) in zip(item_ids, pairs, strict=True):
+            stats, similar = next(replies), next(replies)
+            if stats is None:
+                continue
+            figures = decode_figures(stats, stats_key)
+            neighbours = decode_neighbours(similar, similar_key) if similar is not None else []
+            if len(neighbours) != figures.neighbours:
+                raise _gone(similar_key)
+            name = item_id if figures.name is None else figures.name
+            found[item_id] = Found(Item(item_id, name, figures.category, figures.rank, *figures[3:]), neighbours)
+        return found
+
+    def _entries(self, ranks: Iterable[int]) -> dict[int, RankEntry]:
+        wanted = list(ranks)
+        entries = self._readable_entries(wanted)
+        for rank in wanted:
+            if rank not in entries:
+                raise _gone(self._key(rank_suffix(rank)))
+        return entries
+
+    def _readable_entries(self, ranks: Iterable[int]) -> dict[int, RankEntry]:
+        blocks: dict[str, list[int]] = {}
+        for rank in dict.fromkeys(ranks):
+            blocks.setdefault(rank_suffix(rank), []).append(rank)
+        if not blocks:
+            return {}
+        replies = self._fetch([("HMGET", self._key(suffix), *wanted) for suffix, wanted in blocks.items()])
+        return {
+            rank: decode_entry(raw, self._key(suffix))
+            for (suffix, wanted), fields in zip(blocks.items(), replies, strict=True)
+            for rank, raw in zip(wanted, fields, strict=True)
+            if raw is not None
+        }
+
+    def _popular(self, limit: int, category: str | None) -> list[Pick]:
+        key = self._key(popular_suffix(category))
+        raw = self._fetch([("GET", key)])[0]
+        if raw is None and category is None:
+            raise _gone(key)
+        if raw is None:
+            raise ItemNotFound(
+                f"No item of snapshot {self.snapshot_id} is of the category {category!r}.",
+                hint="Categories are matched exactly; leave the category out for all items.",
+                category=category,
+            )
+        ranks = decode_ranks(raw, key)[:limit]
+        entries = self._entries(ranks)
+        return [Pick(entries[rank], rank, None, None) for rank in ranks]
+
+    def _merge(self, basket: Sequence[Found], limit: int) -> list[Pick]:
+        scores: dict[int, float] = {}
+        best: dict[int, tuple[float, Found, Neighbour]] = {}
+        for one in basket:
+            for neighbour in one.neighbours:
+                score = evidence(one.item.orders, neighbour, self._orders).score
+                scores[neighbour.rank] = scores.get(neighbour.rank, 0.0) + score
+                if neighbour.rank not in best or score > best[neighbour.rank][0]:
+                    best[neighbour.rank] = (score, one, neighbour)
+        for one in basket:
+            scores.pop(one.item.rank, None)
+        chosen = sorted(scores, key=lambda rank: (-scores[rank], rank))[:limit]
+        entries = self._entries(chosen)
+        picks = []
+        for rank in chosen:
+            _, one, neighbour = best[rank]
+            proof = evidence(one.item.orders, neighbour, self._orders)
+            picks.append(Pick(entries[rank], rank, proof, one.item, scores[rank] / len(basket)))
+        return picks
+
+    def _unknown(self, text: str) -> ItemNotFound:
+        entries = self._readable_entries(range(1, min(NEAR_AMONG, self.manifest["counts"]["items"]) + 1)).values()
+        names = {word.casefold(): word for entry in entries for word in (entry.item_id, entry.name or entry.item_id)}
+        near = difflib.get_close_matches(text[:NEAR_LENGTH].casefold(), names, n=3, cutoff=0.6)
+        return ItemNotFound(
+            f"Snapshot {self.snapshot_id} knows no item {text[:NEAR_LENGTH]!r}, neither as id nor as name.",
+            hint=f"Near: {', '.join(names[one] for one in near)}." if near else "Names are matched exactly.",
+            item=text[:NEAR_LENGTH],
+            near=[names[one] for one in near],
+        )
+
+
+def _require_limit(limit: int) -> None:
+    if limit < 1:
+        raise UsageError(f"A limit of {limit} items makes no sense.", hint="Ask for at least 1.")
+
+
+def _gone(key: bytes) -> SnapshotDamaged:
+    name = key.decode("utf-8", "replace")
+    return SnapshotDamaged(
+        f"{name} is not what its snapshot needs: something removed or changed it in Redis.",
+        hint="Run `reco run`: it publishes the lake anew when the served snapshot is damaged.",
+        key=name,
+    )
