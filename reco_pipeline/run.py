@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reco.orders.reader import probe
-
 from reco.errors import DropError, RecoError, UsageError
+from reco.orders.dialect import probe
 from reco.orders.home import Home, open_home
 from reco.orders.ledger import Drop, DropLedger, DropStatus, Registration, find_files
 from reco.orders.profiles import SourceProfile, builtin_profiles, load_profile
@@ -123,7 +122,7 @@ def _split_pending(ledger: DropLedger, now: dt.datetime) -> tuple[list[Drop], li
     unusable: list[Drop] = []
     for done, (drop, file) in enumerate(zip(waiting, ledger.files(waiting), strict=True), start=1):
         try:
-            probe(file.path, file.profile, name=file.name)
+            probe(file.path, file.profile)
         except DropError as error:
             ledger.fail(drop.key, error, now=now)
             unusable.append(drop)

@@ -1,6 +1,7 @@
 """Builders of small lake tables for tests of the orders view and the model.
 
-Belongs here: writing rows as Parquet in the lake's schemas and reading them back. Does not belong here: any expectation.
+Belongs here: writing rows as Parquet in the lake's schemas and reading them back. Does not belong here: any
+expectation.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -4,8 +4,10 @@ Belongs here: starting and ending a real server for tests that take a client. Do
 of a home, which has tests of its own.
 """
 
+import select
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -36,7 +38,7 @@ def running_valkey(folder: Path, *options: str) -> Iterator[redis.Redis]:
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [server_binary(), "--bind", "127.0.0.1", "--port", str(port), "--dir", folder, "--save", ""]
+    command = [str(server_binary()), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--save", ""]
     with (folder / "valkey.log").open("wb") as log:
         process = subprocess.Popen([*command, *options], stdout=log, stderr=log)
     client = connect(port)
@@ -60,3 +62,58 @@ def _wait(process: subprocess.Popen[bytes], client: redis.Redis, log: Path) -> N
             time.sleep(0.02)
         else:
             return
+
+
+class CuttingProxy:
+    """Passes bytes to a server and back, until it is told to lose the next request or the next reply."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._lose = ""
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._threads: list[threading.Thread] = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def cut(self, what: str) -> None:
+        """Loses the next "request" (the server never gets it) or "reply" (it did what was asked), and cuts."""
+        self._lose = what
+
+    def close(self) -> None:
+        """Ends the proxy; its clients must be closed."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                inner, _ = self._listener.accept()
+            except OSError:
+                return
+            thread = threading.Thread(target=self._pass_on, args=(inner,))
+            self._threads.append(thread)
+            thread.start()
+
+    def _pass_on(self, inner: socket.socket) -> None:
+        with inner, socket.create_connection(("127.0.0.1", self._target)) as outer:
+            while True:
+                for end in select.select([inner, outer], [], [])[0]:
+                    data = end.recv(1 << 16)
+                    if not data:
+                        return
+                    if self._lose == ("request" if end is inner else "reply"):
+                        self._lose = ""
+                        return
+                    (outer if end is inner else inner).sendall(data)
+
+
+@contextmanager
+def cutting_proxy(target: int) -> Iterator[CuttingProxy]:
+    """A proxy to a port of this machine."""
+    proxy = CuttingProxy(target)
+    try:
+        yield proxy
+    finally:
+        proxy.close()

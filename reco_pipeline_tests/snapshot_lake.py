@@ -25,7 +25,7 @@ NOW = dt.datetime(2026, 3, 4, 5, 6, 7, tzinfo=dt.UTC)
 SHOP = "shop"
 OPEN_GATE = GatePolicy(max_item_loss=1, max_order_loss=1, min_overlap=0)
 
-STATS_SCHEMA = {
+STATS_SCHEMA: dict[str, Any] = {
     "item_id": pl.String,
     "item_name": pl.String,
     "category": pl.String,
@@ -38,7 +38,7 @@ STATS_SCHEMA = {
     "rank": pl.Int64,
     "share": pl.Float64,
 }
-SIMILAR_SCHEMA = {
+SIMILAR_SCHEMA: dict[str, Any] = {
     "item_id": pl.String,
     "other_id": pl.String,
     "rank": pl.Int64,

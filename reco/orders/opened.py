@@ -214,10 +214,10 @@ def _copy(text: Text, start: int, end: int, target: BinaryIO) -> None:
     """Copies whole lines with LF as their end."""
     while start < end:
         stop = min(start + _COPY_BLOCK, end)
-        if stop < end and text.data[stop - 1 : stop] == b"\r":
+        while stop < end and text.data[stop - 1 : stop] == b"\r":
             stop += 1
         block = text.data[start:stop]
         target.write(block.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in block else block)
         start = stop
-    if target.tell() and text.data[end - 1 : end] not in (b"\n", b"\r"):
+    if end == text.size and text.data[end - 1 : end] not in (b"\n", b"\r"):
         target.write(b"\n")

@@ -16,6 +16,7 @@ import polars as pl
 from reco.orders.records import MESSAGES
 
 Disposition = Literal["excluded", "quarantined"]
+_STRUCTURAL: Disposition = "quarantined"
 MONEY = pl.Decimal(18, 4)
 MONEY_SQL = "DECIMAL(18,4)"
 MAX_VALUE_CHARS = 200
@@ -72,7 +73,12 @@ def _miscast(reason: str, column: str, message: str) -> Check:
 
 SHOP_CHECKS: tuple[Check, ...] = (
     Check("duplicate_line", "excluded", "the record repeats one before it in the same drop exactly"),
-    Check("cancelled", "excluded", "the line is a cancellation by the profile's rule", when="starts_with({mark}, {prefix})"),
+    Check(
+        "cancelled",
+        "excluded",
+        "the line is a cancellation by the profile's rule",
+        when="starts_with({mark}, {prefix})",
+    ),
     Check("excluded_item", "excluded", "the profile leaves this item out", "item_id", when="item_id IN {items}"),
     Check("excluded_status", "excluded", "the profile leaves this status out", when="lower({mark}) IN {values}"),
     Check("oversized_order", "excluded", "the order has more lines than max_lines_per_order", "order_id"),
@@ -155,7 +161,9 @@ COLUMNS: tuple[ColumnRule, ...] = (
 CHECKS: tuple[Check, ...] = (*SHOP_CHECKS, *(check for rule in COLUMNS for check in rule.checks))
 """Every check in the order in which it decides; a line's flags have one bit for each, by position."""
 
-REASONS: dict[str, Disposition] = {reason: "quarantined" for reason in MESSAGES} | {c.reason: c.disposition for c in CHECKS}
+REASONS: dict[str, Disposition] = dict.fromkeys(MESSAGES, _STRUCTURAL) | {
+    c.reason: c.disposition for c in CHECKS
+}
 """The closed list of reason codes: structural ones first, then excluded by rule, then values."""
 
 

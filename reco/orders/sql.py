@@ -100,7 +100,9 @@ def _cast(rule: ColumnRule, reading: Reading, style: str) -> str:
         "{text}": lambda: text,
         "{whole_number}": lambda: _whole_number(text, decimal),
         "{money}": lambda: _money(text, decimal),
-        "{time}": lambda: with_format(text, spec.format, zone) if spec and spec.format else local_time(text, style, zone),
+        "{time}": lambda: (
+            with_format(text, spec.format, zone) if spec and spec.format else local_time(text, style, zone)
+        ),
     }[rule.cast]()
 
 
@@ -158,7 +160,9 @@ def _predicate(check: Check, reading: Reading) -> str | None:
         mark=f"m_{check.reason}",
         prefix=literal(rules.cancelled.prefix) if rules.cancelled else "''",
         items=_list(rules.exclude_items),
-        values=_list(value.strip().lower() for value in rules.excluded_status.values) if rules.excluded_status else "()",
+        values=_list(value.strip().lower() for value in rules.excluded_status.values)
+        if rules.excluded_status
+        else "()",
     )
 
 

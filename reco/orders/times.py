@@ -55,7 +55,13 @@ def shapes(text: str) -> str:
     """The aggregates that fill `Shapes`, in the order of its fields."""
     shaped = f"regexp_matches({text}, {literal(_SHAPE)})"
     day, month = (_calendar(text, style) for style in ("day_first", "month_first"))
-    tests = ("TRUE", f"{day} IS NOT NULL", f"{month} IS NOT NULL", f"coalesce({day}, {month}) IS NOT NULL", f"{day} = {month}")
+    tests = (
+        "TRUE",
+        f"{day} IS NOT NULL",
+        f"{month} IS NOT NULL",
+        f"coalesce({day}, {month}) IS NOT NULL",
+        f"{day} = {month}",
+    )
     return ", ".join(f"count(*) FILTER (WHERE {shaped} AND {test})" for test in tests)
 
 

@@ -87,7 +87,7 @@ class Keys:
 
     def manifest(self, sid: str) -> bytes:
         """The key whose being there makes a snapshot published."""
-        return f"{self.namespace}:snapshot:{sid}:manifest".encode()
+        return f"{self.namespace}:snapshot:{sid}:manifest".encode("utf-8", "surrogatepass")
 
     def prefix(self, sid: str) -> bytes:
         """What all versioned keys of a snapshot begin with."""

@@ -40,6 +40,9 @@ return 'done'
 """
 
 
+_ANY = "latin-1"  # whatever bytes something else left in the pointer, they can be told and compared again
+
+
 class Outcome(Enum):
     """What a script answered."""
 
@@ -52,7 +55,7 @@ class Outcome(Enum):
 def current_sid(client: redis.Redis, keys: Keys) -> str | None:
     """The id the pointer holds; None when there is no pointer."""
     raw = call(client, "GET", keys.current)
-    return None if raw is None else bytes(raw).decode("utf-8", "replace")
+    return None if raw is None else bytes(raw).decode(_ANY)
 
 
 def publish_pointer(
@@ -60,12 +63,12 @@ def publish_pointer(
 ) -> Outcome:
     """Writes the manifest and moves the pointer from `seen` to `sid`, under the lease, in one step."""
     names = [keys.lease, keys.generation, keys.current, keys.manifest(sid)]
-    return _run(client, _PUBLISH, names, lease.token, lease.generation, seen or "", sid, manifest)
+    return _run(client, _PUBLISH, names, lease.token, lease.generation, (seen or "").encode(_ANY), sid, manifest)
 
 
 def move_pointer(client: redis.Redis, keys: Keys, seen: str, sid: str) -> Outcome:
     """Moves the pointer from `seen` to the published snapshot `sid`."""
-    return _run(client, _MOVE, [keys.current, keys.manifest(sid)], seen, sid)
+    return _run(client, _MOVE, [keys.current, keys.manifest(sid)], seen.encode(_ANY), sid)
 
 
 def retire(client: redis.Redis, keys: Keys, lease: Lease, sid: str) -> Outcome:

@@ -252,10 +252,9 @@ def test_an_interrupted_start_leaves_no_server(home: Path) -> None:
     """Ctrl-C while the server is being started ends the server as well."""
     write_keys(home, 1)
     code = """
-from reco.local import wire
-def interrupted(port, password):
+def interrupted(*_):
     raise KeyboardInterrupt
-server._wait_ready = lambda *_: interrupted(None, None)
+server._wait_ready = interrupted
 try:
     with server.lease():
         pass

@@ -96,7 +96,7 @@ def test_complete_journey(real_data: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_online_retail_by_day(real_data: Path, tmp_path: Path) -> None:
-    """UCI Online Retail as 305 daily drops with every line kept: 3,751,576 pairs, an order of 1,110 lines among them."""
+    """UCI Online Retail as 305 daily drops, every line kept, one order of 1,110 lines: 3,751,576 pairs."""
     with tarfile.open(real_data / "online_retail_by_day.tar.gz") as archive:
         archive.extractall(tmp_path / "csv", filter="data")
     (tmp_path / "lines").mkdir()

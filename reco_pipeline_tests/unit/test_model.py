@@ -23,7 +23,7 @@ from reco.storage.engine import Limits
 from reco_pipeline_tests.model_tables import Built, baskets, build, line, part, rows, types, write_lines
 
 ROW_GROUP = 122_880  # rows; only files of several groups show an order that depends on threads
-DAY = [dt.datetime(2026, 1, day) for day in (1, 2, 3)]
+DAY = [dt.datetime(2026, 1, day, tzinfo=dt.UTC).replace(tzinfo=None) for day in (1, 2, 3)]
 
 
 @pytest.fixture
@@ -316,7 +316,7 @@ def test_a_sound_table_passes_every_check(shop: Built) -> None:
 
 @pytest.mark.parametrize(
     ("fault", "asymmetric", "over_bound", "self_pairs"),
-    (
+    [
         ({"keep": ~CAL_PUMP}, 1, 0, 0),
         ({"extra": 1}, 1, 0, 0),
         ({"expression": pl.when(CAL_PUMP).then(0).otherwise("pair_orders").alias("pair_orders")}, 1, 1, 0),
@@ -326,7 +326,7 @@ def test_a_sound_table_passes_every_check(shop: Built) -> None:
         ({"expression": pl.when(CAL_PUMP).then(pl.lit("cal")).otherwise("other_id").alias("other_id")}, 1, 0, 1),
         ({"expression": pl.when(CAL_PUMP).then(pl.lit("new")).otherwise("other_id").alias("other_id")}, 2, 1, 0),
         ({"expression": pl.when(CAL_PUMP).then(None).otherwise("other_id").alias("other_id")}, 1, 1, 0),
-    ),
+    ],
 )  # fmt: skip
 def test_every_fault_of_pairs_is_found(shop: Built, fault, asymmetric: int, over_bound: int, self_pairs: int) -> None:
     """A lost, doubled, changed, unknown or self-joined pair is counted under its kind and shown."""
@@ -340,7 +340,7 @@ def test_every_fault_of_pairs_is_found(shop: Built, fault, asymmetric: int, over
 
 @pytest.mark.parametrize(
     ("column", "value", "counted"),
-    (
+    [
         ("score", 1.01, {"out_of_bounds": 1, "misranked": 0}),
         ("score", 0.0, {"out_of_bounds": 1, "misranked": 2}),
         ("score", None, {"out_of_bounds": 1, "misranked": 2}),
@@ -352,7 +352,7 @@ def test_every_fault_of_pairs_is_found(shop: Built, fault, asymmetric: int, over
         ("other_id", "cal", {"self_pairs": 1}),
         ("other_id", "pump", {"repeated": 1}),
         ("rank", 3, {"misranked": 1}),
-    ),
+    ],
 )
 def test_every_fault_of_similar_items_is_found(
     shop: Built, column: str, value: object, counted: dict[str, int]
@@ -378,7 +378,7 @@ def test_key_nulls_are_counted_and_named(tmp_path: Path) -> None:
     assert [(one["file"], one["line"]) for one in found.offenders] == [("bad.parquet", 3), ("bad.parquet", 4)]
 
 
-@pytest.mark.parametrize("lost", ("orders", "stats", "pairs", "similar"))
+@pytest.mark.parametrize("lost", ["orders", "stats", "pairs", "similar"])
 def test_a_missing_table_is_named(tmp_path: Path, shop: Built, lost: str) -> None:
     """Whatever needs a table that is gone says which file it is."""
     getattr(shop, lost).unlink()

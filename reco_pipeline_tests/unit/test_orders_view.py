@@ -12,7 +12,8 @@ from reco.errors import LakeError, UsageError
 from reco.orders.view import REPLACED_SHOWN, build_orders
 from reco_pipeline_tests.model_tables import line, part, rows, types
 
-EARLY, LATE = dt.datetime(2026, 1, 1, 9), dt.datetime(2026, 1, 1, 10)
+LATE = dt.datetime(2026, 1, 1, 10, tzinfo=dt.UTC).replace(tzinfo=None)  # the lake holds UTC without a zone
+EARLY = LATE - dt.timedelta(hours=1)
 
 
 def test_repeats_of_an_item_in_an_order_are_one_row(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from reco.snapshot.build import SnapshotBuild
 from reco_pipeline_tests.snapshot_lake import write_tables
 
 BASKETS = [{"a", "b"}, {"a", "b", "c"}, {"a"}, {"d"}, {"a", "c"}]
+SOLD_AT = dt.datetime(2026, 1, 2, 3, 4, 5)  # noqa: DTZ001 - the lake has UTC without a zone
 NAMES = {"a": "Anemometer", "c": "Same", "d": "Same"}
 
 
@@ -28,8 +29,8 @@ def test_every_value_of_a_small_shop(tmp_path):
             "units": 9,
             "revenue": Decimal("0.0000"),
             "customers": 2,
-            "first_sold_at": dt.datetime(2026, 1, 2, 3, 4, 5),
-            "last_sold_at": dt.datetime(2026, 1, 2, 3, 4, 5, 678),
+            "first_sold_at": SOLD_AT,
+            "last_sold_at": SOLD_AT.replace(microsecond=678),
         }
     }
     tables = write_tables(tmp_path, BASKETS, names=NAMES, categories={"a": "X", "d": "X", "b": "all"}, figures=figures)
@@ -85,7 +86,7 @@ def test_the_digest_does_not_depend_on_the_order_of_rows(tmp_path):
         {"names": NAMES | {"b": "Barometer"}},
         {"categories": {"a": "Y"}},
         {"figures": {"a": {"units": 5}}},
-        {"figures": {"a": {"last_sold_at": dt.datetime(2026, 1, 1)}}},
+        {"figures": {"a": {"last_sold_at": SOLD_AT}}},
     ],
     ids=["item", "pair", "name", "category", "units", "time"],
 )

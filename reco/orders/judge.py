@@ -1,0 +1,251 @@
+"""Deciding what becomes of the records of one scan: chunk by chunk, and what takes a whole drop to know.
+
+Belongs here: running the rule table's SQL over bounded runs of lines and turning flags into reasons. Does not belong here:
+the rules, reading files, and writing parts.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import numpy as np
+import polars as pl
+
+from reco.errors import DropUnmapped, LedgerBroken
+from reco.orders import sql, times
+from reco.orders.lines import Ints
+from reco.orders.opened import OpenedDrop
+from reco.orders.parts import OtherLine
+from reco.orders.records import MESSAGES
+from reco.orders.rules import CHECKS, MAX_VALUE_CHARS, REASONS
+from reco.orders.schema import MAX_CHECKED_ROWS, require_valid
+
+_BIT = {check.reason: 1 << i for i, check in reversed(list(enumerate(CHECKS)))}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of lines of one drop, from one physical line to before another."""
+
+    drop: OpenedDrop
+    style: str
+    start: int
+    stop: int
+    last: bool
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What became of the lines of one run."""
+
+    run: Run
+    accepted: pl.DataFrame
+    others: list[OtherLine]
+
+
+@dataclass(frozen=True)
+class WholeDrop:
+    """What takes a whole drop to know: repeated records (`raw` rows) and rows of orders that are too large."""
+
+    duplicates: Ints
+    oversized: Ints
+
+
+def runs(drops: Sequence[OpenedDrop], styles: dict[int, str]) -> Iterator[list[Run]]:
+    """Bounded chunks of runs that can be judged at once. A drop's runs depend on nothing but its own lines."""
+    chunk: list[Run] = []
+    room = MAX_CHECKED_ROWS
+    for i, drop in enumerate(drops):
+        if i not in styles:
+            continue
+        end = drop.scan.lines + 1
+        for start in range(1, end, MAX_CHECKED_ROWS):
+            stop = min(start + MAX_CHECKED_ROWS, end)
+            if chunk and (stop - start > room or chunk[-1].style != styles[i]):
+                yield chunk
+                chunk, room = [], MAX_CHECKED_ROWS
+            chunk.append(Run(drop, styles[i], start, stop, stop == end))
+            room -= stop - start
+    if chunk:
+        yield chunk
+
+
+def time_styles(
+    con: duckdb.DuckDBPyConnection, reading: sql.Reading, drops: Sequence[OpenedDrop]
+) -> dict[int, str | DropUnmapped]:
+    """How each drop writes dates such as 1/2/2010, by position; an error where that cannot be known."""
+    found: dict[int, str | DropUnmapped] = dict.fromkeys(range(len(drops)), "plain")
+    spec = reading.profile.columns.ordered_at
+    if not reading.has("ordered_at") or (spec and spec.format):
+        return found
+    text = reading.text("ordered_at")
+    query = f"SELECT file_no, {times.shapes('t')} FROM (SELECT file_no, {text} AS t FROM raw) "
+    for file_no, *counts in con.sql(f"{query} WHERE {times.not_iso('t')} GROUP BY file_no").fetchall():
+        drop = drops[file_no]
+        names = [drop.layout.header[i] for i in reading.mapping.columns["ordered_at"]]
+        try:
+            found[file_no] = times.Shapes(*counts).style(" + ".join(names), drop.drop.name)
+        except DropUnmapped as error:
+            found[file_no] = error
+    return found
+
+
+def whole_drop(con: duckdb.DuckDBPyConnection, reading: sql.Reading, drops: Sequence[OpenedDrop]) -> list[WholeDrop]:
+    """What takes each whole drop to know, by position."""
+    hashes = con.sql("SELECT whole FROM raw ORDER BY rowid").fetchnumpy()["whole"]
+    limit = reading.profile.rules.max_lines_per_order
+    oversized = np.empty(0, np.int64)
+    if limit:
+        order = reading.text("order_id")
+        query = (
+            f"SELECT rid FROM (SELECT rowid AS rid, file_no, {order} AS o FROM raw) WHERE o IS NOT NULL "
+            f"QUALIFY count(*) OVER (PARTITION BY file_no, o) > {limit}"
+        )
+        oversized = np.sort(con.sql(query).fetchnumpy()["rid"].astype(np.int64))
+    found = []
+    for drop in drops:
+        rows, lines = _rows(drop, 1, drop.scan.lines + 1)
+        rows = rows[np.argsort(lines, kind="stable")] if len(drop.extra_lines) else rows
+        found.append(WholeDrop(_repeats(rows, hashes), np.intersect1d(rows, oversized)))
+    return found
+
+
+def _repeats(rows: Ints, hashes: Any) -> Ints:
+    """Those of the rows, which are in the order of their lines, whose hash came before."""
+    mine = np.asarray(hashes)[rows]
+    ordered = np.sort(mine)
+    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    if not len(repeated):
+        return np.empty(0, np.int64)
+    candidates = np.flatnonzero(np.isin(mine, repeated))
+    _, first = np.unique(mine[candidates], return_index=True)
+    return np.sort(np.delete(rows[candidates], first))
+
+
+def _rows(drop: OpenedDrop, start: int, stop: int) -> tuple[Ints, Ints]:
+    """The rows in `raw` of a run of a drop's lines, and their physical lines: plain rows first, then the others."""
+    low, high = drop.rows_before(start), drop.rows_before(stop)
+    first, last = np.searchsorted(drop.extra_lines, [start, stop])
+    plain = np.arange(low, high, dtype=np.int64)
+    rows = np.concatenate([plain + drop.first_row, np.arange(first, last, dtype=np.int64) + drop.first_extra_row])
+    return rows, np.concatenate([drop.lines_of(plain), drop.extra_lines[first:last]])
+
+
+def judge(
+    con: duckdb.DuckDBPyConnection, reading: sql.Reading, chunk: Sequence[Run], left_out: Ints
+) -> Iterator[Judged]:
+    """Casts and checks the lines of a chunk.
+
+    Args:
+        con: has the table `raw`.
+        reading: profile and mapping of the scan.
+        chunk: runs of one time style.
+        left_out: rows of `raw` with the flags of `whole_drop`: an array of two rows, row numbers (ascending) and flags.
+
+    Raises:
+        LedgerBroken: rows are lost on the way, or the schema refuses what the SQL accepted.
+    """
+    places = [_rows(run.drop, run.start, run.stop) for run in chunk]
+    rows = np.concatenate([rows for rows, _ in places])
+    owners = np.repeat(np.arange(len(chunk)), [len(rows) for rows, _ in places])
+    lines = np.concatenate([lines for _, lines in places])
+    frame = _typed(con, reading, chunk[0].style, rows)
+    by_row = np.argsort(rows, kind="stable")
+    flags = frame["flags"].to_numpy().astype(np.int64) | _flags_of(rows[by_row], left_out)
+    frame = frame.with_columns(
+        pl.Series("run", owners[by_row]),
+        pl.Series("line", lines[by_row]),
+        pl.Series("flags", flags),
+        source=pl.lit(reading.profile.name),
+    ).sort("run", "line")
+    accepted = frame.filter(pl.col("flags") == 0).drop("rid", "flags")
+    if accepted.height:
+        name = ", ".join(dict.fromkeys(run.drop.drop.name for run in chunk[:3]))
+        require_valid(accepted.drop("run"), reading.now, name)
+    refused = _refused(con, reading, frame.filter(pl.col("flags") != 0).select("run", "line", "rid", "flags"))
+    bounds = np.searchsorted(accepted["run"].to_numpy(), np.arange(len(chunk) + 1)).tolist()
+    for i, run in enumerate(chunk):
+        mine = accepted.slice(bounds[i], bounds[i + 1] - bounds[i]).drop("run")
+        yield Judged(run, mine, _others(run, refused.get(i, [])))
+
+
+def _typed(con: duckdb.DuckDBPyConnection, reading: sql.Reading, style: str, rows: Ints) -> pl.DataFrame:
+    ordered = np.sort(rows)
+    edges = np.flatnonzero(np.diff(ordered) != 1) + 1
+    ranges = [(int(part[0]), int(part[-1]) + 1) for part in np.split(ordered, edges) if len(part)] or [(0, 0)]
+    queries = [sql.typed(reading, style, f"rowid >= {low} AND rowid < {high}") for low, high in ranges]
+    frame: pl.DataFrame = con.sql(" UNION ALL ".join(queries)).pl().sort("rid")
+    if not np.array_equal(frame["rid"].to_numpy(), ordered):
+        raise LedgerBroken(
+            f"{len(ordered)} records went into the checks and {frame.height} came out.",
+            hint="This is a defect of ours: please report it with the files of this batch.",
+        )
+    return frame
+
+
+def _flags_of(rows: Ints, left_out: Ints) -> Ints:
+    """The flags of `left_out` for rows in ascending order."""
+    flags = np.zeros(len(rows), np.int64)
+    if left_out.size and len(rows):
+        at = np.searchsorted(rows, left_out[0])
+        hit = (at < len(rows)) & (rows[np.minimum(at, len(rows) - 1)] == left_out[0])
+        np.bitwise_or.at(flags, at[hit], left_out[1][hit])
+    return flags
+
+
+def left_out(reading: sql.Reading, found: Sequence[WholeDrop]) -> Ints:
+    """The rows a shop's rules leave out for what only the whole drop tells, with their flags."""
+    nothing = np.empty(0, np.int64)
+    repeated = [one.duplicates for one in found] if reading.profile.rules.duplicates == "exclude" else []
+    repeats = np.sort(np.concatenate([nothing, *repeated]))
+    large = np.sort(np.concatenate([nothing, *(one.oversized for one in found)]))
+    flags = [np.full(len(repeats), _BIT["duplicate_line"]), np.full(len(large), _BIT["oversized_order"])]
+    return np.stack([np.concatenate([repeats, large]), np.concatenate(flags).astype(np.int64)])
+
+
+def _refused(
+    con: duckdb.DuckDBPyConnection, reading: sql.Reading, frame: pl.DataFrame
+) -> dict[int, list[tuple[int, int, dict[str, Any]]]]:
+    """For each run the refused lines with their flags and texts, by line."""
+    found: dict[int, list[tuple[int, int, dict[str, Any]]]] = {}
+    if frame.height:
+        con.register("refused", frame.select("rid").to_arrow())
+        texts = con.sql(sql.texts(reading, "rowid IN (SELECT rid FROM refused)")).pl()
+        con.unregister("refused")
+        joined = frame.join(texts, on="rid", how="left", maintain_order="left")
+        for row in joined.iter_rows(named=True):
+            found.setdefault(row["run"], []).append((row["line"], row["flags"], row))
+    return found
+
+
+def _others(run: Run, refused: Sequence[tuple[int, int, dict[str, Any]]]) -> list[OtherLine]:
+    """The lines of a run that are not accepted, in order, with their bytes as they came."""
+    drop = run.drop
+    low = bisect_left(drop.faults, run.start, key=lambda record: record.line)
+    high = bisect_left(drop.faults, run.stop, key=lambda record: record.line)
+    spans = drop.spans(np.array([line for line, _, _ in refused], np.int64)) if refused else []
+    found: list[tuple[int, tuple[int, int], Any]] = [
+        (line, span, (flags, texts)) for (line, flags, texts), span in zip(refused, spans, strict=True)
+    ]
+    found += [(record.line, (record.start, record.end), record.reason) for record in drop.faults[low:high]]
+    found.sort(key=lambda one: one[0])
+    places = np.array([place for _, span, _ in found for place in span], np.int64)
+    offsets = drop.text.original_offsets(places).reshape(-1, 2).tolist()
+    original = drop.text.original
+    return [
+        _other_line(line, start, original[start:end], why)
+        for (line, _, why), (start, end) in zip(found, offsets, strict=True)
+    ]
+
+
+def _other_line(line: int, offset: int, raw: bytes, why: Any) -> OtherLine:
+    if isinstance(why, str):
+        return OtherLine(line, offset, raw, REASONS[why], why, None, None, MESSAGES[why], [])
+    flags, texts = why
+    first, *rest = [check for i, check in enumerate(CHECKS) if flags >> i & 1]
+    value = texts.get(f"t_{first.column}") if first.column else texts.get(f"m_{first.reason}")
+    also = [reason for reason in dict.fromkeys(check.reason for check in rest) if reason != first.reason]
+    value = value[:MAX_VALUE_CHARS] if value else None
+    return OtherLine(line, offset, raw, first.disposition, first.reason, first.column, value, first.message, also)
