@@ -28,8 +28,10 @@ test-full: ## all tests; coverage of reco/ must reach the bound in pyproject.tom
 
 dev: ## set up, then the Dagster UI on port 3000 and its daemon, until Ctrl-C
 	@scripts/bootstrap.sh dev
-	@DAGSTER_HOME="$$(.venv/bin/python -c 'from reco.settings import load_settings; from reco_pipeline.instance import dagster_home; print(dagster_home(load_settings().home))')" && export DAGSTER_HOME && \
-	exec .venv/bin/dagster dev -w workspace.yaml -p "$${RECO_DAGSTER_PORT:-3000}"
+	@RECO_HOME="$$(.venv/bin/python -m reco_pipeline.instance)" && export RECO_HOME && \
+	if [ -f reco.toml ]; then export RECO_CONFIG_FILE="$${RECO_CONFIG_FILE:-$$PWD/reco.toml}"; fi && \
+	root="$$PWD" && cd "$$RECO_HOME/dagster" && DAGSTER_HOME="$$PWD" exec "$$root/.venv/bin/dagster" dev \
+		-w "$$root/workspace.yaml" -p "$${RECO_DAGSTER_PORT:-3000}"
 
 lint: ## rules, format, types, import directions, and that Dagster can load the graph
 	@scripts/bootstrap.sh dev

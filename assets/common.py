@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 
 OWNERS = ["team:recommendations"]
-INGEST, MODEL, SERVING = "1_ingest", "2_model", "3_serving"
+INGEST, MODEL, SERVING = "ingest", "model", "serving"
 
 order_drops = dg.DynamicPartitionsDefinition(name="order_drops")
 

@@ -49,22 +49,27 @@ raw_orders = dg.AssetSpec(
         ),
     ],
     partitions_def=order_drops,
+    can_subset=True,
     backfill_policy=dg.BackfillPolicy.single_run(),
 )
 def ingest_drops(
     context: dg.AssetExecutionContext, lake: LakeResource, database: DatabaseResource
 ) -> Iterator[dg.MaterializeResult]:
-    """All drops of the run in one scan; a drop that cannot be used fails alone."""
+    """All drops of the run in one scan; a drop that cannot be used fails alone.
+
+    Both tables come from one reading: whichever is asked for, both are made, so that they always belong together.
+    """
     ledger, store = database.ledger(), lake.open()
     results = ingest(ledger, context.partition_keys, now=dt.datetime.now(dt.UTC), run_id=context.run.run_id)
     failed = [result for result in results if result.error]
     if results and len(failed) == len(results):
         raise dg.Failure(f"No drop of this run can be used. First: {failed[0].error}", allow_retries=False)
+    chosen = [table for table in (ORDER_LINES, QUARANTINED_LINES) if dg.AssetKey(table) in context.selected_asset_keys]
     many = len(context.partition_keys) > 1
     for result in results if many else []:
-        for table in (ORDER_LINES, QUARANTINED_LINES):
+        for table in chosen:
             context.add_asset_metadata(_drop_metadata(result, table), asset_key=table, partition_key=result.key)
-    for table in (ORDER_LINES, QUARANTINED_LINES):
+    for table in chosen:
         yield dg.MaterializeResult(
             asset_key=table,
             metadata=_batch_metadata(results, table) if many else _drop_metadata(results[0], table),

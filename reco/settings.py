@@ -21,6 +21,7 @@ from pydantic_settings import (
 from reco.errors import ConfigError
 
 PREFIX = "RECO_"
+CONFIG_FILE = "RECO_CONFIG_FILE"
 
 
 class _SecretFiles(PydanticBaseSettingsSource):
@@ -48,9 +49,7 @@ class _SecretFiles(PydanticBaseSettingsSource):
 class Settings(BaseSettings):
     """All settings of one shop. One home = one shop = one namespace."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, toml_file="reco.toml", extra="forbid", frozen=True, env_ignore_empty=True
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
 
     home: Path = Field(
         default=Path(".reco"), description="Folder of all state: inbox, lake, Dagster, embedded servers."
@@ -107,7 +106,8 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then the environment, then secret files, then `reco.toml`."""
-        return init_settings, env_settings, _SecretFiles(settings_cls), TomlConfigSettingsSource(settings_cls)
+        file = TomlConfigSettingsSource(settings_cls, os.environ.get(CONFIG_FILE, "reco.toml"))
+        return init_settings, env_settings, _SecretFiles(settings_cls), file
 
     @cached_property
     def inbox_folder(self) -> Path:
@@ -124,6 +124,8 @@ class Settings(BaseSettings):
 
 def load_settings(**overrides: Any) -> Settings:
     """The settings from arguments, environment, secret files and `reco.toml`, in that order of precedence.
+
+    `reco.toml` is looked for in the working folder, or is the file that RECO_CONFIG_FILE names.
 
     Raises:
         ConfigError: a value does not parse (named), or production would run on embedded servers.

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -42,8 +43,11 @@ class DagsterUi:
         """The data of a GraphQL answer; fails on its errors."""
         body = json.dumps({"query": query, "variables": variables}).encode()
         request = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            result = json.load(answer)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                result = json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise AssertionError(error.read().decode()) from error
         assert "errors" not in result, result["errors"]
         return result["data"]
 
@@ -61,6 +65,18 @@ class DagsterUi:
                 return mine
             time.sleep(0.5)
         raise AssertionError(f"no {least} ended runs with {tag}: {self.runs()}")
+
+    def wait_for_backfill(self, backfill: str) -> list[dict[str, Any]]:
+        """The runs of a backfill, once it has ended."""
+        query = """query ($id: String!) { partitionBackfillOrError(backfillId: $id) {
+            ... on PartitionBackfill { status error { message } } } }"""
+        deadline = time.monotonic() + RUN_SECONDS
+        while time.monotonic() < deadline:
+            state = self.ask(query, id=backfill)["partitionBackfillOrError"]
+            if state["status"] not in ("REQUESTED", "CANCELING", "FAILING"):
+                return self.wait_for_runs(("dagster/backfill", backfill))
+            time.sleep(0.5)
+        raise AssertionError(f"backfill {backfill} did not end: {state}, {self.runs()}")
 
     def error_of(self, run_id: str) -> str:
         """All error text of a run."""
@@ -125,7 +141,7 @@ def running_ui(shop: Shop) -> Iterator[DagsterUi]:
         Path(sys.executable).with_name("dagster"),
         "dev",
         "-w",
-        "workspace.yaml",
+        str(ROOT / "workspace.yaml"),
         "-h",
         "127.0.0.1",
         "-p",
@@ -133,7 +149,12 @@ def running_ui(shop: Shop) -> Iterator[DagsterUi]:
     ]
     log = (shop.files / "dagster.log").open("w", encoding="utf-8")
     process = subprocess.Popen(
-        [str(part) for part in command], cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+        [str(part) for part in command],
+        cwd=shop.home / "dagster",
+        env=environment,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
     )
     ui = DagsterUi(f"http://127.0.0.1:{port}")
     try:

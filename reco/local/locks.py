@@ -4,8 +4,8 @@ Belongs here: taking, sharing and dropping `flock` locks, in threads and across 
 protects, or any process handling.
 
 `flock` belongs to an open file description: two opens exclude each other even inside one process, so leases need no
-counter, and the kernel drops every lock of a process that dies. The price is that a forked child shares the description
-of its parent; the fork hooks below undo that.
+counter, and the kernel drops every lock of a process that dies. A forked child shares the descriptions of its parent:
+for a seat that is wanted, since the lock lasts until both have closed it; for the other locks a fork hook undoes it.
 """
 
 import fcntl
@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 POLL_SECONDS = 0.02
@@ -21,7 +21,6 @@ EXEC_SECONDS = 0.01
 
 _guard = threading.Lock()
 _transient: set[int] = set()
-_seats: set["Seat"] = set()
 
 
 class LockTimeout(Exception):
@@ -93,13 +92,11 @@ def exclusive(path: Path, wait_seconds: float) -> Iterator[None]:
 
 
 class Seat:
-    """A shared lock: one user of the server. A forked child gets a seat of its own in its place."""
+    """A shared lock: one user of the server, and its forked children, until each of them has left."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with _guard:
-            self._handle = _open(path)
-            _seats.add(self)
+        self._handle = _open(path)
         try:
             fcntl.flock(self._handle, fcntl.LOCK_SH)
         except BaseException:
@@ -114,9 +111,9 @@ class Seat:
     def give_up(self) -> bool:
         """Gives the seat up and returns whether it was the last one.
 
-        It is asked through a fresh description: ours may still be shared with a child that was forked a moment ago
-        and has not come to its own yet. It is asked twice, because a child on its way to another program, started by
-        another thread, holds a copy for about a millisecond and is no user.
+        It is asked through a fresh description, since a forked child that has not left holds ours; and asked twice,
+        because a child on its way to another program, started by another thread, holds a copy for about a millisecond
+        and is no user.
         """
         self.close()
         for pause in (0.0, EXEC_SECONDS):
@@ -128,9 +125,9 @@ class Seat:
         return False
 
     def is_alone(self) -> bool:
-        """Whether nobody else has a seat, for a lock file that is no longer at its path.
+        """Whether no other process has a seat, for a lock file that is no longer at its path.
 
-        A seat that is not alone is given up by asking.
+        A seat that is not alone is given up by asking. Forked children are not seen.
         """
         return _try_flock(self._handle, fcntl.LOCK_EX)
 
@@ -143,21 +140,9 @@ class Seat:
 
     def close(self) -> None:
         """Gives the seat up; closing twice is harmless."""
-        with _guard:
-            _seats.discard(self)
-            if self._handle >= 0:
-                os.close(self._handle)
-                self._handle = -1
-
-    def reopen(self) -> None:
-        """Replaces the inherited description by one of our own, without a moment in which neither holds the lock."""
-        with suppress(OSError):  # the home is gone: the inherited lock is all there is
-            fresh = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
-            try:
-                fcntl.flock(fresh, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                os.dup2(fresh, self._handle, inheritable=False)
-            finally:
-                os.close(fresh)
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
 
 
 def _after_fork_in_child() -> None:
@@ -165,8 +150,6 @@ def _after_fork_in_child() -> None:
     for handle in _transient:
         os.close(handle)
     _transient.clear()
-    for seat in _seats:
-        seat.reopen()
     _guard.release()
 
 

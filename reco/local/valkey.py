@@ -63,7 +63,7 @@ class EmbeddedValkey:
     def lease(self) -> Iterator[Endpoint]:
         """The running server for the block: shared if it runs, started if not, stopped by the last one out.
 
-        Leases may be nested, used in threads, and held across a fork: the child has its own from then on. A process
+        Leases may be nested, used in threads, and held across a fork: the server stays until both have left. A process
         that ends without leaving the block leaves at exit; one that is killed is no user any more, and the next
         command of the home finds the server and takes it over.
 
@@ -223,8 +223,9 @@ class EmbeddedValkey:
             found.state, "does not answer"
         )
         pid = recorded_pid(self._endpoint_file)
+        who = f"The embedded Redis server (process {pid})" if pid else "An embedded Redis server"
         return RedisUnavailable(
-            f"The embedded Redis server{f' (process {pid})' if pid else ''} holds {self.data} but {answer} on port {port}.",
+            f"{who} holds {self.data} but {answer} on port {port}.",
             hint="It is ended now unless another command of this home uses it: try again. "
             f"If that fails too, read {self.log_file}; a home cannot be shared by two machines or containers.",
             folder=str(self.folder),

@@ -142,7 +142,7 @@ def _define_pairs(con: duckdb.DuckDBPyConnection, pairs_file: str, stats_file: s
         """
         CREATE TEMP TABLE unordered AS
         SELECT least(item, other) AS item, greatest(item, other) AS other, max(pair_orders) AS pair_orders,
-               count(pair_orders) = 2 AND count(*) = 2 AND min(pair_orders) = max(pair_orders)
+               count(pair_orders) = 2 AND min(pair_orders) = max(pair_orders)
                AND count(*) FILTER (pairs.item < pairs.other) = 1 AS even
         FROM pairs WHERE item <> other GROUP BY 1, 2
         """

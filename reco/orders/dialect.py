@@ -1,7 +1,7 @@
 """How a CSV file is written: its delimiter, quote and header.
 
-Belongs here: what the first lines of a text tell. Does not belong here: encodings (`reco.orders.source`) and the meaning
-of columns (`reco.orders.headers`).
+Belongs here: what the first lines of a text tell. Does not belong here: encodings (`reco.orders.source`) and
+the meaning of columns (`reco.orders.headers`).
 """
 
 import csv
@@ -16,18 +16,18 @@ from reco.orders.headers import Mapping, map_header
 from reco.orders.profiles import MAX_LINE_BYTES, SourceProfile
 from reco.orders.source import UTF8, canonical_encoding, decode_head, peek
 
-HEAD_BYTES = 2**18
+HEAD_BYTES = 2**16
 """Bytes of a file's beginning that detection looks at."""
 
 _DELIMITERS = (",", ";", "\t", "|")
-_SAMPLE_LINES = 200
+_SAMPLE_LINES = 60
 
 csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How the fields of a file are told apart. `header_lines` and `blank_lines` are the lines before the first record."""
+    """How the fields of a file are told apart. `header_lines` and `blank_lines` come before the first record."""
 
     delimiter: str
     quote: str
@@ -124,12 +124,10 @@ def read_layout(head: str, profile: SourceProfile, file: str) -> Layout:
 
 
 def _guess(head: bytes) -> str:
-    try:
-        decode_head(head, UTF8).encode()
-        high = [line for line in head.splitlines()[:-1] if not line.isascii()]
-        bad = sum("\ufffd" in line.decode(UTF8, "replace") for line in high)
-    except UnicodeEncodeError:
-        return "cp1252"
+    lines = head.splitlines()
+    whole = lines if len(head) < HEAD_BYTES else lines[:-1]
+    high = [line for line in whole if not line.isascii()]
+    bad = sum("\ufffd" in line.decode(UTF8, "replace") for line in high)
     return "cp1252" if bad * 2 > len(high) else UTF8
 
 

@@ -14,7 +14,8 @@ from reco.orders.profiles import SourceProfile
 
 USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "order_id": (
-        "orderid", "ordernumber", "orderno", "invoiceno", "invoiceid", "invoicenumber", "transactionid", "transactionno",
+        "orderid", "ordernumber", "orderno", "invoiceno", "invoiceid", "invoicenumber", "transactionid",
+        "transactionno",
         "basketid", "receiptid", "receiptno", "receiptnumber", "billno", "ticketid", "saleid", "cartid",
         "order", "invoice", "transaction", "basket", "receipt",
     ),

@@ -1,7 +1,7 @@
 """Deciding what becomes of the records of one scan: chunk by chunk, and what takes a whole drop to know.
 
-Belongs here: running the rule table's SQL over bounded runs of lines and turning flags into reasons. Does not belong here:
-the rules, reading files, and writing parts.
+Belongs here: running the rule table's SQL over bounded runs of lines and turning flags into reasons. Does not belong
+here: the rules, reading files, and writing parts.
 """
 
 from bisect import bisect_left
@@ -108,20 +108,27 @@ def whole_drop(con: duckdb.DuckDBPyConnection, reading: sql.Reading, drops: Sequ
     for drop in drops:
         rows, lines = _rows(drop, 1, drop.scan.lines + 1)
         rows = rows[np.argsort(lines, kind="stable")] if len(drop.extra_lines) else rows
-        found.append(WholeDrop(_repeats(rows, hashes), np.intersect1d(rows, oversized)))
+        found.append(WholeDrop(_repeats(rows, hashes), _common(rows, oversized)))
     return found
+
+
+def _common(rows: Ints, some: Ints) -> Ints:
+    """Those of `some`, which ascend, that are among the rows."""
+    return some[np.isin(some, rows)] if len(some) else some
 
 
 def _repeats(rows: Ints, hashes: Any) -> Ints:
     """Those of the rows, which are in the order of their lines, whose hash came before."""
     mine = np.asarray(hashes)[rows]
     ordered = np.sort(mine)
-    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
     if not len(repeated):
         return np.empty(0, np.int64)
-    candidates = np.flatnonzero(np.isin(mine, repeated))
-    _, first = np.unique(mine[candidates], return_index=True)
-    return np.sort(np.delete(rows[candidates], first))
+    candidates = np.flatnonzero(repeated[np.minimum(np.searchsorted(repeated, mine), len(repeated) - 1)] == mine)
+    candidates = candidates[np.argsort(mine[candidates], kind="stable")]
+    hashed = mine[candidates]
+    again = np.concatenate([[False], hashed[1:] == hashed[:-1]])
+    return np.sort(rows[candidates[again]])
 
 
 def _rows(drop: OpenedDrop, start: int, stop: int) -> tuple[Ints, Ints]:
@@ -168,7 +175,7 @@ def judge(
     bounds = np.searchsorted(accepted["run"].to_numpy(), np.arange(len(chunk) + 1)).tolist()
     for i, run in enumerate(chunk):
         mine = accepted.slice(bounds[i], bounds[i + 1] - bounds[i]).drop("run")
-        yield Judged(run, mine, _others(run, refused.get(i, [])))
+        yield Judged(run, mine, _others(run, reading, refused.get(i, [])))
 
 
 def _typed(con: duckdb.DuckDBPyConnection, reading: sql.Reading, style: str, rows: Ints) -> pl.DataFrame:
@@ -220,7 +227,7 @@ def _refused(
     return found
 
 
-def _others(run: Run, refused: Sequence[tuple[int, int, dict[str, Any]]]) -> list[OtherLine]:
+def _others(run: Run, reading: sql.Reading, refused: Sequence[tuple[int, int, dict[str, Any]]]) -> list[OtherLine]:
     """The lines of a run that are not accepted, in order, with their bytes as they came."""
     drop = run.drop
     low = bisect_left(drop.faults, run.start, key=lambda record: record.line)
@@ -235,17 +242,18 @@ def _others(run: Run, refused: Sequence[tuple[int, int, dict[str, Any]]]) -> lis
     offsets = drop.text.original_offsets(places).reshape(-1, 2).tolist()
     original = drop.text.original
     return [
-        _other_line(line, start, original[start:end], why)
+        _other_line(line, start, original[start:end], why, reading)
         for (line, _, why), (start, end) in zip(found, offsets, strict=True)
     ]
 
 
-def _other_line(line: int, offset: int, raw: bytes, why: Any) -> OtherLine:
+def _other_line(line: int, offset: int, raw: bytes, why: Any, reading: sql.Reading) -> OtherLine:
     if isinstance(why, str):
         return OtherLine(line, offset, raw, REASONS[why], why, None, None, MESSAGES[why], [])
     flags, texts = why
     first, *rest = [check for i, check in enumerate(CHECKS) if flags >> i & 1]
+    column = first.column or (reading.marked_column(first.reason) if f"m_{first.reason}" in texts else None)
     value = texts.get(f"t_{first.column}") if first.column else texts.get(f"m_{first.reason}")
     also = [reason for reason in dict.fromkeys(check.reason for check in rest) if reason != first.reason]
     value = value[:MAX_VALUE_CHARS] if value else None
-    return OtherLine(line, offset, raw, first.disposition, first.reason, first.column, value, first.message, also)
+    return OtherLine(line, offset, raw, first.disposition, first.reason, column, value, first.message, also)

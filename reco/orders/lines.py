@@ -1,7 +1,7 @@
 """Physical lines: counting them, finding them again, and telling which need a closer look.
 
-Belongs here: everything that is known from the bytes alone, in blocks with numpy. Does not belong here: fields and their
-meaning. A line ends with LF, CRLF or CR, whichever comes; its number counts from 1.
+Belongs here: everything that is known from the bytes alone, in blocks with numpy. Does not belong here: fields and
+their meaning. A line ends with LF, CRLF or CR, whichever comes; its number counts from 1.
 """
 
 from collections.abc import Iterator
@@ -89,7 +89,7 @@ def scan_lines(text: Text, *, delimiter: str, quote: str, columns: int, max_line
         odd = _oversized(cut, max_line_bytes) | _nul(text, part, cut, start, end)
         odd |= _undecodable(text, part, cut, start, scan)
         if quote:
-            odd |= _quotes(text, part, cut, start, end, quote, delimiter)
+            odd |= _quotes(part, cut, quote, delimiter)
         odd |= _open_ended(part, cut, delimiter, columns)
         found = np.flatnonzero(odd)
         suspects.append(found + scan.lines + 1)
@@ -123,10 +123,8 @@ def _blocks(text: Text) -> Iterator[tuple[int, int]]:
         end = min(start + BLOCK, len(data))
         if end < len(data):
             last = max(data.rfind(b"\n", start, end), data.rfind(b"\r", start, end))
-            if last < 0:
-                end = next_line(text, end)[1]
-            else:
-                end = last + (2 if data[last : last + 2] == b"\r\n" else 1)
+            whole = last + (2 if data[last : last + 2] == b"\r\n" else 1)
+            end = next_line(text, end)[1] if last < 0 else whole
         yield start, end
         start = end
 
@@ -176,7 +174,7 @@ def _nul(text: Text, part: NDArray[np.uint8], cut: _Cut, start: int, end: int) -
 
 def _undecodable(text: Text, part: NDArray[np.uint8], cut: _Cut, start: int, scan: LineScan) -> NDArray[np.bool_]:
     bad = np.zeros(len(cut.starts), bool)
-    high = part >= 128  # noqa: PLR2004 - beyond ASCII
+    high = part >= 128
     if not high.any():
         return bad
     lines = np.flatnonzero(_holding(cut, np.flatnonzero(high)))
@@ -197,16 +195,14 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _quotes(
-    text: Text, part: NDArray[np.uint8], cut: _Cut, start: int, end: int, quote: str, delimiter: str
-) -> NDArray[np.bool_]:
+def _quotes(part: NDArray[np.uint8], cut: _Cut, quote: str, delimiter: str) -> NDArray[np.bool_]:
     """Lines where readers differ: an odd number of quotes, or one that opens or closes in the middle of a field."""
-    if text.data.find(quote.encode(), start, end) < 0:
-        return np.zeros(len(cut.starts), bool)
     mark = ord(quote)
     at = np.flatnonzero(part == mark)
+    if not len(at):
+        return np.zeros(len(cut.starts), bool)
     owners = np.searchsorted(cut.starts, at, side="right") - 1
-    odd = np.bincount(owners, minlength=len(cut.starts)) % 2 == 1
+    odd = np.asarray(np.bincount(owners, minlength=len(cut.starts)) % 2 == 1)
     opening = (np.arange(len(at)) - np.searchsorted(at, cut.starts)[owners]) % 2 == 0
     border = np.zeros(256, bool)
     border[[_LF, _CR, ord(delimiter), mark]] = True

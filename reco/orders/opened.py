@@ -1,7 +1,7 @@
 """One drop made ready for the scan: its lines divided into plain ones and those read one by one.
 
-Belongs here: the way from a path to a file that the fast reader takes without surprises, and the books of which line went
-where. Does not belong here: the scan (`reco.orders.scan`), and the meaning of fields.
+Belongs here: the way from a path to a file that the fast reader takes without surprises, and the books of which line
+went where. Does not belong here: the scan (`reco.orders.scan`), and the meaning of fields.
 """
 
 import csv

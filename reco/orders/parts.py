@@ -1,7 +1,7 @@
 """The Parquet parts of one drop: its accepted lines and the others.
 
-Belongs here: their columns, and writing them so that equal input gives equal bytes. Does not belong here: deciding which
-line goes where.
+Belongs here: their columns, and writing them so that equal input gives equal bytes. Does not belong here: deciding
+which line goes where.
 """
 
 from collections import Counter
@@ -26,22 +26,20 @@ _ARROW: dict[str, Any] = {
     "DECIMAL(18,4)": pa.decimal128(18, 4),
     "TIMESTAMP": pa.timestamp("us"),
 }
-ORDER_LINES_SCHEMA = pa.schema(
-    [("line", pa.int64()), *((rule.name, _ARROW[rule.sql_type]) for rule in COLUMNS), ("source", pa.string())]
-)
-QUARANTINED_SCHEMA: pa.Schema = pa.schema(
-    [
-        ("line", pa.int64()),
-        ("byte_offset", pa.int64()),
-        ("raw", pa.binary()),
-        ("disposition", pa.string()),
-        ("reason", pa.string()),
-        ("column", pa.string()),
-        ("value", pa.string()),
-        ("message", pa.string()),
-        ("also", pa.list_(pa.string())),
-    ]
-)
+_FIELDS: list[Any] = [("line", pa.int64()), *((r.name, _ARROW[r.sql_type]) for r in COLUMNS), ("source", pa.string())]
+ORDER_LINES_SCHEMA = pa.schema(_FIELDS)
+_OTHER_FIELDS: list[Any] = [
+    ("line", pa.int64()),
+    ("byte_offset", pa.int64()),
+    ("raw", pa.binary()),
+    ("disposition", pa.string()),
+    ("reason", pa.string()),
+    ("column", pa.string()),
+    ("value", pa.string()),
+    ("message", pa.string()),
+    ("also", pa.list_(pa.string())),
+]
+QUARANTINED_SCHEMA = pa.schema(_OTHER_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Source profiles: what a shop says about its export, as one small TOML file.
 
-Belongs here: the fields of a profile, their bounds, and reading one by name or from a file. Does not belong here: looking
-at order files, which may only fill in what a profile leaves unsaid (`reco.orders.headers`, `reco.orders.dialect`).
+Belongs here: the fields of a profile, their bounds, and reading one by name or from a file. Does not belong here:
+looking at order files, which may only fill in what a profile leaves unsaid (`reco.orders.headers` and
+`reco.orders.dialect`).
 """
 
 import hashlib
@@ -185,7 +186,7 @@ class SourceProfile(_Part):
         Raises:
             ProfileError: it is none, or of a version with other fields.
         """
-        return cls._checked(value, "the ledger")
+        return cls.checked(value, "the ledger")
 
     @property
     def digest(self) -> str:
@@ -193,7 +194,8 @@ class SourceProfile(_Part):
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
     @classmethod
-    def _checked(cls, value: Mapping[str, Any], where: str) -> Self:
+    def checked(cls, value: Mapping[str, Any], where: str) -> Self:
+        """The profile of these values; `where` names their place in the message of a `ProfileError`."""
         try:
             return cls.model_validate(dict(value))
         except ValidationError as error:
@@ -253,7 +255,7 @@ def _parse(text: str, where: str, folder: Path | None) -> SourceProfile:
         raise ProfileError(
             f"The source profile {where} is not TOML: {error}.", hint="Correct the line it names.", file=where
         ) from error
-    profile = SourceProfile._checked(value, where)
+    profile = SourceProfile.checked(value, where)
     if profile.items is None or folder is None:
         return profile
     items = profile.items.model_copy(update={"file": folder / profile.items.file})

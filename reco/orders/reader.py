@@ -49,7 +49,7 @@ def read_batch(
     for number, portion in enumerate(_portions(drops)):
         folder = scratch / f"scan-{number}"
         try:
-            yield from _read_portion(portion, lake, now, folder, record_by_record)
+            yield from _read_portion(portion, lake, now, folder, record_by_record=record_by_record)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -69,7 +69,7 @@ def _portions(drops: Sequence[DropFile]) -> Iterator[list[DropFile]]:
 
 
 def _read_portion(
-    portion: Sequence[DropFile], lake: Lake, now: dt.datetime, folder: Path, record_by_record: bool
+    portion: Sequence[DropFile], lake: Lake, now: dt.datetime, folder: Path, *, record_by_record: bool
 ) -> Iterator[DropResult]:
     groups: dict[tuple[Any, ...], list[OpenedDrop]] = {}
     folder.mkdir(parents=True)

@@ -1,7 +1,7 @@
 """Reading suspicious lines one record at a time, so that one bad quote cannot swallow the rest of a file.
 
-Belongs here: what a single record is, and why a line is none. Does not belong here: lines that are plain, which the fast
-reader takes (`reco.orders.scan`), and what fields mean.
+Belongs here: what a single record is, and why a line is none. Does not belong here: lines that are plain, which the
+fast reader takes (`reco.orders.scan`), and what fields mean.
 """
 
 import csv
@@ -30,7 +30,7 @@ MESSAGES = {
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record: its first physical line, how many lines it takes, its bytes in the text, and its fields or a reason."""
+    """One record: its first physical line, how many it takes, its bytes in the text, and its fields or a reason."""
 
     line: int
     lines: int
@@ -51,7 +51,7 @@ class RecordReader:
     max_line_bytes: int
 
     def read(self, suspects: Iterable[tuple[int, int]]) -> Iterator[Record]:
-        """The records that begin at the given (line, offset) pairs, in order, but those a record before has taken in."""
+        """The records at the given (line, offset) pairs, in order, but those that a record before has taken in."""
         free = 0
         for line, start in suspects:
             if line < free:

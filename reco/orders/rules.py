@@ -161,9 +161,7 @@ COLUMNS: tuple[ColumnRule, ...] = (
 CHECKS: tuple[Check, ...] = (*SHOP_CHECKS, *(check for rule in COLUMNS for check in rule.checks))
 """Every check in the order in which it decides; a line's flags have one bit for each, by position."""
 
-REASONS: dict[str, Disposition] = dict.fromkeys(MESSAGES, _STRUCTURAL) | {
-    c.reason: c.disposition for c in CHECKS
-}
+REASONS: dict[str, Disposition] = dict.fromkeys(MESSAGES, _STRUCTURAL) | {c.reason: c.disposition for c in CHECKS}
 """The closed list of reason codes: structural ones first, then excluded by rule, then values."""
 
 

@@ -23,9 +23,9 @@ _DEFAULT_LINE_SIZE = 2_097_152
 
 
 def load(con: duckdb.DuckDBPyConnection, drops: Sequence[OpenedDrop], links: Path) -> list[OpenedDrop]:
-    """Reads the drops, which share profile, dialect and header, into the table `raw`; returns those not to be believed.
+    """Reads drops of one profile, dialect and header into the table `raw`; returns those not to be believed.
 
-    `raw` has `file_no` (position in `drops`), `whole` (a hash of the record) and `c{i}` for each header position in use.
+    `raw` has `file_no` (position in `drops`), `whole` (a hash of the record) and `c{i}` for each column in use.
     Rows of plain lines come first, drop by drop, then those of suspicious records, drop by drop.
 
     Raises:
@@ -112,10 +112,12 @@ def _load_extra(con: duckdb.DuckDBPyConnection, drops: Sequence[OpenedDrop], fie
     if not extra:
         return
     (before,) = fetch_row(con, "SELECT count(*) FROM raw")
+    # Quoting every field and doubling quotes makes a record longer than it came, twice as long at most and the borders.
+    longest = max(_DEFAULT_LINE_SIZE, 2 * drops[0].drop.profile.rules.max_line_bytes + 4 * len(drops[0].layout.header))
     reader = (
-        f"read_csv({_link(extra, links, 'extra')}, columns = {_columns(drops[0])}, auto_detect = false, header = false, "
-        f"delim = ',', quote = '\"', escape = '\"', new_line = '\\n', parallel = false, max_line_size = "
-        f"{4 * MAX_LINE_BYTES}, filename = true, hive_partitioning = false)"
+        f"read_csv({_link(extra, links, 'extra')}, columns = {_columns(drops[0])}, auto_detect = false, "
+        f"header = false, delim = ',', quote = '\"', escape = '\"', new_line = '\\n', parallel = false, "
+        f"max_line_size = {longest}, filename = true, hive_partitioning = false)"
     )
     con.execute(f"INSERT INTO raw SELECT {fields} FROM {reader}")
     for i in extra:

@@ -34,7 +34,7 @@ _OTHER_FORMATS = {
     b"\xff\xd8\xff": "an image",
     b"SQLite format 3": "an SQLite database",
 }
-_CONTROLS = frozenset(range(32)) - set(b"\t\n\r\f\x1a\x1b") | {127}
+_CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x1a\x1b") | {127})
 _BINARY_SHARE = 0.05
 UTF8 = "utf-8"
 
@@ -155,7 +155,7 @@ def _refuse_other_formats(head: bytes, file: str) -> None:
     what = next((what for magic, what in _OTHER_FORMATS.items() if head.startswith(magic)), None)
     utf16 = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     if what is None and not utf16 and not _looks_like_utf16(head):
-        controls = sum(byte in _CONTROLS for byte in head)
+        controls = len(head) - len(head.translate(None, _CONTROLS))
         what = "binary data" if controls > _BINARY_SHARE * len(head) else None
     if what is not None:
         raise DropUnreadable(
@@ -168,7 +168,7 @@ def _refuse_other_formats(head: bytes, file: str) -> None:
 def _looks_like_utf16(head: bytes) -> bool:
     """Whether every other byte of the head is mostly NUL, as ASCII text is in UTF-16."""
     even, odd = head[::2], head[1::2]
-    return max(even.count(0) / len(even), odd.count(0) / max(1, len(odd))) > 0.7  # noqa: PLR2004 - mostly
+    return max(even.count(0) / len(even), odd.count(0) / max(1, len(odd))) > 0.7
 
 
 def bom_encoding(head: bytes) -> str | None:

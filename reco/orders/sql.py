@@ -1,7 +1,7 @@
 """The rule table as SQL over the raw text of one scan.
 
-Belongs here: expressions and statements made from the rule table, a profile and a mapping. Does not belong here: running
-them, and any rule of its own.
+Belongs here: expressions and statements made from the rule table, a profile and a mapping. Does not belong here:
+running them, and any rule of its own.
 
 The table they read is `raw`: one row a record, `c0, c1, ...` the text of the header's columns in use, by position.
 """
@@ -45,7 +45,9 @@ class Reading:
         return f" || '{ID_JOINER}' || ".join(parts)
 
     def _trimmed(self, position: int) -> str:
-        text = f"nullif(trim(c{position}, {literal(_BLANKS)}), '')"
+        # Trimming with a list of characters is slow: only what does not begin and end with visible ASCII is trimmed.
+        bordered = f"c{position} < '!' OR c{position} > '~' OR c{position}[-1] < '!' OR c{position}[-1] > '~'"
+        text = f"CASE WHEN {bordered} THEN nullif(trim(c{position}, {literal(_BLANKS)}), '') ELSE c{position} END"
         rules = self.profile.rules
         if position in {self.mapping.extra[name] for name in rules.strip_decimal}:
             return f"regexp_replace({text}, '^([0-9]+)[.]0+$', '\\1')"
@@ -60,6 +62,13 @@ class Reading:
             marks["excluded_status"] = self._trimmed(self.mapping.extra[rules.excluded_status.column])
         return marks
 
+    def marked_column(self, reason: str) -> str | None:
+        """The canonical column that a shop rule looks at, where it is one."""
+        rules = self.profile.rules
+        rule = rules.cancelled if reason == "cancelled" else rules.excluded_status
+        place = self.mapping.extra[rule.column] if rule else None
+        return next((column for column, at in self.mapping.columns.items() if at == (place,)), None)
+
     def has(self, column: str) -> bool:
         """Whether the file has a canonical column; an item is always there."""
         return column in self.mapping.columns or column == "item_id"
@@ -73,7 +82,7 @@ def texts(reading: Reading, where: str) -> str:
 
 
 def typed(reading: Reading, style: str, where: str) -> str:
-    """The statement that gives `rid`, every canonical column cast, and `flags` with one bit for each check that fails."""
+    """The statement that gives `rid`, every canonical column cast, and `flags`: one bit a failed check."""
     plain = [rule for rule in COLUMNS if rule.name != "line_total"]
     casts = [f"{_cast(rule, reading, style)} AS {rule.name}" for rule in plain]
     total = next(rule for rule in COLUMNS if rule.name == "line_total")

@@ -189,14 +189,14 @@ def redis_errors(client: redis.Redis, *, embedded: bool = False) -> Iterator[Non
     try:
         yield
     except RedisError as error:
-        said = _meaning(error, embedded)
+        said = _meaning(error, embedded=embedded)
         if said is None:
             raise
         where = address(client)
         raise RedisUnavailable(said[0].format(where=where), hint=said[1], address=where, reason=_code(error)) from error
 
 
-def _meaning(error: RedisError, embedded: bool) -> tuple[str, str] | None:
+def _meaning(error: RedisError, *, embedded: bool) -> tuple[str, str] | None:
     """What happened and the next step; None for an error that does not say that the server cannot be used."""
     code = _code(error)
     if said := _REPLIES.get(code):
@@ -205,9 +205,9 @@ def _meaning(error: RedisError, embedded: bool) -> tuple[str, str] | None:
         return _REPLIES["WRONGPASS"][0], _REPLIES["WRONGPASS"][2 if embedded else 1]
     reason = str(error).rstrip(".")
     if isinstance(error, RedisTimeoutError):
-        return f"Redis at {{where}} did not answer in time ({_braces(reason)}).", _again(embedded)
+        return f"Redis at {{where}} did not answer in time ({_braces(reason)}).", _again(embedded=embedded)
     if isinstance(error, (RedisConnectionError, InvalidResponse)):
-        return f"Redis at {{where}} does not answer ({_braces(reason)}).", _again(embedded)
+        return f"Redis at {{where}} does not answer ({_braces(reason)}).", _again(embedded=embedded)
     return None
 
 
@@ -215,7 +215,7 @@ def _braces(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
 
-def _again(embedded: bool) -> str:
+def _again(*, embedded: bool) -> str:
     if embedded:
         return "Run the command again: the embedded server starts anew, with its data."
     return "Check RECO_REDIS_URL, and that the server runs and can be reached from this machine."

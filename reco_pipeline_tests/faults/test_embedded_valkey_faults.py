@@ -42,7 +42,7 @@ def write_keys(home: Path, count: int) -> None:
 
 
 def test_the_server_of_a_killed_owner_is_taken_over(home: Path) -> None:
-    """After kill -9 of the process that started it, the next command shares the same server, data kept, and stops it."""
+    """After kill -9 of the process that started it, the next command shares the server and stops it; data stays."""
     with User(home) as owner:
         pid = owner.hear()["pid"]
         with EmbeddedValkey(home, "64mb").lease() as endpoint, client_of(endpoint) as client:
@@ -72,6 +72,14 @@ def test_no_acknowledged_write_is_lost_when_the_server_is_killed(home: Path) -> 
     acknowledged = 0
     enough = threading.Event()
 
+    def write_on(client: redis.Redis) -> None:
+        nonlocal acknowledged
+        while acknowledged < 1_000_000:
+            client.set(f"key:{acknowledged}", acknowledged)
+            acknowledged += 1
+            if acknowledged == 2_000:
+                enough.set()
+
     def kill_when_busy() -> None:
         enough.wait(30)
         kill_server(home)
@@ -80,11 +88,7 @@ def test_no_acknowledged_write_is_lost_when_the_server_is_killed(home: Path) -> 
     with EmbeddedValkey(home, "64mb").lease() as endpoint:
         killer.start()
         with client_of(endpoint) as client, pytest.raises(redis.ConnectionError):
-            while acknowledged < 1_000_000:
-                client.set(f"key:{acknowledged}", acknowledged)
-                acknowledged += 1
-                if acknowledged == 2_000:
-                    enough.set()
+            write_on(client)
         killer.join()
         with EmbeddedValkey(home, "64mb").lease() as again, client_of(again) as client:
             assert again.port == endpoint.port
@@ -122,7 +126,7 @@ def test_a_server_that_cannot_be_found_is_not_doubled(home: Path) -> None:
 
 
 def test_a_lost_password_file_is_survived(home: Path) -> None:
-    """A server that does not know the new password is ended by the command that meets it, and the next one starts anew."""
+    """A server that does not know the new password is ended by the command that meets it; the next one starts anew."""
     write_keys(home, 1)
     with User(home) as owner:
         owner.hear()
@@ -136,15 +140,15 @@ def test_a_lost_password_file_is_survived(home: Path) -> None:
 
 def test_a_hung_server_is_said_and_then_killed(home: Path) -> None:
     """A stopped server: a new command says which process does not answer, the last one out kills it and logs that."""
-    patience = {"start_seconds": 0.1, "stop_seconds": 0.1}
+    impatient = EmbeddedValkey(home, "64mb", start_seconds=0.1, stop_seconds=0.1)
     with User(home) as owner:
         pid = owner.hear()["pid"]
         os.kill(pid, signal.SIGSTOP)
         with pytest.raises(RedisUnavailable, match=rf"process {pid}\) holds .* does not answer on port \d+"):
-            EmbeddedValkey(home, "64mb", **patience).lease().__enter__()
+            impatient.lease().__enter__()
         assert server_runs(home)
         os.kill(pid, signal.SIGCONT)
-        with capture_logs() as logs, EmbeddedValkey(home, "64mb", **patience).lease():
+        with capture_logs() as logs, impatient.lease():
             owner.leave()
             os.kill(pid, signal.SIGSTOP)
     assert not server_runs(home)
@@ -265,3 +269,13 @@ except KeyboardInterrupt:
         assert user.hear() == {"interrupted": True}
         assert user.leave() == 0
     assert not server_runs(home)
+
+
+def test_a_start_that_fails_leaves_no_process_id_behind(home: Path) -> None:
+    """When the server cannot be started, no record names the process of an earlier one, which may be another's now."""
+    write_keys(home, 1)
+    (home / "redis" / "server.log").unlink()
+    (home / "redis" / "server.log").mkdir()
+    with pytest.raises(RedisUnavailable, match=r"server\.log"):
+        EmbeddedValkey(home, "64mb").lease().__enter__()
+    assert recorded_pid(home / "redis" / "endpoint.json") is None

@@ -193,12 +193,33 @@ def test_a_lease_that_came_back_to_nobody_is_still_lost(client, old, new):
     assert serves(client, old)
 
 
+@pytest.mark.parametrize("gone", [False, True], ids=["at work", "come and gone"])
+def test_a_lost_lease_renews_and_deletes_nothing(client, gone):
+    """What a late holder still wants to renew or delete is refused by the server itself."""
+    client.set("key", "1")
+    with Lease(client, Keys(SHOP)) as late:
+        client.delete(f"{SHOP}:snapshot:lease")
+        other = Lease(client, Keys(SHOP)).__enter__()
+        if gone:
+            other.__exit__(None, None, None)
+        for late_step in (late.renew, lambda: late.unlink([b"key"])):
+            with pytest.raises(Busy, match="lost its lease"):
+                late_step()
+    assert client.exists("key")
+    assert client.get(f"{SHOP}:snapshot:lease") == (None if gone else other.token)
+    assert other.generation == late.generation + 1
+
+
 def test_a_lease_that_ended_unnoticed_is_taken_up_again(client, old, new):
     """A pause past the end of the lease does no harm when nobody else came."""
     old.publish(client)
     with at_stage("verify_snapshot", lambda: client.delete(f"{SHOP}:snapshot:lease")):
         assert new.publish(client).changed
     assert serves(client, new)
+    client.set("key", "1")
+    with Lease(client, Keys(SHOP)) as lease:
+        client.delete(f"{SHOP}:snapshot:lease")
+        assert lease.unlink([b"key", b"none"]) == 1
 
 
 def test_a_long_publish_renews_its_lease(client, old):

@@ -3,18 +3,26 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reco.errors import GateRefused, ItemNotFound, LakeError, SnapshotDamaged, SnapshotNotFound, UsageError
+from reco.model.cooccurrence import build_cooccurrence
+from reco.model.item_stats import build_item_stats
+from reco.model.similar import build_similar
+from reco.orders.view import OrderPart, build_orders
 from reco.progress import listening
+from reco.snapshot.build import SnapshotBuild
 from reco.snapshot.garbage import collect_garbage
 from reco.snapshot.gate import Check, GatePolicy
+from reco.snapshot.keys import Keys
+from reco.snapshot.pointer import Outcome, move_pointer
 from reco.snapshot.publish import verify
 from reco.snapshot.store import SnapshotStore
 from reco_pipeline_tests.servers import running_valkey
-from reco_pipeline_tests.snapshot_lake import NOW, SHOP, write_tables
+from reco_pipeline_tests.snapshot_lake import NOW, SHOP, LakeTables, write_tables
 
 # p in 6 orders, w in 5, c in 3, s in 2 (alone once), x in 1 alone; 10 orders in all.
 BASKETS = [
@@ -118,6 +126,15 @@ def test_every_key_has_an_end(client, tables):
     assert all(0 < ttl <= 30_000 for ttl in ttls)
     rest = {key for key in client.scan_iter() if sid.encode() not in key}
     assert rest == {f"{SHOP}:snapshot:current".encode(), f"{SHOP}:snapshot:generation".encode()}
+
+
+def test_the_room_asked_for_is_the_room_taken(client, tmp_path):
+    """The estimate that is held against maxmemory is above what a snapshot takes, and not far."""
+    tables = write_tables(tmp_path, [{f"item {n}", f"item {n + 1}", f"item {n // 7}"} for n in range(3000)])
+    draft = SnapshotBuild.from_lake(tables.item_stats, tables.similar_items)
+    result = tables.publish(client)
+    estimate = draft.estimated_bytes + draft.keys * len(Keys(SHOP).prefix(result.snapshot_id))
+    assert result.bytes < estimate < 1.5 * result.bytes
 
 
 def test_equal_data_is_not_published_again(client, store, tables):
@@ -299,6 +316,22 @@ def test_verify_sees_that_the_lake_moved_on(client, tables, grown):
     report = verify(client, SHOP, sid, grown.item_stats, grown.similar_items)
     assert report.missing >= 1
     assert report.offenders[0] == f"{SHOP}:snapshot:{sid}:manifest"
+
+
+def test_verify_sees_a_damaged_manifest(client, tables):
+    """The manifest is compared too: what does not parse differs."""
+    sid = tables.publish(client).snapshot_id
+    client.set(f"{SHOP}:snapshot:{sid}:manifest", "{}")
+    report = verify(client, SHOP, sid, tables.item_stats, tables.similar_items)
+    assert (report.passed, report.different, report.offenders) == (False, 1, (f"{SHOP}:snapshot:{sid}:manifest",))
+
+
+def test_one_damaged_list_does_not_blind_the_gate(client, tmp_path, tables):
+    """A list that cannot be read is left out of the comparison; the others still guard."""
+    sid = tables.publish(client).snapshot_id
+    client.set(f"{SHOP}:{sid}:item:p:similar", "{")
+    with pytest.raises(GateRefused, match=r"lists of 3 popular items overlap by 0\.0%"):
+        write_tables(tmp_path / "other", [{item} for item in "pwcsx"] * 2).publish(client, gate=GatePolicy(1, 1, 0.5))
 
 
 def test_verify_of_an_unknown_snapshot_says_so(client, tables):
@@ -525,6 +558,18 @@ def test_rollback_serves_the_previous_snapshot(client, store, tables, grown):
     assert {key: client.dump(key) for key in client.scan_iter() if b"snapshot:current" not in key} == before
 
 
+def test_the_pointer_moves_only_from_where_it_was_seen(client, store, tables, grown):
+    """Of two rollbacks at once the later one, which saw another pointer, changes nothing; nor does one to a snapshot
+    that was removed meanwhile.
+    """
+    old, new = tables.publish(client).snapshot_id, grown.publish(client).snapshot_id
+    keys = Keys(SHOP)
+    assert move_pointer(client, keys, old, old) is Outcome.POINTER_MOVED
+    client.delete(keys.manifest(old))
+    assert move_pointer(client, keys, new, old) is Outcome.GONE
+    assert store.current_id() == new
+
+
 def test_rollback_has_an_end(client, store, tables):
     """There is nothing before the first snapshot, and an unknown id is refused."""
     sid = tables.publish(client).snapshot_id
@@ -563,6 +608,41 @@ def test_a_reader_of_a_removed_snapshot_is_told_so(client, store, tables, grown)
     for ask in (lambda: held.similar("p"), held.popular, lambda: held.basket(["p"]), lambda: held.resolve("nothing")):
         with pytest.raises(SnapshotNotFound, match="has been removed"):
             ask()
+
+
+# ----------------------------------------------------------------------------------------------------------- real data
+
+
+def test_the_groceries_of_the_literature_are_served(client, store, tmp_path, real_data):
+    """The model of a published data set passes every check of a draft, and its known counts are what is served."""
+    lines, orders, stats, pairs, similar = (tmp_path / f"{name}.parquet" for name in ("l", "o", "s", "p", "n"))
+    csv = real_data / "arules_groceries.csv.gz"
+    duckdb.execute(
+        f"""
+        COPY (
+            SELECT row_number() OVER () + 1 AS line, transaction AS order_id, item AS item_id, item AS item_name,
+                   1::BIGINT AS quantity, NULL::DECIMAL(18, 4) AS unit_price, NULL::DECIMAL(18, 4) AS line_total,
+                   NULL::VARCHAR AS customer_id, level1 AS category, NULL::TIMESTAMP AS ordered_at, 'till' AS source
+            FROM read_csv('{csv}', all_varchar = true)
+        ) TO '{lines}'
+        """
+    )
+    build_orders([OrderPart(path=lines, drop_key="groceries", batch=1, name="groceries")], orders)
+    build_item_stats(orders, [lines], None, stats)
+    counted = build_cooccurrence(orders, pairs)
+    build_similar(stats, pairs, similar)
+    tables = LakeTables(stats, similar, counted.orders, counted.pairs)
+    result = tables.publish(client)
+    assert verify(client, SHOP, result.snapshot_id, stats, similar).passed
+    current = store.current()
+    popular = current.popular(2)["recommendations"]
+    assert [(one["item_id"], one["purchases"]) for one in popular] == [("whole milk", 2513), ("other vegetables", 1903)]
+    assert popular[0]["reason"] == "In 2,513 orders (26 % of all orders)"
+    first = current.similar("whole milk", 1)["recommendations"][0]
+    assert (first["item_id"], first["evidence"]["pair_orders"]) == ("other vegetables", 736)
+    assert current.manifest["counts"]["items"] == 169
+    assert current.resolve("whole milk").category == "fresh products"
+    assert ids(current.popular(1, "fresh products")) == ["whole milk"]
 
 
 # ------------------------------------------------------------------------------------------------------------ property

@@ -106,9 +106,10 @@ def test_many_parts_are_one_scan(tmp_path: Path) -> None:
 def test_a_path_may_hold_any_character(tmp_path: Path) -> None:
     """Quotes, brackets and stars in the home's name are only characters."""
     folder = tmp_path / "it's [my] *shop? é"
+    part(folder, "d1", [line("2", "a file that d[1] would match")])
     build_orders([part(folder, "d[1]", [line("1", "pid")])], folder / "out[x]'.parquet")
     assert len(rows(folder / "out[x]'.parquet")) == 1
-    assert sorted(p.name for p in folder.iterdir()) == ["d[1].parquet", "out[x]'.parquet"]
+    assert sorted(p.name for p in folder.iterdir()) == ["d1.parquet", "d[1].parquet", "out[x]'.parquet"]
 
 
 def test_a_part_given_twice_is_refused(tmp_path: Path) -> None:
