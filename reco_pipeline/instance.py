@@ -64,4 +64,4 @@ if __name__ == "__main__":
 
     home = load_settings().home
     dagster_home(home)
-    print(home)
+    print(home)  # noqa: T201 - its output is what it is for

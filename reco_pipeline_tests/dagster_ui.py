@@ -42,9 +42,9 @@ class DagsterUi:
     def ask(self, query: str, **variables: Any) -> Any:
         """The data of a GraphQL answer; fails on its errors."""
         body = json.dumps({"query": query, "variables": variables}).encode()
-        request = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})
+        request = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})  # noqa: S310 - our own server
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our own server
                 result = json.load(answer)
         except urllib.error.HTTPError as error:
             raise AssertionError(error.read().decode()) from error
@@ -60,7 +60,7 @@ class DagsterUi:
         """The runs with a tag, once there are `least` of them and all have ended."""
         deadline = time.monotonic() + RUN_SECONDS
         while time.monotonic() < deadline:
-            mine = [run for run in self.runs() if dict(key=tag[0], value=tag[1]) in run["tags"]]
+            mine = [run for run in self.runs() if {"key": tag[0], "value": tag[1]} in run["tags"]]
             if len(mine) >= least and all(run["status"] in ("SUCCESS", "FAILURE", "CANCELED") for run in mine):
                 return mine
             time.sleep(0.5)
@@ -71,6 +71,7 @@ class DagsterUi:
         query = """query ($id: String!) { partitionBackfillOrError(backfillId: $id) {
             ... on PartitionBackfill { status error { message } } } }"""
         deadline = time.monotonic() + RUN_SECONDS
+        state: dict[str, Any] = {}
         while time.monotonic() < deadline:
             state = self.ask(query, id=backfill)["partitionBackfillOrError"]
             if state["status"] not in ("REQUESTED", "CANCELING", "FAILING"):
@@ -159,7 +160,7 @@ def running_ui(shop: Shop) -> Iterator[DagsterUi]:
     ui = DagsterUi(f"http://127.0.0.1:{port}")
     try:
         deadline = time.monotonic() + START_SECONDS
-        while not ui._up():  # noqa: SLF001 - the same module
+        while not ui._up():
             assert process.poll() is None, (shop.files / "dagster.log").read_text()[-3000:]
             assert time.monotonic() < deadline, (shop.files / "dagster.log").read_text()[-3000:]
             time.sleep(0.5)

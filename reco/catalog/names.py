@@ -6,6 +6,7 @@ Belongs here: merging the `[items]` file of a profile into one table. Does not b
 
 import polars as pl
 
+from reco.catalog.items import load_items
 from reco.orders.profiles import SourceProfile
 from reco.storage.lake import Lake
 
@@ -22,8 +23,6 @@ def keep_item_names(profile: SourceProfile, lake: Lake) -> int:
     """
     if profile.items is None:
         return 0
-    from reco.catalog.items import load_items
-
     items = load_items(profile.items)
     path = lake.path(ITEM_NAMES)
     known = [pl.read_parquet(path)] if path.is_file() else []

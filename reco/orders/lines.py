@@ -90,7 +90,7 @@ def scan_lines(text: Text, *, delimiter: str, quote: str, columns: int, max_line
         odd |= _undecodable(text, part, cut, start, scan)
         if quote:
             odd |= _quotes(part, cut, quote, delimiter)
-        odd |= _open_ended(part, cut, delimiter, columns)
+        odd |= _open_ended(part, cut, quote, delimiter, columns)
         found = np.flatnonzero(odd)
         suspects.append(found + scan.lines + 1)
         starts.append(cut.starts[found] + start)
@@ -212,10 +212,17 @@ def _quotes(part: NDArray[np.uint8], cut: _Cut, quote: str, delimiter: str) -> N
     return odd
 
 
-def _open_ended(part: NDArray[np.uint8], cut: _Cut, delimiter: str, columns: int) -> NDArray[np.bool_]:
-    """Lines that end with a delimiter and have one for every column: the fast reader would drop the empty field."""
+def _open_ended(part: NDArray[np.uint8], cut: _Cut, quote: str, delimiter: str, columns: int) -> NDArray[np.bool_]:
+    """Lines that end with an empty field, quoted or not, and have a delimiter for every column.
+
+    The fast reader would drop that field, and take a line that has one too many.
+    """
     mark = ord(delimiter)
-    open_ended = np.asarray((cut.lengths() > 0) & (part[np.maximum(cut.ends - 1, 0)] == mark))
+    last, before = part[np.maximum(cut.ends - 1, 0)], part[np.maximum(cut.ends - 2, 0)]
+    open_ended = last == mark
+    if quote:
+        open_ended |= (last == ord(quote)) & (before == ord(quote))
+    open_ended = np.asarray(open_ended & (cut.lengths() > 0))
     lines = np.flatnonzero(open_ended)
     if not len(lines):
         return open_ended

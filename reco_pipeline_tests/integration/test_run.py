@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from reco.storage.homelock import home_lock
 from reco_pipeline_tests.shop import Shop, new_shop
 
 BASKETS = {
@@ -222,8 +223,6 @@ def test_commands_work_in_a_foreign_folder_with_an_assets_of_its_own(shop: Shop)
 
 def test_two_runs_of_one_home_do_not_meet(shop: Shop) -> None:
     """A second run while one is at work ends at once with exit 4 and names the first."""
-    from reco.storage.homelock import home_lock
-
     with home_lock(shop.home):
         done = shop.reco("run", "--orders", shop.orders("monday.csv", BASKETS))
     assert done.code == 4

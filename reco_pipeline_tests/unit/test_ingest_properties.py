@@ -2,7 +2,7 @@ import random
 import tempfile
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reco.orders.profiles import SourceProfile
@@ -14,6 +14,7 @@ FAULTS = (
     "too_few_fields",
     "too_many_fields",
     "open_ended",
+    "open_ended_quoted",
     "unbalanced_quote",
     "text_after_quote",
     "null_byte",
@@ -24,7 +25,11 @@ FAULTS = (
     "missing_order_id",
     "missing_item",
 )
-REASON = {"open_ended": "too_many_fields", "text_after_quote": "unbalanced_quote"}
+REASON = {
+    "open_ended": "too_many_fields",
+    "open_ended_quoted": "too_many_fields",
+    "text_after_quote": "unbalanced_quote",
+}
 LINE_ENDS = ("\n", "\r\n", "\r")
 NAMES = st.text(st.sampled_from("aZ é€\"',;|\t\n\r'#日"), max_size=8)
 ROWS = st.tuples(
@@ -45,6 +50,7 @@ def faulty(kind: str, number: int, line_end: str) -> bytes:
         "too_few_fields": f"{number},A,x,1",
         "too_many_fields": f"{number},A,x,1,1.0,9",
         "open_ended": f"{number},A,x,1,1.0,",
+        "open_ended_quoted": f'{number},A,x,1,1.0,""',
         "unbalanced_quote": f'{number},A,"open,1,1.0',
         "text_after_quote": f'{number},A,"a"b,1,1.0',
         "null_byte": f"{number},A,\0,1,1.0",
@@ -104,6 +110,8 @@ def test_faults_are_found_by_line_and_both_ways_agree(
 
 
 @settings(max_examples=60)
+@example(b',,""')
+@example(b'2,"x" \n3,y\n')
 @given(st.binary(max_size=200) | st.text(st.sampled_from('ab,"\n\r 1'), max_size=80).map(str.encode))
 def test_any_bytes_reconcile_and_both_ways_agree(tail: bytes) -> None:
     """Whatever follows a header, the lines add up, raw bytes are those of the file, and both ways agree by byte."""

@@ -202,6 +202,13 @@ def test_repeats_are_counted_and_left_out_only_if_asked(tmp_path: Path) -> None:
     assert excluded.result.counts.lines_duplicate == 3
 
 
+def test_the_first_of_repeats_stays_however_it_is_written(tmp_path: Path) -> None:
+    """Of equal records the one that comes first is kept, also where a suspicious line comes before a plain one."""
+    text = b'order_id,item_id\n1,5" pipe\n1,"5"" pipe"\n'
+    read = read_bytes(text, tmp_path, profile(rules={"duplicates": "exclude"}))
+    assert read.faults == {3: "duplicate_line"}
+
+
 def test_orders_above_the_limit_are_left_out_whole(tmp_path: Path) -> None:
     """All lines of an order with more lines than `max_lines_per_order` are excluded, and no other order's."""
     text = b"order_id,item_id\n1,a\n2,a\n1,b\n2,b\n1,c\n"
@@ -224,6 +231,13 @@ def test_an_unclosed_quote_costs_one_line(tmp_path: Path) -> None:
     read = read_bytes(b'order_id,item,q\n1,"a,1\n2,b,1\n3,"c",1\n4,d"e,1\n', tmp_path)
     assert read.faults == {2: "unbalanced_quote"}
     assert read.column("item_id") == ["b", "c", 'd"e']
+
+
+def test_quotes_count_only_around_a_whole_field(tmp_path: Path) -> None:
+    """Text outside of the quotes of a field is a fault; a quote after a blank or inside a field is a character."""
+    read = read_bytes(b'order_id,item\n1,"x" \n2, "y"\n3,"a" "b"\n4,c""\n', tmp_path)
+    assert read.faults == {2: "unbalanced_quote", 4: "unbalanced_quote"}
+    assert read.column("item_id") == ['"y"', 'c""']
 
 
 def test_a_record_has_a_bounded_number_of_lines(tmp_path: Path) -> None:
@@ -323,7 +337,7 @@ def test_mixed_line_ends_and_blank_lines_keep_numbers(tmp_path: Path) -> None:
 def test_a_file_without_header_uses_the_names_given(tmp_path: Path) -> None:
     """With header = false the first line is a record, in the fast way and the slow one."""
     taken = profile(dialect={"header": False, "names": ["order_id", "item"]})
-    for content in (b"1,a\n2,b\n", b'1,a\n2,"b\nc"\n', b"\xef\xbb\xbf1,a\n2,b\n"):
+    for content in (b"1,a\n2,b\n", b"1;a\n2;b\n", b'1,a\n2,"b\nc"\n', b"\xef\xbb\xbf1,a\n2,b\n"):
         read = read_bytes(content, tmp_path, taken)
         assert read.column("order_id") == ["1", "2"]
         assert (read.column("line"), read.result.counts.lines_header) == ([1, 2], 0)

@@ -68,7 +68,7 @@ def test_a_secret_can_come_from_a_file(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_missing_secret_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A secret file that cannot be read stops the start with the setting and the path."""
     monkeypatch.setenv("RECO_REDIS_URL_FILE", str(tmp_path / "absent"))
-    with pytest.raises(ConfigError, match="RECO_REDIS_URL_FILE names .*absent"):
+    with pytest.raises(ConfigError, match=r"RECO_REDIS_URL_FILE names .*absent"):
         load_settings()
 
 
