@@ -63,10 +63,11 @@ def show_examples(settings: "Settings") -> None:
     with _snapshot(settings) as snapshot:
         top = snapshot.popular(5, None)
         _show(top, "Popular items", as_json=False)
-        names = [one["item_id"] for one in top["recommendations"]]
-        if len(names) > 1:
-            _show(snapshot.similar(names[0], 5), f"Bought together with {names[0]}", as_json=False)
-            _show(snapshot.basket(names[:2], 5), f"Goes with a basket of {names[0]} and {names[1]}", as_json=False)
+        first = top["recommendations"][:2]
+        ids, names = [one["item_id"] for one in first], [one["item_name"] for one in first]
+        if len(first) > 1:
+            _show(snapshot.similar(ids[0], 5), f"Bought together with {names[0]}", as_json=False)
+            _show(snapshot.basket(ids, 5), f"Goes with a basket of {names[0]} and {names[1]}", as_json=False)
 
 
 @contextmanager

@@ -129,8 +129,8 @@ def _checks(ui: DagsterUi) -> set[str]:
 
 
 def _screenshot(ui: DagsterUi, page: object) -> None:
-    """Keeps a picture of the graph where RECO_SCREENSHOTS names a folder."""
-    folder = os.environ.get("RECO_SCREENSHOTS")
+    """Keeps a picture of the graph where SCREENSHOTS names a folder."""
+    folder = os.environ.get("SCREENSHOTS")
     if not folder:
         return
     groups = "".join(f"global%40global%3A{name}%2C" for name in ("ingest", "model", "serving"))

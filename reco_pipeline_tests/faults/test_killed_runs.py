@@ -1,6 +1,7 @@
 """Promises of a killed run: the old snapshot serves, and the next run ends where an undisturbed one would have."""
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -20,32 +21,35 @@ STAGES = (
     "lake/similar_items/similar_items.parquet",
     "lake/similar_items/stamp.json",
 )
-
-
-def files(shop: Shop) -> tuple[Path, Path]:
-    """Two batches of sample orders; the second is the larger one."""
-    first, second = shop.files / "first.csv", shop.files / "second.csv"
-    shop.reco("sample", "--orders", "2000", "--seed", "1", "--out", first)
-    shop.reco("sample", "--orders", "20000", "--seed", "2", "--out", second)
-    return first, second
+IN_EVERY_RUN = ("lake/raw_orders/second-*", "lake/orders/orders.parquet", "lake/similar_items/stamp.json")
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The digest after both batches when nothing goes wrong."""
-    shop = new_shop(tmp_path_factory.mktemp("undisturbed"))
-    for file in files(shop):
-        assert shop.reco("run", "--orders", file).code == 0
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """A shop that has published its first file; the second, ten times as large, waits beside it."""
+    shop = new_shop(tmp_path_factory.mktemp("prepared"))
+    shop.reco("sample", "--orders", "2000", "--seed", "1", "--out", shop.files / "first.csv")
+    shop.reco("sample", "--orders", "20000", "--seed", "2", "--out", shop.files / "second.csv")
+    assert shop.reco("run", "--orders", shop.files / "first.csv").code == 0
+    return shop
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prepared: Shop, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The digest after the second file when nothing goes wrong."""
+    shop = _copy(prepared, tmp_path_factory.mktemp("undisturbed"))
+    assert shop.reco("run", "--orders", shop.files / "second.csv").code == 0
     digest: str = shop.reco("snapshot", "show", "--json").json["digest"]
     return digest
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_kill_at_any_stage_then_run_again(stage: str, undisturbed: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "stage", [pytest.param(s, marks=[] if s in IN_EVERY_RUN else pytest.mark.slow) for s in STAGES]
+)
+def test_kill_at_any_stage_then_run_again(stage: str, prepared: Shop, undisturbed: str, tmp_path: Path) -> None:
     """After SIGKILL the first snapshot is served; a plain `reco run` of the same file gives the undisturbed digest."""
-    shop = new_shop(tmp_path)
-    first, second = files(shop)
-    assert shop.reco("run", "--orders", first).code == 0
+    shop = _copy(prepared, tmp_path)
+    second = shop.files / "second.csv"
     served = shop.reco("snapshot", "show", "--json").json["snapshot_id"]
     before = _state(shop, stage)
     running = shop.start("run", "--orders", second)
@@ -61,6 +65,11 @@ def test_kill_at_any_stage_then_run_again(stage: str, undisturbed: str, tmp_path
     assert again.json["published"]
     assert shop.reco("snapshot", "show", "--json").json["digest"] == undisturbed
     assert not list(shop.home.glob("lake/*/.*.tmp*"))
+
+
+def _copy(shop: Shop, folder: Path) -> Shop:
+    shutil.copytree(shop.home, folder / "home")
+    return Shop(folder / "home", shop.files)
 
 
 def _state(shop: Shop, stage: str) -> list[tuple[str, int, int]]:

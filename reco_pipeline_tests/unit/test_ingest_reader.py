@@ -455,6 +455,26 @@ def test_what_the_scan_gets_wrong_is_read_again(tmp_path: Path, monkeypatch: pyt
     assert read_bytes(swallowed, tmp_path).faults == {2: "unbalanced_quote"}
 
 
+def test_large_batches_are_read_in_portions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch above the size of one scan is read in several, with the same parts."""
+    files = []
+    for i in range(5):
+        path = tmp_path / f"{i}.csv"
+        path.write_bytes(b"order_id,item_id\n%d,a\n2\n" % i)
+        files.append((str(i), path))
+    together = read_files(files, tmp_path)
+    monkeypatch.setattr("reco.orders.reader.SCAN_BYTES", 50)
+    apart = read_files(files, tmp_path)
+    assert {key: read.digests for key, read in apart.items()} == {key: read.digests for key, read in together.items()}
+
+
+def test_lines_the_schema_refuses_stop_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the SQL accepts what the schema does not, the run stops with the drop's name and an example."""
+    monkeypatch.setattr("reco.orders.sql._flags", lambda _reading: [])
+    with pytest.raises(LedgerBroken, match=r"orders\.csv.*quantity"):
+        read_bytes(b"order_id,item_id,quantity\n1,a,0\n", tmp_path)
+
+
 def test_lines_that_do_not_add_up_stop_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the lines counted from the bytes are not those that were judged, nothing is written and the run stops."""
     real = opened.open_drop

@@ -70,7 +70,7 @@ def test_example_profiles_load(path: Path) -> None:
 
 def test_there_are_examples() -> None:
     """The documents have the example profiles."""
-    assert [path.stem for path in EXAMPLES] == ["breadbasket", "complete-journey", "groceries", "instacart"]
+    assert [path.stem for path in EXAMPLES] == ["breadbasket", "chipotle", "complete-journey", "groceries", "instacart"]
 
 
 @pytest.mark.parametrize("case", HEADERS)
