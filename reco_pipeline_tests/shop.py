@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parent.parent
 RECO = Path(sys.executable).with_name("reco")
 PATIENCE_SECONDS = 120
 
