@@ -19,6 +19,14 @@ def report(stage: str, done: int, total: int) -> None:
 
 
 @contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Reports the beginning and the end of a stage that has no units of its own."""
+    report(name, 0, 1)
+    yield
+    report(name, 1, 1)
+
+
+@contextmanager
 def listening(listener: Listener) -> Iterator[None]:
     """Sends every report made inside the block to `listener`."""
     token = _listener.set(listener)

@@ -10,6 +10,7 @@ from reco.model.item_stats import ItemStatsReport, build_item_stats
 from reco.model.similar import SimilarReport, build_similar
 from reco.orders.ledger import ORDER_LINES, DropLedger, DropStatus, inputs_digest
 from reco.orders.orders import INPUT, ORDERS
+from reco.progress import stage
 from reco.storage.lake import Lake, file_digest
 
 ITEM_STATS = "item_stats"
@@ -29,7 +30,7 @@ def make_item_stats(ledger: DropLedger, lake: Lake) -> tuple[ItemStatsReport, st
     drops = ledger.drops(status=DropStatus.INGESTED)
     lines = [lake.existing(ORDER_LINES, drop.key) for drop in drops]
     names = lake.path(ITEM_NAMES)
-    with lake.replace(ITEM_STATS) as path:
+    with stage(ITEM_STATS), lake.replace(ITEM_STATS) as path:
         report = build_item_stats(
             lake.existing(ORDERS), lines, names if names.is_file() else None, path, batches=[d.batch for d in drops]
         )
@@ -39,7 +40,7 @@ def make_item_stats(ledger: DropLedger, lake: Lake) -> tuple[ItemStatsReport, st
 def make_cooccurrence(lake: Lake) -> tuple[CooccurrenceReport, str]:
     """Makes `item_cooccurrence` from `orders`; also returns its digest."""
     inputs = _inputs(lake, ITEM_COOCCURRENCE)
-    with lake.replace(ITEM_COOCCURRENCE) as path:
+    with stage(ITEM_COOCCURRENCE), lake.replace(ITEM_COOCCURRENCE) as path:
         report = build_cooccurrence(lake.existing(ORDERS), path)
     return report, lake.stamp(ITEM_COOCCURRENCE, inputs).digest
 
@@ -47,7 +48,7 @@ def make_cooccurrence(lake: Lake) -> tuple[CooccurrenceReport, str]:
 def make_similar(lake: Lake) -> tuple[SimilarReport, str]:
     """Makes `similar_items` from the stats and the pairs; also returns its digest."""
     inputs = _inputs(lake, SIMILAR_ITEMS)
-    with lake.replace(SIMILAR_ITEMS) as path:
+    with stage(SIMILAR_ITEMS), lake.replace(SIMILAR_ITEMS) as path:
         report = build_similar(lake.existing(ITEM_STATS), lake.existing(ITEM_COOCCURRENCE), path)
     return report, lake.stamp(SIMILAR_ITEMS, inputs).digest
 

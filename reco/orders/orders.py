@@ -11,6 +11,7 @@ from pathlib import Path
 from reco.audit.trail import Event, append
 from reco.orders.ledger import ORDER_LINES, DropLedger, DropStatus, inputs_digest
 from reco.orders.view import OrderPart, build_orders
+from reco.progress import stage
 from reco.storage.engine import fetch_row, open_engine, parquet
 from reco.storage.lake import Lake
 
@@ -38,7 +39,7 @@ def make_orders(ledger: DropLedger, lake: Lake, *, now: dt.datetime, run_id: str
     """
     drops = ledger.drops(status=DropStatus.INGESTED)
     parts = [OrderPart(lake.existing(ORDER_LINES, d.key), d.key, d.batch, d.name) for d in drops]
-    with lake.replace(ORDERS) as path:
+    with stage(ORDERS), lake.replace(ORDERS) as path:
         report = build_orders(parts, path)
     stamp = lake.stamp(ORDERS, {INPUT: inputs_digest(drops)})
     if report.replaced_orders:

@@ -111,10 +111,6 @@ class Lake:
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
-    def drop_part(self, table: str, part: str) -> None:
-        """Removes one part of a table, if it is there."""
-        self.path(table, part).unlink(missing_ok=True)
-
     def sweep(self) -> int:
         """Removes what killed writers left behind; returns how many files and folders.
 

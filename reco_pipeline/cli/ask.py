@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reco_pipeline.cli.options import JsonFlag, LimitOption
 from reco_pipeline.cli.output import print_json, say, table
 
 if TYPE_CHECKING:
     from reco.settings import Settings
     from reco.snapshot.read import PublishedSnapshot
-
-LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=100, help="How many items.")]
-JsonFlag = Annotated[bool, typer.Option("--json", help="The API's answer as one JSON object.")]
 
 
 def similar(

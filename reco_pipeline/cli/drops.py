@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reco_pipeline.cli.options import JsonFlag
 from reco_pipeline.cli.output import print_json, say, table
 
 if TYPE_CHECKING:
     from reco.orders.home import Home
 
 app = typer.Typer(help="Known drops and their state.", invoke_without_command=True)
-JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
 
 
 @app.callback()

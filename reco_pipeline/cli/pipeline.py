@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reco_pipeline.cli.options import JsonFlag, SourceOption
 from reco_pipeline.cli.output import facts, print_json, progress, say, size, table
 
 if TYPE_CHECKING:
@@ -15,10 +16,6 @@ if TYPE_CHECKING:
 
 SOME_DROPS_FAILED = 3
 DROPS_SHOWN = 20
-JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
-SourceOption = Annotated[
-    str | None, typer.Option("--source", metavar="NAME|FILE.toml", help="Source profile that maps the columns.")
-]
 
 
 def run(

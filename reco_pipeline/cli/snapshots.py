@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reco_pipeline.cli.options import JsonFlag
 from reco_pipeline.cli.output import facts, print_json, say, size, table
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from reco.snapshot.store import SnapshotStore
 
 app = typer.Typer(help="Published snapshots.", invoke_without_command=True)
-JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
 
 
 @app.callback()

@@ -5,14 +5,14 @@ Does not belong here: reading settings (`reco.settings`) or talking to servers (
 
 import datetime as dt
 from collections import Counter
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from reco_pipeline.cli.options import JsonFlag
 from reco_pipeline.cli.output import facts, print_json, say, table
 
 config_app = typer.Typer(help="Effective settings, secrets masked.", invoke_without_command=True)
-JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
 UNREACHABLE = 4
 
 
