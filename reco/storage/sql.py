@@ -183,8 +183,9 @@ def migrate(engine: sa.Engine) -> None:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         else:
-            connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+            # The lock comes first: IF NOT EXISTS does not keep two sessions from creating the schema at once.
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(71346001)"))
+            connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
         config.attributes["connection"] = connection
         config.attributes["version_schema"] = _version_schema(engine)
         command.upgrade(config, "head")

@@ -1,0 +1,56 @@
+"""Promises of the SQL side on Postgres: a schema of our own, the same ledger, no password in a message."""
+
+import multiprocessing
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from reco.errors import DatabaseUnavailable
+from reco.storage import sql
+from reco_pipeline_tests.postgres import PASSWORD, running_postgres
+from reco_pipeline_tests.shop import new_shop
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The URL of a real, empty Postgres."""
+    with running_postgres() as url:
+        yield url
+
+
+def test_several_processes_may_open_a_new_database_at_once(server: str) -> None:
+    """All find the tables in the schema `reco`; none fails on another's migration."""
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        assert pool.map(_open, [server] * 3) == [["audit_events", "drops", sql.VERSION_TABLE, "snapshots"]] * 3
+
+
+def _open(url: str) -> list[str]:
+    return sorted(sa.inspect(sql.open_database(url)).get_table_names(schema=sql.SCHEMA))
+
+
+def test_a_shop_keeps_its_ledger_in_postgres(server: str, tmp_path: Path) -> None:
+    """Run, second run, retract, rollback and status work as on SQLite, and no message shows the password."""
+    shop = new_shop(tmp_path, RECO_DATABASE_URL=server)
+    orders = shop.orders("monday.csv", {"1": ["PID", "Kit"], "2": ["PID"], "4": ["Hose"], "5": ["Hose"]})
+    first = shop.reco("run", "--orders", orders, "--json")
+    assert first.code == 0, first.err
+    assert first.json["lines_accepted"] == 5
+    assert shop.reco("run", "--orders", orders, "--json").json["run_id"] is None
+    assert shop.reco("run", "--orders", shop.orders("tuesday.csv", {"3": ["Kit"]}), "--json").json["orders"] == 5
+    assert shop.reco("drops", "retract", "tuesday.csv").code == 0
+    assert shop.reco("run", "--json").json["orders"] == 4
+    assert not (shop.home / "reco.sqlite").exists()
+    doctor = shop.reco("doctor")
+    assert doctor.code == 0, doctor.out
+    assert PASSWORD not in doctor.out + doctor.err
+
+
+def test_a_wrong_password_is_a_clear_error(server: str) -> None:
+    """Exit 4 with the address, the reason and the next step, without either password."""
+    with pytest.raises(DatabaseUnavailable, match=r"127\.0\.0\.1") as caught:
+        sql.open_database(server.replace(PASSWORD, "wrong-secret"))
+    assert "password authentication failed" in str(caught.value)
+    assert caught.value.hint
+    assert "secret" not in str(caught.value)
