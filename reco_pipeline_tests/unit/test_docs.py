@@ -1,0 +1,69 @@
+"""Promises of the reference: each command, setting, reason and exit code is in it, and its example profile loads."""
+
+import re
+
+import click
+import pytest
+import typer
+
+from reco import errors
+from reco.orders.profiles import load_profile
+from reco.orders.rules import REASONS
+from reco.settings import CONFIG_FILE, PREFIX, Settings
+from reco_pipeline.cli.app import app
+from reco_pipeline_tests.shop import ROOT
+
+REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+
+
+def _commands(group: click.Group, before: str = "reco") -> list[str]:
+    found = []
+    for name, command in group.commands.items():
+        whole = f"{before} {name}"
+        found += _commands(command, whole) if isinstance(command, click.Group) else [whole]
+    return found
+
+
+ROOT_GROUP = typer.main.get_command(app)
+assert isinstance(ROOT_GROUP, click.Group)
+COMMANDS = _commands(ROOT_GROUP)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_in_the_reference(command: str) -> None:
+    """A command that is not described does not exist for its users."""
+    assert f"`{command}" in REFERENCE
+
+
+@pytest.mark.parametrize("name", [*(PREFIX + name.upper() for name in Settings.model_fields), CONFIG_FILE])
+def test_every_setting_is_in_the_reference(name: str) -> None:
+    """So does a setting; and one that is gone must not stay in it."""
+    assert f"`{name}`" in REFERENCE
+
+
+def test_the_reference_knows_no_other_setting() -> None:
+    """A setting that was removed is removed here too."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG_FILE}
+    mentioned = set(re.findall(r"`(RECO_[A-Z_]+)`", REFERENCE))
+    assert mentioned <= known
+
+
+@pytest.mark.parametrize("reason", sorted(REASONS))
+def test_every_reason_is_in_the_reference(reason: str) -> None:
+    """The list of reason codes is closed and documented."""
+    assert f"`{reason}`" in REFERENCE
+
+
+def test_every_exit_code_is_in_the_reference() -> None:
+    """Each code an error of ours can end with is in the table."""
+    codes = {c.exit_code for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.RecoError)}
+    table = REFERENCE.split("### Exit codes")[1].split("###")[0]
+    assert {int(code) for code in re.findall(r"^\| (\d) \|", table, re.MULTILINE)} == codes | {0}
+
+
+def test_the_example_profile_loads(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What people copy from the reference is a valid profile."""
+    text = REFERENCE.split("```toml\n")[1].split("```")[0]
+    path = tmp_path_factory.mktemp("profile") / "takeaway.toml"
+    path.write_text(text, encoding="utf-8")
+    assert load_profile(path).columns.order_id == ("OrderNumber",)
