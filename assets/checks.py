@@ -13,7 +13,8 @@ from assets.serving import redis_snapshot
 from reco.audit.quality import quarantine_rates
 from reco.model.checks import check_key_nulls, check_similar_bounds, check_symmetry
 from reco.model.tables import ITEM_COOCCURRENCE, ITEM_STATS, SIMILAR_ITEMS
-from reco.orders.ledger import ORDER_LINES, QUARANTINED_LINES, DropStatus
+from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES
+from reco.orders.ledger import DropStatus
 from reco.snapshot.release import verify_current
 from resources.home import DatabaseResource, LakeResource, RedisResource, SettingsResource
 

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 import dagster as dg
 
 from assets.common import INGEST, OWNERS, order_drops
-from reco.orders.drops import DropResult
+from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES, DropResult
 from reco.orders.ingest import ingest
-from reco.orders.ledger import ORDER_LINES, QUARANTINED_LINES
 from reco.storage.lake import RAW, Lake, file_digest
 from resources.home import DatabaseResource, LakeResource
 
@@ -59,10 +58,15 @@ def ingest_drops(
 
     Both tables come from one reading: whichever is asked for, both are made, so that they always belong together.
     """
-    ledger, store = database.ledger(), lake.open()
-    results = ingest(ledger, context.partition_keys, now=dt.datetime.now(dt.UTC), run_id=context.run.run_id)
+    store = lake.open()
+    with database.locked() as home:
+        results = ingest(home.ledger, context.partition_keys, now=dt.datetime.now(dt.UTC), run_id=context.run.run_id)
     failed = [result for result in results if result.error]
-    if results and len(failed) == len(results):
+    if not results:
+        raise dg.Failure(
+            "Every drop of this run is retracted: give its file again to bring it back.", allow_retries=False
+        )
+    if len(failed) == len(results):
         raise dg.Failure(f"No drop of this run can be used. First: {failed[0].error}", allow_retries=False)
     chosen = [table for table in (ORDER_LINES, QUARANTINED_LINES) if dg.AssetKey(table) in context.selected_asset_keys]
     many = len(context.partition_keys) > 1

@@ -24,7 +24,8 @@ KINDS = {"duckdb", "parquet"}
 def item_stats(lake: LakeResource, database: DatabaseResource) -> dg.MaterializeResult:
     """Each item with its orders, units, revenue, customers, first and last sale, popularity rank and order share."""
     store = lake.open()
-    report, digest = make_item_stats(database.ledger(), store)
+    with database.locked() as home:
+        report, digest = make_item_stats(home.ledger, store)
     return dg.MaterializeResult(
         metadata=table_metadata(
             store.path(ITEM_STATS), report.items, items=report.items, orders=report.orders, named=report.named

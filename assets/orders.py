@@ -8,7 +8,7 @@ import datetime as dt
 import dagster as dg
 
 from assets.common import MODEL, OWNERS, table_metadata
-from reco.orders.ledger import ORDER_LINES
+from reco.orders.drops import ORDER_LINES
 from reco.orders.orders import ORDERS, make_orders
 from resources.home import DatabaseResource, LakeResource
 
@@ -23,7 +23,8 @@ from resources.home import DatabaseResource, LakeResource
 def orders(context: dg.AssetExecutionContext, lake: LakeResource, database: DatabaseResource) -> dg.MaterializeResult:
     """Every order once: an item repeated in an order adds up, and an order in a later batch replaces the earlier."""
     store = lake.open()
-    report = make_orders(database.ledger(), store, now=dt.datetime.now(dt.UTC), run_id=context.run.run_id)
+    with database.locked() as home:
+        report = make_orders(home.ledger, store, now=dt.datetime.now(dt.UTC), run_id=context.run.run_id)
     return dg.MaterializeResult(
         metadata=table_metadata(
             store.path(ORDERS),

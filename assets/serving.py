@@ -32,10 +32,10 @@ def redis_snapshot(
     context: dg.AssetExecutionContext, config: PublishConfig, database: DatabaseResource, redis: RedisResource
 ) -> dg.MaterializeResult:
     """The served recommendations: written under a new id, read back, gated, and made visible by one pointer."""
-    with redis.client() as client:
+    with redis.client() as client, database.locked() as home:
         try:
             result = release(
-                database.home(),
+                home,
                 client,
                 run_id=context.run.run_id,
                 now=dt.datetime.now(dt.UTC),

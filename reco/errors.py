@@ -90,6 +90,12 @@ class DropUnreadable(DropError):
     code = "drop_unreadable"
 
 
+class DropKnown(DropError):
+    """The bytes of a drop were read before in another way, which giving them again does not change."""
+
+    code = "drop_known"
+
+
 class DropUnmapped(DropError):
     """A drop has no column for the order id or the item."""
 

@@ -106,7 +106,14 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then the environment, then secret files, then `reco.toml`."""
-        file = TomlConfigSettingsSource(settings_cls, os.environ.get(CONFIG_FILE, "reco.toml"))
+        named = os.environ.get(CONFIG_FILE)
+        if named and not Path(named).is_file():
+            raise ConfigError(
+                f"{CONFIG_FILE} names {named}, which is not a file.",
+                hint="Correct or unset it.",
+                settings=[CONFIG_FILE],
+            )
+        file = TomlConfigSettingsSource(settings_cls, named or "reco.toml")
         return init_settings, env_settings, _SecretFiles(settings_cls), file
 
     @cached_property

@@ -47,6 +47,8 @@ def _safely(what: str, look: Callable[[Settings], list[Finding]], settings: Sett
         return look(settings)
     except RecoError as error:
         return [Finding(what, False, error.message, error.hint)]
+    except OSError as error:
+        return [Finding(what, False, str(error), "Check the path and its rights.")]
 
 
 def _python(_: Settings) -> list[Finding]:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 # One run at a time: two runs of one home would replace each other's tables. A run that outlives its machine would
-# hold that place for ever without max_runtime_seconds.
+# hold that place for ever without max_runtime_seconds. Steps print nothing, they report events: capturing their output
+# would start two helper processes a step, which also die aloud on Ctrl-C.
 DAGSTER_YAML = """\
 # Written by reco when the home was made; yours to change.
 telemetry: {enabled: false}
@@ -29,6 +30,9 @@ run_monitoring:
   start_timeout_seconds: 180
   max_runtime_seconds: 21600
   free_slots_after_run_end_seconds: 60
+compute_logs:
+  module: dagster.core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
 retention:
   schedule: {purge_after_days: 90}
   sensor:

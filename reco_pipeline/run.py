@@ -7,15 +7,15 @@ import datetime as dt
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reco.errors import DropError, RecoError, UsageError
+from reco.errors import ConfigError, DropError, RecoError, UsageError
 from reco.orders.dialect import probe
 from reco.orders.home import Home, open_home
 from reco.orders.ledger import Drop, DropLedger, DropStatus, Registration, find_files
-from reco.orders.profiles import SourceProfile, builtin_profiles, load_profile
+from reco.orders.profiles import SAMPLE, SourceProfile, builtin_profiles, load_profile
 from reco.progress import report
 from reco.settings import Settings
 from reco.storage.homelock import home_lock
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 SAMPLE_ORDERS = 5_000
 LAUNCHER = {"reco/launcher": "command-line"}
+# What the UI finds the runs of a job by; a run that the UI itself launches gets it there.
+REPOSITORY = {".dagster/repository": "__repository__@reco_pipeline"}
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,40 @@ def run(settings: Settings, request: RunRequest) -> RunSummary:
             home.lake.sweep()
             given = given or _sample_on_first_run(home)
             _keep_names([profile for _, profile in given], home.lake)
-            registrations = home.ledger.register(given, now=now) if given else []
+            registrations = home.ledger.register(
+                given, now=now, by_hand=bool(request.orders), source_given=request.source is not None
+            )
+            note = _retire_sample(home, now)
             pending, unusable = _split_pending(home.ledger, now)
-            outcome = _Outcome()
-            if pending or _stale(home, client, force=request.force):
-                outcome = _execute(settings, pending, unusable, force=request.force)
+            drops = [*pending, *unusable]
+            try:
+                outcome = _publish(home, client, pending, unusable, force=request.force)
+            except RecoError as error:
+                # What became of the drops is news too, also where nothing could be published.
+                fresh = home.ledger.drops(keys=[drop.key for drop in drops])
+                summaries = drop_summaries(registrations, fresh)
+                error.details.setdefault("drops", [asdict(one) for one in summaries])
+                error.details.setdefault("reasons", reasons_of(fresh))
+                raise
             outcome.seconds["total"] = round(time.perf_counter() - started, 3)
-            return _summarise(home, client, registrations, [*pending, *unusable], outcome)
+            return _summarise(home, client, registrations, drops, replace(outcome, note=note))
+
+
+def _publish(
+    home: Home, client: "redis.Redis", pending: list[Drop], unusable: list[Drop], *, force: bool
+) -> "_Outcome":
+    """Runs what has to run: the waiting drops and all that follows, or only what follows, or nothing."""
+    if pending:
+        try:
+            return _execute(home.settings, pending, unusable, force=force)
+        except RecoError:
+            # Where every drop turned out to be unusable there is nothing new, and perhaps still something to publish.
+            after = home.ledger.drops(keys=[drop.key for drop in pending])
+            if any(drop.status is not DropStatus.FAILED for drop in after):
+                raise
+    if _stale(home, client, force=force):
+        return _execute(home.settings, [], unusable, force=force)
+    return _Outcome()
 
 
 @dataclass(frozen=True)
@@ -72,6 +101,7 @@ class _Outcome:
     run_id: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     changed: bool = False
+    note: str = ""
 
 
 def _given_files(settings: Settings, request: RunRequest) -> list[tuple[Path, SourceProfile]]:
@@ -81,6 +111,10 @@ def _given_files(settings: Settings, request: RunRequest) -> list[tuple[Path, So
         return [(path, profile) for given in request.orders for path in find_files(given)]
     inbox = settings.inbox_folder
     if not inbox.is_dir():
+        if settings.inbox is not None:
+            raise ConfigError(
+                f"RECO_INBOX names {inbox}, which is not a folder.", hint="Make or correct it.", settings=["RECO_INBOX"]
+            )
         return []
     try:
         files = find_files(inbox)
@@ -90,13 +124,19 @@ def _given_files(settings: Settings, request: RunRequest) -> list[tuple[Path, So
 
 
 def profile_by_folder(path: Path, inbox: Path, default: str) -> SourceProfile:
-    """The profile of an inbox file: `inbox/<source>/file.csv` names it, else the default."""
+    """The profile of an inbox file: `inbox/<source>/file.csv` names it, else the default.
+
+    A folder may also hold a profile of its own, `inbox/<source>/profile.toml`.
+    """
     folder = path.relative_to(inbox).parts[0]
+    own = inbox / folder / "profile.toml"
+    if own.is_file():
+        return load_profile(own)
     return load_profile(folder if folder in builtin_profiles() else default)
 
 
 def _sample_on_first_run(home: Home) -> list[tuple[Path, SourceProfile]]:
-    """The generated sample, only where a local home has never seen a drop: real orders never mix with it."""
+    """The generated sample, only where a local home has never seen a drop."""
     if home.settings.profile != "local" or home.ledger.drops():
         return []
     from reco.orders.sample import write_sample
@@ -104,7 +144,18 @@ def _sample_on_first_run(home: Home) -> list[tuple[Path, SourceProfile]]:
     path = home.settings.home / "sample" / f"sample-{SAMPLE_ORDERS}-orders.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_sample(path, orders=SAMPLE_ORDERS, prototype=False)
-    return [(path, load_profile("prototype"))]
+    return [(path, load_profile("prototype").model_copy(update={"name": SAMPLE}))]
+
+
+def _retire_sample(home: Home, now: dt.datetime) -> str:
+    """Takes the sample out as soon as a drop of the shop is there: real orders never mix with it."""
+    drops = [drop for drop in home.ledger.drops() if drop.status in (DropStatus.PENDING, DropStatus.INGESTED)]
+    sample = [drop for drop in drops if drop.source == SAMPLE]
+    if not sample or len(sample) == len(drops):
+        return ""
+    for drop in sample:
+        home.ledger.retract(drop.key, now=now, reason="orders of the shop have come")
+    return "The generated sample was taken out: orders of the shop have come."
 
 
 def _keep_names(profiles: Sequence[SourceProfile], lake: Lake) -> None:
@@ -120,8 +171,9 @@ def _split_pending(ledger: DropLedger, now: dt.datetime) -> tuple[list[Drop], li
     """The waiting drops that can be read, and those a first look shows to be unusable, which fail here."""
     waiting = ledger.drops(status=DropStatus.PENDING)
     unusable: list[Drop] = []
-    for done, (drop, file) in enumerate(zip(waiting, ledger.files(waiting), strict=True), start=1):
+    for done, drop in enumerate(waiting, start=1):
         try:
+            file = ledger.file(drop)
             probe(file.path, file.profile)
         except DropError as error:
             ledger.fail(drop.key, error, now=now)
@@ -136,7 +188,9 @@ def _stale(home: Home, client: "redis.Redis", *, force: bool) -> bool:
 
     state = served_state(home, client)
     settled = state.current or state.rolled_back
-    return (force or not settled) and bool(home.ledger.drops(status=DropStatus.INGESTED))
+    # With every drop taken out again there is still something to say: the gate refuses to serve nothing at all.
+    anything = state.figures is not None or bool(home.ledger.drops(status=DropStatus.INGESTED))
+    return (force or not settled) and anything
 
 
 def _execute(settings: Settings, pending: list[Drop], unusable: list[Drop], *, force: bool) -> _Outcome:
@@ -155,7 +209,7 @@ def _execute(settings: Settings, pending: list[Drop], unusable: list[Drop], *, f
             result = defs.resolve_job_def(job.name).execute_in_process(
                 instance=instance,
                 run_config=run_config,
-                tags=LAUNCHER | _partition_range(pending),
+                tags=LAUNCHER | REPOSITORY | _partition_range(pending),
             )
     seconds = {
         event.step_key: round(event.step_success_data.duration_ms / 1000, 3)
@@ -169,10 +223,14 @@ def _execute(settings: Settings, pending: list[Drop], unusable: list[Drop], *, f
 @contextmanager
 def _plain_errors() -> Iterator[None]:
     """Gives the error of ours that stopped a run, not Dagster's wrapping of it."""
+    from dagster import DagsterExecutionInterruptedError
+
     try:
         yield
     except RecoError:
         raise
+    except DagsterExecutionInterruptedError as error:
+        raise KeyboardInterrupt from error
     except Exception as error:  # boundary: whatever stopped the run becomes one error with a next step
         cause: BaseException | None = error
         while cause is not None:
@@ -180,7 +238,7 @@ def _plain_errors() -> Iterator[None]:
                 raise cause from error
             cause = cause.__cause__
         raise RecoError(
-            f"The run failed: {error}", hint="Its steps and logs are in the Dagster UI (`reco dev`, page Runs)."
+            f"The run failed: {error}", hint="Its steps and logs are in the Dagster UI (`make dev`, page Runs)."
         ) from error
 
 
@@ -227,8 +285,10 @@ def _fail_dead_runs(instance: "DagsterInstance") -> None:
     from dagster import DagsterRunStatus, RunsFilter
 
     alive = [DagsterRunStatus.STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.NOT_STARTED]
-    for dead in instance.get_runs(RunsFilter(statuses=alive, tags=LAUNCHER)):
-        instance.report_run_failed(dead, "The process of this run was killed; a later run took its drops over.")
+    for run_ in instance.get_runs(RunsFilter(statuses=alive, tags=LAUNCHER)):
+        # A run that the UI repeats carries the tags of the first one, and is not ours to end.
+        if "dagster/parent_run_id" not in run_.tags:
+            instance.report_run_failed(run_, "The process of this run was killed; a later run took its drops over.")
 
 
 def _summarise(
@@ -250,5 +310,5 @@ def _summarise(
         snapshot=Published(**state.figures) if state.figures else Published(),
         reasons=reasons_of(fresh),
         seconds=outcome.seconds,
-        note=state.note,
+        note=" ".join(filter(None, (outcome.note, state.note))),
     )

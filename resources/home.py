@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from reco.orders.ledger import DropLedger
 
 
+PATIENCE_SECONDS = 600
+
+
 class SettingsResource(dg.ConfigurableResource):
     """The effective settings; `overrides` is for tests and special runs and must hold no secret."""
 
@@ -55,6 +58,18 @@ class DatabaseResource(dg.ConfigurableResource):
         from reco.orders.home import open_home
 
         return open_home(self.settings.load())
+
+    @contextmanager
+    def locked(self) -> "Iterator[Home]":
+        """The opened home, with its run lock held: nothing comes or goes while a step reads the ledger and acts on it.
+
+        Raises:
+            Busy: another run had the lock for ten minutes.
+        """
+        from reco.storage.homelock import home_lock
+
+        with home_lock(self.settings.load().home, wait_seconds=PATIENCE_SECONDS):
+            yield self.home()
 
     def ledger(self) -> "DropLedger":
         """The ledger of drops."""

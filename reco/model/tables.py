@@ -8,7 +8,8 @@ from reco.errors import LakeError
 from reco.model.cooccurrence import CooccurrenceReport, build_cooccurrence
 from reco.model.item_stats import ItemStatsReport, build_item_stats
 from reco.model.similar import SimilarReport, build_similar
-from reco.orders.ledger import ORDER_LINES, DropLedger, DropStatus, inputs_digest
+from reco.orders.drops import ORDER_LINES
+from reco.orders.ledger import DropLedger, DropStatus, inputs_digest
 from reco.orders.orders import INPUT, ORDERS
 from reco.progress import stage
 from reco.storage.lake import Lake, file_digest

@@ -10,6 +10,9 @@ from typing import Any, Literal
 from reco.errors import DropError
 from reco.orders.profiles import SourceProfile
 
+ORDER_LINES = "order_lines"
+QUARANTINED_LINES = "quarantined_lines"
+
 
 @dataclass(frozen=True)
 class DropFile:

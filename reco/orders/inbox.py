@@ -4,11 +4,14 @@ Belongs here: putting a file there so that nobody sees half of it. Does not belo
 does: the ledger knows what was read by its content, and the files stay the shop's.
 """
 
+import filecmp
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
-from reco.errors import DropMissing, DropUnreadable
+from reco.errors import DropMissing, DropUnreadable, UsageError
+from reco.orders.ledger import SUFFIXES, is_order_file
 from reco.storage.lake import fsync_folder
 
 
@@ -19,10 +22,16 @@ def put(file: Path, inbox: Path, source: str | None) -> Path:
 
     Raises:
         DropMissing: there is no such file.
+        UsageError: its name is none that is looked for in the inbox.
         DropUnreadable: it cannot be copied, for want of rights or room.
     """
     if not file.is_file():
         raise DropMissing(f"{file} does not exist or is not a file.", hint="Check the path given.", name=file.name)
+    if not is_order_file(file):
+        raise UsageError(
+            f"{file.name} would not be seen in the inbox: its name is not that of an order file.",
+            hint=f"Order files end in {', '.join(SUFFIXES)}, also with .gz; `reco run --orders FILE` takes any name.",
+        )
     folder = inbox / source if source else inbox
     temporary = folder / f".{file.name}.{os.getpid()}.tmp"
     try:
@@ -30,8 +39,7 @@ def put(file: Path, inbox: Path, source: str | None) -> Path:
         shutil.copyfile(file, temporary)
         with temporary.open("rb+") as handle:
             os.fsync(handle.fileno())
-        place = _free_place(folder / file.name, temporary)
-        temporary.replace(place)
+        place = _place(temporary, folder / file.name)
         fsync_folder(folder)
     except OSError as error:
         raise DropUnreadable(
@@ -40,17 +48,22 @@ def put(file: Path, inbox: Path, source: str | None) -> Path:
             name=file.name,
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the first error is the one to tell
+            temporary.unlink(missing_ok=True)
     return place
 
 
-def _free_place(wanted: Path, content: Path) -> Path:
+def _place(content: Path, wanted: Path) -> Path:
+    """Gives the content its name; a link, unlike a rename, never takes the place of another file."""
+    stem, dot, suffixes = wanted.name.partition(".")
     place, number = wanted, 1
-    while place.exists() and not _same(place, content):
-        number += 1
-        place = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
-    return place
-
-
-def _same(one: Path, other: Path) -> bool:
-    return one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
+    while True:
+        try:
+            os.link(content, place)
+        except FileExistsError:
+            if filecmp.cmp(content, place, shallow=False):
+                return place
+            number += 1
+            place = wanted.with_name(f"{stem}-{number}{dot}{suffixes}")
+        else:
+            return place

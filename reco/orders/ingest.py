@@ -6,7 +6,8 @@ Belongs here: the loop between ledger and reader. Does not belong here: either o
 import datetime as dt
 from collections.abc import Sequence
 
-from reco.orders.drops import DropResult
+from reco.errors import DropError
+from reco.orders.drops import DropFile, DropResult
 from reco.orders.ledger import DropLedger, DropStatus
 from reco.orders.reader import read_batch
 from reco.progress import report
@@ -21,9 +22,16 @@ def ingest(ledger: DropLedger, keys: Sequence[str], *, now: dt.datetime, run_id:
         LedgerBroken: the lines of a drop do not add up, which is our defect.
     """
     drops = [drop for drop in ledger.drops(keys=keys) if drop.status is not DropStatus.RETRACTED]
+    files: list[DropFile] = []
     results: list[DropResult] = []
+    for drop in drops:
+        try:
+            files.append(ledger.file(drop))
+        except DropError as error:
+            ledger.fail(drop.key, error, now=now, run_id=run_id)
+            results.append(DropResult(drop.key, "failed", error))
     with ledger.lake.scratch() as scratch:
-        for result in read_batch(ledger.files(drops), ledger.lake, now=now, scratch=scratch):
+        for result in read_batch(files, ledger.lake, now=now, scratch=scratch):
             ledger.record(result, now=now, run_id=run_id)
             results.append(result)
             report("order_lines", len(results), len(drops))

@@ -20,18 +20,18 @@ from typing import Any
 import sqlalchemy as sa
 
 from reco.audit.trail import Event, append
-from reco.errors import DropError, DropMissing, DropUnreadable, UsageError
-from reco.orders.drops import DropFile, DropResult
+from reco.errors import DropError, DropKnown, DropMissing, DropUnreadable, ProfileError, RecoError, UsageError
+from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES, DropFile, DropResult
 from reco.orders.profiles import SourceProfile
 from reco.storage.lake import RAW, Lake, fsync_folder
 from reco.storage.sql import LINE_COUNTS
 from reco.storage.sql import drops as table
 
-ORDER_LINES = "order_lines"
-QUARANTINED_LINES = "quarantined_lines"
 SUFFIXES = (".csv", ".tsv", ".txt", ".psv")
 PACKED = (".gz",)
+NOT_READ: dict[str, None] = dict.fromkeys((*LINE_COUNTS, "reasons", "encoding", "dialect", "header", "mapping"))
 _STEM_LENGTH = 60
+_LEAST_PREFIX = 8
 _BLOCK = 1 << 20
 
 
@@ -148,6 +148,16 @@ def is_order_file(path: Path) -> bool:
     return name.endswith(SUFFIXES)
 
 
+@dataclass(frozen=True)
+class _Terms:
+    """How the files of one giving are entered: `settled` are the states in which known content changes nothing."""
+
+    settled: set[DropStatus]
+    source_given: bool
+    batch: int
+    now: dt.datetime
+
+
 class DropLedger:
     """The ledger of one home: rows in SQL, bytes in the lake."""
 
@@ -156,11 +166,18 @@ class DropLedger:
         self.lake = lake
 
     def register(
-        self, files: Sequence[tuple[Path, SourceProfile]], *, now: dt.datetime, run_id: str | None = None
+        self,
+        files: Sequence[tuple[Path, SourceProfile]],
+        *,
+        now: dt.datetime,
+        by_hand: bool = True,
+        source_given: bool = False,
     ) -> list[Registration]:
         """Takes the bytes of the given files into the lake and the ledger as one batch, all or nothing.
 
-        Content that is known and not failed changes nothing. A file that cannot be read is refused; the others go on.
+        Content that is known and not failed changes nothing. A retracted drop comes back only `by_hand`: its file may
+        still lie in the inbox. A file that cannot be read is refused, and so is one that was read with another profile
+        where the profile was given on purpose (`source_given`); the others go on.
         """
         taken: list[tuple[Path, SourceProfile, str | DropError]] = []
         for path, profile in files:
@@ -170,7 +187,19 @@ class DropLedger:
                 taken.append((path, profile, error))
         with self.engine.begin() as connection:
             batch = (connection.scalar(sa.select(sa.func.max(table.c.batch))) or 0) + 1
-            return [self._enter(connection, *one, batch=batch, now=now, run_id=run_id) for one in taken]
+            settled = {DropStatus.PENDING, DropStatus.INGESTED} | (set() if by_hand else {DropStatus.RETRACTED})
+            terms = _Terms(settled, source_given, batch, now)
+            entered = [self._enter(connection, *one, terms) for one in taken]
+        self._forget_copies(entered, [(path, sha256) for path, _, sha256 in taken if isinstance(sha256, str)])
+        return entered
+
+    def _forget_copies(self, entered: Sequence[Registration], taken: Sequence[tuple[Path, str]]) -> None:
+        """Removes the second copy of bytes that came under two names at once: no row refers to it."""
+        rows = {one.drop.key for one in entered if one.drop is not None}
+        for path, sha256 in taken:
+            key = partition_key(path.name, sha256)
+            if key not in rows:
+                shutil.rmtree(self.lake.raw_folder(key), ignore_errors=True)
 
     def _enter(
         self,
@@ -178,34 +207,33 @@ class DropLedger:
         path: Path,
         profile: SourceProfile,
         sha256: str | DropError,
-        *,
-        batch: int,
-        now: dt.datetime,
-        run_id: str | None,
+        terms: "_Terms",
     ) -> Registration:
         if isinstance(sha256, DropError):
-            append(connection, Event.DROP_REFUSED, at=now, run_id=run_id, name=path.name, error=str(sha256))
+            append(connection, Event.DROP_REFUSED, at=terms.now, name=path.name, error=str(sha256))
             return Registration(path.name, Seen.REFUSED, None, sha256)
         row = connection.execute(sa.select(table).where(table.c.sha256 == sha256)).one_or_none()
-        if row is not None and row.status not in (DropStatus.FAILED, DropStatus.RETRACTED):
+        if row is not None and row.status in terms.settled:
+            if terms.source_given and row.profile != profile.to_json() and row.status == DropStatus.INGESTED.value:
+                return Registration(path.name, Seen.REFUSED, None, _read_otherwise(path.name, row, profile))
             return Registration(path.name, Seen.KNOWN, _drop(row))
         key = row.key if row is not None else partition_key(path.name, sha256)
         values = {
             "name": path.name,
             "source": profile.name,
             "profile": profile.to_json(),
-            "batch": batch,
+            "batch": terms.batch,
             "status": DropStatus.PENDING.value,
             "error": None,
             "error_code": None,
-        }
+        } | NOT_READ
         if row is None:
             size = _raw_file(self.lake, key).stat().st_size
-            values |= {"key": key, "sha256": sha256, "size_bytes": size, "received_at": now}
+            values |= {"key": key, "sha256": sha256, "size_bytes": size, "received_at": terms.now}
             connection.execute(sa.insert(table).values(values))
         else:
             connection.execute(sa.update(table).where(table.c.key == key).values(values))
-        append(connection, Event.DROP_SEEN, at=now, run_id=run_id, drop_key=key, name=path.name, sha256=sha256)
+        append(connection, Event.DROP_SEEN, at=terms.now, drop_key=key, name=path.name, sha256=sha256)
         fresh = connection.execute(sa.select(table).where(table.c.key == key)).one()
         return Registration(path.name, Seen.NEW if row is None else Seen.AGAIN, _drop(fresh))
 
@@ -254,6 +282,7 @@ class DropLedger:
                 os.fsync(target.fileno())
             temporary.replace(folder / (name.lstrip(".") or "drop"))
             fsync_folder(folder)
+            fsync_folder(folder.parent)
         finally:
             temporary.unlink(missing_ok=True)
         return digest.hexdigest()
@@ -268,9 +297,22 @@ class DropLedger:
         wanted = None if keys is None else set(keys)
         return [drop for drop in found if wanted is None or drop.key in wanted]
 
-    def files(self, drops: Sequence[Drop]) -> list[DropFile]:
-        """The drops as the reader takes them: the kept bytes and the profile they were registered with."""
-        return [DropFile(d.key, _raw_file(self.lake, d.key), d.name, SourceProfile.from_json(d.profile)) for d in drops]
+    def file(self, drop: Drop) -> DropFile:
+        """The drop as the reader takes it: the kept bytes and the profile it was registered with.
+
+        Raises:
+            DropMissing: its bytes are not in the lake.
+            DropUnreadable: its profile was made for another version.
+        """
+        try:
+            profile = SourceProfile.from_json(drop.profile)
+        except ProfileError as error:
+            raise DropUnreadable(
+                f"{drop.name} was given with a source profile of another version: {error.message}",
+                hint="Give the file again with --source.",
+                name=drop.name,
+            ) from error
+        return DropFile(drop.key, _raw_file(self.lake, drop.key), drop.name, profile)
 
     def record(self, result: DropResult, *, now: dt.datetime, run_id: str | None) -> None:
         """Enters what reading a drop gave: its counts, or why it failed."""
@@ -292,28 +334,37 @@ class DropLedger:
         event = Event.DROP_FAILED if error else Event.DROP_INGESTED
         details: dict[str, Any] = {"error": str(error)} if error else counts | {"reasons": result.reasons}
         with self.engine.begin() as connection:
-            connection.execute(sa.update(table).where(table.c.key == result.key).values(values))
+            # A person may have retracted it while it was read.
+            standing = (table.c.key == result.key) & (table.c.status != DropStatus.RETRACTED.value)
+            connection.execute(sa.update(table).where(standing).values(values))
             append(connection, event, at=now, run_id=run_id, drop_key=result.key, **details)
 
-    def fail(self, key: str, error: DropError, *, now: dt.datetime, run_id: str | None = None) -> None:
+    def fail(self, key: str, error: RecoError, *, now: dt.datetime, run_id: str | None = None) -> None:
         """Enters that a drop cannot be used at all."""
         values = {"status": DropStatus.FAILED.value, "error": str(error), "error_code": error.code, "run_id": run_id}
         with self.engine.begin() as connection:
-            connection.execute(sa.update(table).where(table.c.key == key).values(values))
+            standing = (table.c.key == key) & (table.c.status != DropStatus.RETRACTED.value)
+            connection.execute(sa.update(table).where(standing).values(NOT_READ | values))
             append(connection, Event.DROP_FAILED, at=now, run_id=run_id, drop_key=key, error=str(error))
 
     def retract(self, key: str, *, now: dt.datetime, reason: str) -> Drop:
         """Takes a drop out of the orders; its bytes and its record stay.
 
-        `key` may be the start of a key or sha256, as long as it names one drop.
+        `key` may be a key, a file name, or the first eight or more characters of a key or sha256.
 
         Raises:
             UsageError: no drop, or several, or one that is out already.
         """
-        found = [d for d in self.drops() if key in (d.key, d.name) or d.key.startswith(key) or d.sha256.startswith(key)]
+        found = [
+            d
+            for d in self.drops()
+            if key in (d.key, d.name)
+            or (len(key) >= _LEAST_PREFIX and (d.key.startswith(key) or d.sha256.startswith(key)))
+        ]
         if len(found) != 1:
-            names = ", ".join(d.key for d in found[:5]) or "none"
-            raise UsageError(f"{key!r} names {len(found)} drops: {names}.", hint="See `reco drops list` for the keys.")
+            names = f"{key!r} names {len(found)} drops: {', '.join(d.key for d in found[:5])}."
+            message = names if found else f"No drop is named {key!r}."
+            raise UsageError(message, hint="See `reco drops list` for the keys.")
         drop = found[0]
         if drop.status is DropStatus.RETRACTED:
             raise UsageError(f"{drop.key} was retracted already.", hint="Give its file again to bring it back.")
@@ -346,6 +397,15 @@ class DropLedger:
             for drop in drops
             if drop.lines_read != accepted[drop.key] + others[drop.key] or min(accepted[drop.key], others[drop.key]) < 0
         ]
+
+
+def _read_otherwise(name: str, row: Any, profile: SourceProfile) -> DropError:
+    how = "another version of it" if row.source == profile.name else f"profile {profile.name}"
+    return DropKnown(
+        f"{name} was read before, with profile {row.source}; now {how} was given, which was not used.",
+        hint=f"`reco drops retract {row.key}`, then give it again to read it anew.",
+        key=row.key,
+    )
 
 
 def inputs_digest(drops: Iterable[Drop], *code_and_settings: str) -> str:

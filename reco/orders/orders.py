@@ -7,9 +7,11 @@ of the view (`reco.orders.view`).
 import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from reco.audit.trail import Event, append
-from reco.orders.ledger import ORDER_LINES, DropLedger, DropStatus, inputs_digest
+from reco.audit.trail import Event, append, events
+from reco.orders.drops import ORDER_LINES
+from reco.orders.ledger import DropLedger, DropStatus, inputs_digest
 from reco.orders.view import OrderPart, build_orders
 from reco.progress import stage
 from reco.storage.engine import fetch_row, open_engine, parquet
@@ -42,15 +44,17 @@ def make_orders(ledger: DropLedger, lake: Lake, *, now: dt.datetime, run_id: str
     with stage(ORDERS), lake.replace(ORDERS) as path:
         report = build_orders(parts, path)
     stamp = lake.stamp(ORDERS, {INPUT: inputs_digest(drops)})
-    if report.replaced_orders:
+    details: dict[str, Any] = {"orders": report.replaced_orders, "first": [list(one) for one in report.replaced]}
+    last = events(ledger.engine, event=Event.ORDERS_REPLACED, limit=1)
+    # Each rebuild finds the same replaced orders again: only what is news is told.
+    if report.replaced_orders and not (last and last[0].details == details):
         with ledger.engine.begin() as connection:
             append(
                 connection,
                 Event.ORDERS_REPLACED,
                 at=now,
                 run_id=run_id,
-                orders=report.replaced_orders,
-                first=[list(one) for one in report.replaced],
+                **details,
             )
     return OrdersMade(report.lines, report.rows, report.orders, report.items, report.replaced_orders, stamp.digest)
 

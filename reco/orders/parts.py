@@ -14,11 +14,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES
 from reco.orders.rules import COLUMNS
 from reco.storage.lake import Lake
-
-ORDER_LINES = "order_lines"
-QUARANTINED_LINES = "quarantined_lines"
 
 _ARROW: dict[str, Any] = {
     "VARCHAR": pa.string(),

@@ -19,6 +19,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from reco.errors import ProfileError
 
+SAMPLE = "sample"
+"""The source of the generated sample; a shop's first real drop takes it out."""
+
 MAX_LINE_BYTES = 16 * 2**20
 """The largest `max_line_bytes` a profile may ask for: the block in which files are scanned."""
 
@@ -119,8 +122,8 @@ class DialectSpec(_Part):
 
     @model_validator(mode="after")
     def _names_without_header(self) -> Self:
-        if not self.header and not self.names:
-            raise ValueError("header = false needs names = [...], one a column")
+        if self.header == bool(self.names):
+            raise ValueError("header = false needs names = [...], one a column, and names need header = false")
         if self.delimiter is not None and self.delimiter == self.quote:
             raise ValueError("delimiter and quote are the same character")
         return self

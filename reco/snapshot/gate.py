@@ -10,6 +10,7 @@ from typing import Any
 from reco.errors import GateRefused
 
 SAMPLE = 200
+NOT_EMPTY = "not_empty"
 DEPTH = 10
 
 
@@ -53,7 +54,7 @@ class Check:
 def judge(previous: SnapshotSummary | None, new: SnapshotSummary, policy: GatePolicy) -> tuple[Check, ...]:
     """All verdicts on a new snapshot. Without a previous one only emptiness can fail."""
     return (
-        Check("not_empty", new.items > 0, new.items, 1, f"{new.items:,} items from {new.orders:,} orders"),
+        Check(NOT_EMPTY, new.items > 0, new.items, 1, f"{new.items:,} items from {new.orders:,} orders"),
         _loss("items", previous.items if previous else None, new.items, policy.max_item_loss),
         _loss("orders", previous.orders if previous else None, new.orders, policy.max_order_loss),
         _overlap(previous, new, policy.min_overlap),
@@ -68,9 +69,13 @@ def require(checks: Sequence[Check]) -> None:
     """
     failed = [check for check in checks if not check.passed]
     if failed:
+        empty = any(check.name == NOT_EMPTY for check in failed)
         raise GateRefused(
             "The gate refused the new snapshot: " + "; ".join(check.message for check in failed) + ".",
-            hint="Look at what came in (`reco audit report`). If the change is meant, publish again with --force.",
+            hint="No order line was accepted: see the reasons, and give the drops a profile that fits (--source)."
+            if empty
+            else "Look at what came in (`reco drops list`). If the change is meant: `reco run --force`, or `force` in "
+            "the Launchpad.",
             checks=[check.as_dict() for check in checks],
         )
 

@@ -15,7 +15,7 @@ from reco.snapshot.keys import Keys
 from reco.snapshot.manifest import Manifest, read_manifest
 from reco.snapshot.pointer import Outcome, current_sid, move_pointer, not_published
 from reco.snapshot.read import PublishedSnapshot
-from reco.snapshot.wire import call, run_all
+from reco.snapshot.wire import call, run_all, scan
 from reco.storage.redis import redis_errors
 
 _TRIES = 5
@@ -149,6 +149,21 @@ class SnapshotStore:
         with redis_errors(self._client):
             raw = call(self._client, "GET", self._keys.manifest(sid))
         return None if raw is None else read_manifest(raw, sid)
+
+
+def stands(client: redis.Redis, namespace: str, sid: str) -> bool:
+    """Whether a snapshot still has its manifest and as many keys as were published.
+
+    A cheap look (one scan of names) that finds what was lost, not what was altered: `verify` reads every value.
+    """
+    keys = Keys(namespace)
+    try:
+        manifest = SnapshotStore(client, namespace).get(sid).manifest
+    except (SnapshotNotFound, SnapshotDamaged):
+        return False
+    with redis_errors(client):
+        found = sum(1 for _ in scan(client, keys.prefix(sid) + b"*"))
+    return bool(found == manifest["counts"]["keys"])
 
 
 def _info(manifest: Manifest, *, current: bool) -> SnapshotInfo:

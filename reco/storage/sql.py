@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from reco.errors import ConfigError, DatabaseUnavailable
 
@@ -122,21 +122,38 @@ def open_database(url: str) -> sa.Engine:
     try:
         parsed = sa.make_url(url)
         if parsed.get_backend_name() == "sqlite" and parsed.database:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(Path(parsed.database).parent)
         engine = sa.create_engine(parsed, pool_pre_ping=True)
-    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+    except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
         raise ConfigError(
             f"RECO_DATABASE_URL is not usable: {error}.",
             hint="Give an SQLAlchemy URL whose driver is installed, such as postgresql+psycopg://user@host/db.",
             settings=["RECO_DATABASE_URL"],
         ) from error
+    event.listen(engine, "handle_error", _tell_unavailable)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         engine = engine.execution_options(schema_translate_map={SCHEMA: None})
     with database_errors(parsed):
-        if _current_version(engine) != HEAD:
+        version = _current_version(engine)
+        if version is not None and version > HEAD:
+            raise DatabaseUnavailable(
+                f"The database {parsed.render_as_string(hide_password=True)} was made by a newer reco ({version}).",
+                hint="Update reco, or give RECO_DATABASE_URL another database.",
+            )
+        if version != HEAD:
             migrate(engine)
     return engine
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseUnavailable(
+            f"The folder {folder} of the database cannot be made: {error.strerror}.",
+            hint="Set RECO_HOME (or RECO_DATABASE_URL) to a place you can write to.",
+        ) from error
 
 
 @contextmanager
@@ -150,6 +167,16 @@ def database_errors(url: sa.URL) -> Iterator[None]:
             f"The database {url.render_as_string(hide_password=True)} cannot be used: {reason.strip()}.",
             hint="Check RECO_DATABASE_URL, that the server runs, and the rights of its user.",
         ) from error
+
+
+def _tell_unavailable(context: sa.engine.ExceptionContext) -> None:
+    """A full disk, a lost connection and the like reach every caller as an error of ours."""
+    if isinstance(context.sqlalchemy_exception, OperationalError) and context.engine is not None:
+        raise DatabaseUnavailable(
+            f"The database {context.engine.url.render_as_string(hide_password=True)} failed: "
+            f"{str(context.original_exception).strip()}.",
+            hint="Check that it runs and has room; what was not committed was not done, so run again.",
+        ) from context.original_exception
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -84,6 +84,9 @@ def _show(answer: dict[str, Any], title: str, as_json: bool) -> None:
         print_json(answer)
         return
     found = answer["recommendations"]
+    if unknown := answer["metadata"].get("unknown_items"):
+        popular = " Popular items instead:" if answer["metadata"]["source"].startswith("popular") else ""
+        say(f"Not known: {', '.join(unknown)}.{popular}")
     if not found:
         say(f"{title}: nothing, no order holds it together with another item.")
         return

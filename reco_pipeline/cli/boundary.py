@@ -7,30 +7,30 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import click
 
 from reco.errors import RecoError
 
 INTERRUPTED = 130
-TERMINATED = 143
+UNEXPECTED = 1
 
 
 def guarded(start: Callable[[], int]) -> int:
-    """Runs `start` and returns the exit code; an error of ours is told in one sentence and its next step."""
-    signal.signal(signal.SIGTERM, _terminate)
+    """Runs `start` and returns the exit code; an error is told in one sentence and its next step."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminate)
     try:
         return start()
     except RecoError as error:
         _tell(error)
         return error.exit_code
-    except click.exceptions.Exit as leave:
-        return leave.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
+    except (click.exceptions.Exit, click.ClickException) as error:
+        return _leave(error)
     except (KeyboardInterrupt, click.Abort):
         print("Interrupted: nothing half done is kept, the next run takes over.", file=sys.stderr)
         return INTERRUPTED
@@ -38,18 +38,54 @@ def guarded(start: Callable[[], int]) -> int:
         # The reader of our output has gone (`reco popular | head`): nothing is wrong. Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:  # noqa: BLE001 - the boundary: a defect of ours is told as one, with its trace
+        return _confess(error)
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
+def _leave(error: click.exceptions.Exit | click.ClickException) -> int:
+    if isinstance(error, click.ClickException):
+        if _as_json():
+            print(_as_object("usage", error.format_message(), "See --help.", {}))
+        else:
+            error.show()
+    return error.exit_code
+
+
+def _confess(error: Exception) -> int:
+    traceback.print_exception(error)
+    if _as_json():
+        print(_as_object("defect", f"{type(error).__name__}: {error}", "Report the trace on stderr.", {}))
+    else:
+        print("error: this is a defect of reco; the lines above say where.", file=sys.stderr)
+    return UNEXPECTED
+
+
+def _terminate(number: int, _frame: FrameType | None) -> None:
     # As an exception, so that leases are given back and an embedded server without users is stopped.
-    raise SystemExit(TERMINATED)
+    raise SystemExit(128 + number)
+
+
+def _as_json() -> bool:
+    return "--json" in sys.argv
+
+
+def _as_object(code: str, message: str, hint: str, details: dict[str, Any]) -> str:
+    body = {"code": code, "message": message, "hint": hint, "details": details}
+    return json.dumps({"error": body}, ensure_ascii=False, default=str)
 
 
 def _tell(error: RecoError) -> None:
-    if "--json" in sys.argv:
-        body = {"code": error.code, "message": error.message, "hint": error.hint, "details": error.details}
-        print(json.dumps({"error": body}, ensure_ascii=False, default=str))
+    if _as_json():
+        print(_as_object(error.code, error.message, error.hint, error.details))
         return
+    for drop in error.details.get("drops", ()):
+        if drop["error"]:
+            print(f"failed: {drop['error']}", file=sys.stderr)
+        elif drop["lines_quarantined"]:
+            counts = f"{drop['lines_quarantined']:,} of {drop['lines_read']:,} lines quarantined"
+            print(f"{drop['name']}: {counts}", file=sys.stderr)
+    for reason, lines in error.details.get("reasons", {}).items():
+        print(f"  {reason}: {lines:,} lines", file=sys.stderr)
     print(f"error: {error.message}", file=sys.stderr)
     if error.hint:
         print(f"  next: {error.hint}", file=sys.stderr)

@@ -18,10 +18,10 @@ app = typer.Typer(help="Known drops and their state.", invoke_without_command=Tr
 
 
 @app.callback()
-def _default(context: typer.Context) -> None:
+def _default(context: typer.Context, as_json: JsonFlag = False) -> None:
     """Known drops and their state."""
     if context.invoked_subcommand is None:
-        show()
+        show(as_json=as_json)
 
 
 @app.command("list")

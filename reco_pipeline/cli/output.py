@@ -38,15 +38,23 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
         bool(rows) and all(isinstance(row[i], int | float) or row[i] is None for row in rows)
         for i in range(len(columns))
     ]
-    drawn = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    # Text, not markup, everywhere: an item may be called "[bold]".
+    drawn = Table(title=Text(title) if title else None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for column, right in zip(columns, numeric, strict=True):
         drawn.add_column(column, justify="right" if right else "left", overflow="fold")
     for row in rows:
-        # Text, not markup: an item may be called "[bold]".
         drawn.add_row(*(Text(figure(value)) for value in row))
-    console = Console(highlight=False)
+
+    class Quiet(Console):
+        """Leaves a closed pipe to the edge of the command line, which knows that nothing is wrong."""
+
+        def on_broken_pipe(self) -> None:
+            """Python is in the middle of handling the error: let it pass."""
+            raise  # noqa: PLE0704 - called from inside the handler
+
+    console = Quiet(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=WIDTH_WITHOUT_TERMINAL)
+        console = Quiet(highlight=False, width=WIDTH_WITHOUT_TERMINAL)
     console.print(drawn)
 
 

@@ -3,13 +3,15 @@
 Does not belong here: the run itself (`reco_pipeline.run`).
 """
 
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from reco_pipeline.cli.options import JsonFlag, SourceOption
-from reco_pipeline.cli.output import facts, print_json, progress, say, size, table
+from reco_pipeline.cli.output import facts, print_json, progress, say, size, table, warn
 
 if TYPE_CHECKING:
     from reco_pipeline.summary import RunSummary
@@ -50,6 +52,9 @@ def run(
 
             show_examples(settings)
             _next_steps()
+        for drop in summary.drops:
+            if drop.error:  # last, where it is seen
+                warn(f"failed: {drop.error}")
     raise typer.Exit(SOME_DROPS_FAILED if summary.drops_failed else 0)
 
 
@@ -62,17 +67,17 @@ def _show(summary: "RunSummary") -> None:
         table("Drops", ("file", "state", "lines read", "accepted", "excluded", "quarantined"), rows)
     if len(summary.drops) > DROPS_SHOWN:
         say(f"  and {len(summary.drops) - DROPS_SHOWN} more: `reco drops list` shows all of them.")
-    for drop in summary.drops:
-        if drop.error:
-            say(f"  failed: {drop.name}: {drop.error}")
     say(_headline(summary))
+    lines = [
+        ("lines read", summary.total("lines_read")),
+        ("  accepted", summary.total("lines_accepted")),
+        ("  excluded", summary.total("lines_excluded")),
+        ("  quarantined", summary.total("lines_quarantined")),
+        *((f"    {reason}", count) for reason, count in summary.reasons.items()),
+    ]
     facts(
         [
-            ("lines read", summary.total("lines_read")),
-            ("  accepted", summary.total("lines_accepted")),
-            ("  excluded", summary.total("lines_excluded")),
-            ("  quarantined", summary.total("lines_quarantined")),
-            *((f"    {reason}", count) for reason, count in summary.reasons.items()),
+            *(lines if summary.total("lines_read") else ()),
             ("orders", summary.snapshot.orders),
             ("items", summary.snapshot.items),
             ("pairs", summary.snapshot.pairs),
@@ -97,12 +102,13 @@ def _headline(summary: "RunSummary") -> str:
 def _next_steps() -> None:
     say()
     say("Next:")
+    reco = "reco" if shutil.which("reco") else sys.argv[0]
     facts(
         [
-            ("reco similar ITEM", "what is bought together with an item"),
-            ("reco basket ITEM ITEM", "what goes with a basket"),
-            ("reco run --orders PATH", "your own order files (reco run --help)"),
-            ("reco status", "drops and the served snapshot on one screen"),
+            (f"{reco} similar ITEM", "what is bought together with an item"),
+            (f"{reco} basket ITEM ITEM", "what goes with a basket"),
+            (f"{reco} run --orders PATH", "your own order files, whose first takes the sample's place"),
+            (f"{reco} status", "drops and the served snapshot on one screen"),
             ("make dev", "the graph in the Dagster UI"),
         ]
     )

@@ -22,10 +22,10 @@ app = typer.Typer(help="Published snapshots.", invoke_without_command=True)
 
 
 @app.callback()
-def _default(context: typer.Context) -> None:
+def _default(context: typer.Context, as_json: JsonFlag = False) -> None:
     """Published snapshots."""
     if context.invoked_subcommand is None:
-        show_all()
+        show_all(as_json)
 
 
 @app.command("list")
@@ -89,6 +89,25 @@ def rollback(
         print_json({"snapshot_id": result.snapshot_id, "previous_id": result.previous_id})
     else:
         say(f"Snapshot {result.snapshot_id} is served; before, it was {result.previous_id}.")
+
+
+@app.command("gc")
+def collect(as_json: JsonFlag = False) -> None:
+    """Remove what killed publishes left, and snapshots beyond RECO_KEEP_SNAPSHOTS.
+
+    Example: reco snapshot gc
+    """
+    from reco.snapshot.garbage import collect_garbage
+    from reco.storage.redis import open_redis
+    from reco_pipeline.cli.start import settings_of_command
+
+    settings = settings_of_command()
+    with open_redis(settings) as client:
+        report = collect_garbage(client, settings.namespace, settings.keep_snapshots)
+    if as_json:
+        print_json({"orphan_keys": report.orphan_keys, "retired": list(report.retired)})
+    else:
+        say(f"{report.orphan_keys} keys of unpublished snapshots and {len(report.retired)} old snapshots removed.")
 
 
 @contextmanager

@@ -3,9 +3,14 @@
 Does not belong here: what a command does.
 """
 
+import difflib
+import os
 from typing import Any
 
-from reco.settings import Settings, load_settings
+from reco.settings import CONFIG_FILE, PREFIX, Settings, load_settings
+from reco_pipeline.cli.output import warn
+
+REAL_DATA = "RECO_REAL_DATA"  # of the tests
 
 
 def settings_of_command(**overrides: Any) -> Settings:
@@ -18,4 +23,15 @@ def settings_of_command(**overrides: Any) -> Settings:
 
     settings = load_settings(**overrides)
     configure_logs(settings.log_level)
+    _warn_of_unknown()
     return settings
+
+
+def _warn_of_unknown() -> None:
+    """Says which `RECO_*` variable nothing reads: a misspelt one would silently leave its default in force."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known |= {f"{name}_FILE" for name in known} | {CONFIG_FILE, REAL_DATA}
+    for name in sorted(os.environ.keys() - known):
+        if name.startswith(PREFIX):
+            near = difflib.get_close_matches(name, known, 1)
+            warn(f"{name} is no setting{f'; did you mean {near[0]}?' if near else '.'}")

@@ -1,12 +1,15 @@
 """Promises of `reco run`: every line accounted for, a bad drop alone, nothing twice, the last good snapshot served."""
 
+import gzip
 import os
 import signal
 from pathlib import Path
 
 import pytest
 
+from reco.settings import load_settings
 from reco.storage.homelock import home_lock
+from reco.storage.redis import open_redis
 from reco_pipeline_tests.shop import Shop, new_shop
 
 BASKETS = {
@@ -229,18 +232,150 @@ def test_two_runs_of_one_home_do_not_meet(shop: Shop) -> None:
     assert str(os.getpid()) in done.err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_leaves_no_process_and_no_lock(shop: Shop, number: signal.Signals) -> None:
-    """Ctrl-C and TERM end the run, its server and its lock; the next run does the work."""
+@pytest.mark.parametrize(
+    ("number", "stage", "code"),
+    [
+        (signal.SIGINT, "raw_orders", 130),
+        (signal.SIGINT, "orders", 130),
+        (signal.SIGTERM, "item_stats", 130),  # Dagster, inside whose run it comes, takes TERM as an interrupt
+        (signal.SIGHUP, "order_lines", 129),
+    ],
+)
+def test_an_interrupted_run_leaves_no_process_and_no_lock(
+    shop: Shop, number: signal.Signals, stage: str, code: int
+) -> None:
+    """Ctrl-C, TERM and a closed terminal end the run and its server, at any stage; the next run does the work."""
     shop.reco("sample", "--orders", "20000", "--out", shop.files / "orders.csv")
     running = shop.start("run", "--orders", shop.files / "orders.csv")
-    while not (shop.home / "lake" / "raw_orders").exists():
+    while not (shop.home / "lake" / stage).exists():
         assert running.poll() is None
     os.killpg(running.pid, number)
-    running.communicate(timeout=60)
-    assert running.returncode in (130, 143)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == code, said
+    assert "Traceback" not in said
     assert not _processes_of(shop.home)
     assert shop.reco("run", "--json").code == 0
+
+
+def test_a_retracted_file_in_the_inbox_stays_out(shop: Shop) -> None:
+    """The next run does not bring back what a person took out, although its file still lies in the inbox."""
+    shop.reco("drop", shop.orders("keep.csv", BASKETS), shop.orders("gone.csv", {"9": ["PID"]}))
+    shop.reco("run")
+    assert shop.reco("drops", "retract", "gone.csv").code == 0
+    after = shop.reco("run", "--json").json
+    assert (after["orders"], after["changed"]) == (5, True)
+    states = {d["name"]: d["status"] for d in shop.reco("drops", "--json").json["drops"]}
+    assert states == {"keep.csv": "ingested", "gone.csv": "retracted"}
+
+
+def test_the_sample_gives_way_to_the_shops_first_drop(shop: Shop) -> None:
+    """Generated orders never mix with real ones: they are taken out, it is said, and the gate does not compare."""
+    first = shop.reco("run")
+    assert "Bought together with PID" in first.out
+    assert "Next:" in first.out
+    own = shop.reco("run", "--orders", shop.orders("mine.csv", BASKETS), "--json")
+    assert own.code == 0, own.err
+    assert own.json["orders"] == 5
+    assert "sample was taken out" in own.json["note"]
+
+
+def test_retracting_every_drop_is_refused_aloud(shop: Shop) -> None:
+    """Nobody means to serve nothing: exit 5 with the next step, also with --force, and the old answers stay."""
+    shop.reco("run", "--orders", shop.orders("monday.csv", BASKETS))
+    shop.reco("drops", "retract", "monday.csv")
+    for flags in ((), ("--force",)):
+        done = shop.reco("run", *flags)
+        assert done.code == 5
+        assert "0 items" in done.err
+    assert shop.reco("popular", "--json").code == 0
+
+
+def test_a_damaged_snapshot_is_published_again(shop: Shop) -> None:
+    """Lost keys or a lost manifest are noticed by the next run, which serves a whole snapshot again."""
+    shop.reco("run", "--orders", shop.orders("monday.csv", BASKETS))
+    for pattern in ("reco:2*:item:PID:similar", "reco:snapshot:2*:manifest"):
+        with open_redis(load_settings(home=shop.home)) as client:
+            keys = list(client.scan_iter(match=pattern))
+            assert keys
+            client.delete(*keys)
+        done = shop.reco("run", "--json")
+        assert done.code == 0, done.err
+        assert done.json["published"]
+        assert done.json["changed"]
+        assert shop.reco("similar", "PID", "--json").json["recommendations"]
+
+
+def test_a_drop_that_fails_only_when_read_whole(shop: Shop) -> None:
+    """Dates that two formats fit are not guessed: exit 3, by name; what else is to publish is published."""
+    shop.reco("run", "--orders", shop.orders("monday.csv", BASKETS))
+    shop.reco("run", "--orders", shop.orders("tuesday.csv", {"6": ["PID"]}))
+    shop.reco("drops", "retract", "tuesday.csv")
+    lines = "".join(f"{n},PID,0{n}/02/2024\n" for n in range(1, 7))
+    done = shop.reco("run", "--json", "--orders", shop.write("dates.csv", f"order_id,item_name,order_date\n{lines}"))
+    assert done.code == 3, done.out
+    assert "format" in done.json["drops"][0]["error"]
+    assert (done.json["changed"], done.json["orders"]) == (True, 5)
+
+
+def test_a_refusal_shows_what_came_of_the_drops(shop: Shop) -> None:
+    """When every line was quarantined the reasons stand beside the refusal."""
+    export = shop.write("de.csv", "order_id;item_name;quantity\n1;PID;1,5\n2;PID;2,5\n")
+    done = shop.reco("run", "--orders", export)
+    assert done.code == 5
+    assert "2 of 2 lines quarantined" in done.err
+    assert "invalid_quantity: 2" in done.err
+
+
+def test_another_profile_for_known_bytes_is_not_ignored_in_silence(shop: Shop) -> None:
+    """A file that was read with another profile is refused with the way to read it anew; the way works."""
+    export = shop.write("orders.csv", "order_id,item_name,quantity\n1,PID,1\n1,Kit,1\n")
+    shop.reco("run", "--orders", export)
+    again = shop.reco("run", "--orders", export, "--source", "prototype", "--json")
+    assert again.code == 3
+    assert "retract" in again.json["drops"][0]["error"]
+    key = shop.reco("drops", "--json").json["drops"][0]["key"]
+    shop.reco("drops", "retract", key)
+    done = shop.reco("run", "--orders", export, "--source", "prototype", "--json")
+    assert [d["source"] for d in done.json["drops"]] == ["prototype"]
+
+
+def test_items_named_like_markup_are_shown_as_they_are(shop: Shop) -> None:
+    """Brackets in a name are text, in titles too."""
+    done = shop.reco("run", "--orders", shop.orders("odd.csv", {"1": ["[/b]", "[bold]"], "2": ["[/b]", "[bold]"]}))
+    assert done.code == 0, done.err
+    assert "Bought together with [/b]" in done.out
+
+
+def test_a_misspelt_setting_is_told(tmp_path: Path) -> None:
+    """A variable that nothing reads is named, with the one that was meant; secrets are masked in what is shown."""
+    shop = new_shop(tmp_path, RECO_NAMESPCE="x", RECO_DATABASE_URL="sqlite:////tmp/planted-secret")
+    done = shop.reco("config")
+    assert "did you mean RECO_NAMESPACE?" in done.err
+    assert "planted-secret" not in done.out
+
+
+@pytest.mark.parametrize("name", ["data.json", "orders.xlsx", ".hidden.csv.tmp"])
+def test_the_inbox_takes_no_file_it_would_not_see(shop: Shop, name: str) -> None:
+    """A file that no run would look at is refused when it is dropped."""
+    assert shop.reco("drop", shop.write(name, "order_id,item_name\n1,PID\n")).code == 2
+
+
+def test_two_exports_of_one_name_are_two_drops(shop: Shop) -> None:
+    """The second gets a number before its suffixes, so that it is seen; the same content keeps its place."""
+    for text in ("1,PID\n", "2,Hose\n", "1,PID\n"):
+        path = shop.write("orders.csv.gz", gzip.compress(f"order_id,item_name\n{text}".encode(), mtime=0))
+        assert shop.reco("drop", path).code == 0
+    assert sorted(p.name for p in (shop.home / "inbox").iterdir()) == ["orders-2.csv.gz", "orders.csv.gz"]
+    assert shop.reco("run", "--json").json["orders"] == 2
+
+
+def test_an_inbox_folder_may_hold_its_own_profile(shop: Shop) -> None:
+    """`inbox/<source>/profile.toml` maps the files beside it."""
+    folder = shop.home / "inbox" / "till"
+    folder.mkdir(parents=True)
+    (folder / "profile.toml").write_text('name = "till"\n[columns]\norder_id = "Bon"\nitem_name = "Artikel"\n')
+    (folder / "a.csv").write_text("Bon;Artikel\n1;PID\n1;Kit\n")
+    assert [d["source"] for d in shop.reco("run", "--json").json["drops"]] == ["till"]
 
 
 def _processes_of(home: Path) -> list[str]:

@@ -74,7 +74,7 @@ def test_the_bytes_are_kept_as_they_came(home: Home, tmp_path: Path) -> None:
     give(home, path)
     whole = path.read_bytes()
     path.unlink()
-    (file,) = home.ledger.files(home.ledger.drops())
+    file = home.ledger.file(home.ledger.drops()[0])
     assert file.path.read_bytes() == whole
 
 
@@ -143,12 +143,12 @@ def test_a_drop_whose_bytes_are_gone_says_so(home: Home, tmp_path: Path) -> None
     """Lost raw bytes are an error with a next step; giving the file again brings them back."""
     path = write(tmp_path, "orders.csv")
     give(home, path)
-    (file,) = home.ledger.files(home.ledger.drops())
+    file = home.ledger.file(home.ledger.drops()[0])
     file.path.unlink()
     with pytest.raises(DropMissing, match="not in the lake"):
-        home.ledger.files(home.ledger.drops())
+        home.ledger.file(home.ledger.drops()[0])
     assert give(home, path) == [Seen.KNOWN]
-    assert home.ledger.files(home.ledger.drops())[0].path.exists()
+    assert home.ledger.file(home.ledger.drops()[0]).path.exists()
 
 
 def test_retract_needs_one_drop(home: Home, tmp_path: Path) -> None:
