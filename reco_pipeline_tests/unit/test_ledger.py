@@ -156,7 +156,7 @@ def test_retract_needs_one_drop(home: Home, tmp_path: Path) -> None:
     give(home, write(tmp_path, "a.csv"))
     give(home, write(tmp_path, "x/a.csv", LINES + "9,PID\n"))
     for name in ("a.csv", "nothing"):
-        with pytest.raises(UsageError, match="names"):
+        with pytest.raises(UsageError, match="name"):
             home.ledger.retract(name, now=NOON, reason="")
     key = home.ledger.drops()[0].key
     assert home.ledger.retract(key, now=NOON, reason="wrong").status is DropStatus.RETRACTED
