@@ -65,13 +65,18 @@ class MemorySource:
 
     def _reply(self, command: Command) -> Any:
         name, key, *fields = command
-        value = self._values.get(key)  # type: ignore[call-overload]
+        assert isinstance(key, bytes)
+        value = self._values.get(key)
         if name == "GET":
             return value if isinstance(value, bytes) else None
         # A hash that is not there reads as an empty one, as in Redis.
         held = value if isinstance(value, dict) else {}
-        found = [held.get(b"%d" % field if isinstance(field, int) else field) for field in fields]
+        found = [held.get(_field(one)) for one in fields]
         return found[0] if name == "HGET" else found
+
+
+def _field(given: bytes | str | int) -> bytes:
+    return given if isinstance(given, bytes) else str(given).encode()
 
 
 def removed(sid: str) -> SnapshotNotFound:
