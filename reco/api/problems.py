@@ -19,7 +19,13 @@ from reco.errors import DependencyUnavailable, ItemNotFound, RecoError, Snapshot
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
 
-_CODES = {404: "route_not_found", 405: "method_not_allowed", 413: "body_too_large", 422: "request_invalid"}
+_CODES = {
+    400: "request_invalid",
+    404: "route_not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    422: "request_invalid",
+}
 
 log = structlog.get_logger(__name__)
 

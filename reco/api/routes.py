@@ -71,7 +71,7 @@ def _recommendations(ladder: Ladder) -> APIRouter:
 
     @router.post(
         "/basket-recommendations",
-        responses={**_FOUND, **problems(s413="The body is too large.", **_COMMON)},
+        responses={**_FOUND, **problems(s400="The body is not JSON.", s413="The body is too large.", **_COMMON)},
     )
     async def basket_recommendations(basket: Basket) -> JSONResponse:
         """What goes with a basket. Nothing of the basket is recommended; an unknown basket gets the popular items."""
