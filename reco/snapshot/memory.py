@@ -17,6 +17,8 @@ from reco.snapshot.read import PublishedSnapshot
 from reco.snapshot.source import MemorySource
 from reco.snapshot.wire import Command, batches
 
+_BLOCKS = 4  # hashes in one round trip: some five hundred items, which take a few milliseconds to look through
+
 Asking = Generator[list[Command], list[Any], None]
 
 
@@ -92,34 +94,41 @@ class MemorySnapshot(PublishedSnapshot):
 
 
 def copy_snapshot(keys: Keys, manifest: Manifest) -> Generator[list[Command], list[Any], MemorySnapshot]:
-    """The plan of a copy: yields commands (GET or HGETALL of one key each), is sent their replies, returns the copy.
+    """The plan of a copy: yields commands (MGET or HGETALL), is sent their replies, returns the copy.
 
-    A reply of None or of another kind than asked for means that the key is lost. Nothing is scanned: which items,
-    names and categories there are follows from the manifest and the values themselves.
+    A hash of another kind than asked for is to be sent as None; it counts as lost, like a key that is not there.
+    Nothing is scanned: which items, names and categories there are follows from the manifest and the values themselves.
+    Between two yields little is computed, so that a service can answer while it copies.
     """
-    sid, held = manifest["snapshot_id"], dict[bytes, Value]()
-    counts = manifest["counts"]
+    sid, counts = manifest["snapshot_id"], manifest["counts"]
+    held: dict[bytes, Value] = {}
+    items, categories = 0, set[str]()
     blocks = [keys.key(sid, f"ranks:{block}") for block in range(-(-counts["items"] // BLOCK))]
-    yield from _take(held, [("HGETALL", key) for key in blocks])
-    ids = _item_ids(held, blocks)
-    stats = [keys.key(sid, stats_suffix(one)) for one in ids]
-    yield from _take(held, [("GET", key) for key in stats])
-    yield from _take(held, [("GET", keys.key(sid, similar_suffix(one))) for one in ids])
-    categories = _categories(held, stats)
-    yield from _take(held, [("GET", keys.key(sid, popular_suffix(one))) for one in sorted(categories)])
-    yield from _take(held, [("GET", keys.key(sid, POPULAR_ALL))])
-    names = range(manifest["name_blocks"])
-    yield from _take(held, [("HGETALL", keys.key(sid, f"names:{block}")) for block in names])
-    return MemorySnapshot(held, keys, manifest, whole=len(ids) == counts["items"] and len(held) == counts["keys"])
+    for batch in batches(blocks, _BLOCKS):
+        yield from _take_hashes(held, batch)
+        ids = _item_ids(held, batch)
+        items += len(ids)
+        stats = [keys.key(sid, stats_suffix(one)) for one in ids]
+        yield from _take_texts(held, stats)
+        categories |= _categories(held, stats)
+        yield from _take_texts(held, [keys.key(sid, similar_suffix(one)) for one in ids])
+    popular = [POPULAR_ALL, *map(popular_suffix, sorted(categories))]
+    for some in batches(popular):
+        yield from _take_texts(held, [keys.key(sid, suffix) for suffix in some])
+    for numbers in batches(range(manifest["name_blocks"]), _BLOCKS):
+        yield from _take_hashes(held, [keys.key(sid, f"names:{block}") for block in numbers])
+    return MemorySnapshot(held, keys, manifest, whole=items == counts["items"] and len(held) == counts["keys"])
 
 
-def _take(held: dict[bytes, Value], commands: Sequence[Command]) -> Asking:
-    for batch in batches(commands):
-        replies = yield batch
-        for (name, key), reply in zip(batch, replies, strict=True):
-            assert isinstance(key, bytes)
-            if reply and isinstance(reply, bytes if name == "GET" else dict):
-                held[key] = reply
+def _take_hashes(held: dict[bytes, Value], wanted: Sequence[bytes]) -> Asking:
+    replies = yield [("HGETALL", key) for key in wanted]
+    held.update((key, reply) for key, reply in zip(wanted, replies, strict=True) if reply)
+
+
+def _take_texts(held: dict[bytes, Value], wanted: Sequence[bytes]) -> Asking:
+    if wanted:
+        replies = (yield [("MGET", *wanted)])[0]
+        held.update((key, reply) for key, reply in zip(wanted, replies, strict=True) if reply is not None)
 
 
 def _item_ids(held: dict[bytes, Value], blocks: Iterable[bytes]) -> list[str]:
