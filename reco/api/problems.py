@@ -19,7 +19,7 @@ from reco.errors import DependencyUnavailable, ItemNotFound, RecoError, Snapshot
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
 
-_CODES = {
+CODES = {
     400: "request_invalid",
     404: "route_not_found",
     405: "method_not_allowed",
@@ -116,12 +116,12 @@ async def _of_request(_request: Request, error: Exception) -> JSONResponse:
     # Place and reason only: the input may hold what cannot be written, and the caller knows it.
     parts = [{"field": ".".join(map(str, one["loc"])), "message": one["msg"]} for one in error.errors()]
     detail = "; ".join(f"{part['field']}: {part['message']}" for part in parts) + "."
-    return problem(422, _CODES[422], detail, hint="/docs shows what is expected.", errors=parts)
+    return problem(422, CODES[422], detail, hint="/docs shows what is expected.", errors=parts)
 
 
 async def _of_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    code = _CODES.get(error.status_code, "request_refused")
+    code = CODES.get(error.status_code, "request_refused")
     detail = error.detail
     if error.status_code == 404:
         detail = "There is no such route."
