@@ -90,8 +90,11 @@ class LastResort:
             log.exception("request_failed", method=scope["method"])
             if started:
                 raise  # half an answer is out: the server cuts the connection
-            detail = "The service failed to answer. Its log says why."
-            await problem(500, "internal_error", detail)(scope, receive, send)
+            await _defect()(scope, receive, send)
+
+
+def _defect() -> JSONResponse:
+    return problem(500, "internal_error", "The service failed to answer. Its log says why.")
 
 
 async def _of_ours(_request: Request, error: Exception) -> JSONResponse:
@@ -108,7 +111,7 @@ async def _of_ours(_request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, UsageError):
         return problem(422, error.code, error.message, hint=error.hint)
     log.error("request_failed", code=error.code, reason=error.message)
-    return problem(500, error.code, "The service failed to answer. Its log says why.")
+    return _defect()
 
 
 async def _of_request(_request: Request, error: Exception) -> JSONResponse:
