@@ -134,6 +134,12 @@ class DatabaseUnavailable(DependencyUnavailable):
     code = "database_unavailable"
 
 
+class AddressUnavailable(DependencyUnavailable):
+    """The address a service of ours should listen on cannot be had."""
+
+    code = "address_unavailable"
+
+
 class Busy(DependencyUnavailable):
     """Another run or publish of the same home is at work."""
 

@@ -84,6 +84,9 @@ class Settings(BaseSettings):
         default=0.02, ge=0, le=1, description="Share of quarantined lines above which the check warns."
     )
 
+    api_host: str = Field(default="127.0.0.1", min_length=1, description="Address the API listens on: loopback only.")
+    api_port: int = Field(default=8000, ge=0, le=65535, description="Port of the API; 0: any free one.")
+
     @field_validator("home", "inbox")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:

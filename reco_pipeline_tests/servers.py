@@ -33,10 +33,11 @@ def port_of(client: redis.Redis) -> int:
 
 
 @contextmanager
-def running_valkey(folder: Path, *options: str) -> Iterator[redis.Redis]:
+def running_valkey(folder: Path, *options: str, port: int = 0) -> Iterator[redis.Redis]:
     """A client of a fresh server without persistence, on a free port of the loopback; ended with the block."""
     with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
         port = probe.getsockname()[1]
     command = [str(server_binary()), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--save", ""]
     with (folder / "valkey.log").open("wb") as log:

@@ -101,6 +101,15 @@ def basket_answer(
     return _answer(manifest, body, "basket-recommendations", parameters, source=source, extra=extra)
 
 
+def stand_in_answer(
+    manifest: Manifest, picks: Sequence[Pick], route: str, parameters: dict[str, Any], *, source: str
+) -> dict[str, Any]:
+    """The body of any route whose own answer cannot be given: popular items, said to be degraded."""
+    body = _popular(manifest, picks, source)
+    extra = {"degraded": True, "note": "The answer itself cannot be read: these are the popular items."}
+    return _answer(manifest, body, route, parameters, source=source, extra=extra)
+
+
 def recommendation_id(snapshot_id: str, route: str, parameters: dict[str, Any]) -> str:
     """The same for the same question to the same snapshot: 32 hex digits of a sha256."""
     # ASCII, because a text from outside may hold what UTF-8 cannot.

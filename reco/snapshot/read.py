@@ -1,7 +1,7 @@
 """A published snapshot: reads only.
 
 Belongs here: questions to one snapshot, in few round trips. Does not belong here: which snapshot is current (`store`),
-and the form of an answer (`answers`).
+where its values are read from (`source`), and the form of an answer (`answers`).
 
 A snapshot never changes, but it can be removed while a reader holds it. The manifest goes first; so each round trip
 ends with a look at the manifest, and if it is still there everything read before it was whole.
@@ -11,9 +11,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import redis
-
-from reco.errors import ItemNotFound, SnapshotDamaged, SnapshotNotFound, UsageError
+from reco.errors import ItemNotFound, SnapshotDamaged, UsageError
 from reco.snapshot.answers import Found, Item, Pick, basket_answer, popular_answer, similar_answer
 from reco.snapshot.codec import (
     Neighbour,
@@ -26,8 +24,8 @@ from reco.snapshot.codec import (
 )
 from reco.snapshot.keys import Keys, name_suffix, popular_suffix, rank_suffix, similar_suffix, stats_suffix
 from reco.snapshot.manifest import Manifest
-from reco.snapshot.wire import Command, run_all
-from reco.storage.redis import redis_errors
+from reco.snapshot.source import Source
+from reco.snapshot.wire import Command
 
 NEAR_AMONG = 300  # of the most popular items; a look at more would make unknown names expensive to ask for
 NEAR_LENGTH = 80
@@ -42,8 +40,8 @@ class PublishedSnapshot:
     manifest: as published, see `reco.snapshot.manifest`.
     """
 
-    def __init__(self, client: redis.Redis, keys: Keys, manifest: Manifest) -> None:
-        self._client = client
+    def __init__(self, source: Source, keys: Keys, manifest: Manifest) -> None:
+        self._source = source
         self._keys = keys
         self.manifest = manifest
         self.snapshot_id: str = manifest["snapshot_id"]
@@ -129,23 +127,7 @@ class PublishedSnapshot:
         return self._keys.key(self.snapshot_id, suffix)
 
     def _fetch(self, commands: Sequence[Command]) -> list[Any]:
-        last = ("EXISTS", self._keys.manifest(self.snapshot_id))
-        try:
-            with redis_errors(self._client):
-                *replies, there = run_all(self._client, [*commands, last])
-        except redis.ResponseError as error:
-            raise SnapshotDamaged(
-                f"A key of snapshot {self.snapshot_id} is of another kind than a publish wrote ({error}).",
-                hint="Run `reco run`: it publishes the lake anew when the served snapshot is damaged.",
-                snapshot_id=self.snapshot_id,
-            ) from error
-        if not there:
-            raise SnapshotNotFound(
-                f"Snapshot {self.snapshot_id} has been removed: newer ones took its place.",
-                hint="Ask again: the current snapshot will answer.",
-                snapshot_id=self.snapshot_id,
-            )
-        return replies
+        return self._source.fetch(commands)
 
     def _find(self, texts: Sequence[str]) -> list[Found | None]:
         """Items by id, else by name, each with its neighbours: one round trip, two more when some are given by name."""

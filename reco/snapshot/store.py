@@ -16,6 +16,7 @@ from reco.snapshot.manifest import Manifest, read_manifest
 from reco.snapshot.pointer import Outcome, current_sid, move_pointer, not_published
 from reco.snapshot.read import PublishedSnapshot
 from reco.snapshot.wire import call, run_all, scan
+from reco.snapshot.source import RedisSource
 from reco.storage.redis import redis_errors
 
 _TRIES = 5
@@ -76,7 +77,7 @@ class SnapshotStore:
                 break
             manifest = self._manifest(sid)
             if manifest is not None:
-                return PublishedSnapshot(self._client, self._keys, manifest)
+                return PublishedSnapshot(RedisSource(self._client, self._keys, sid), self._keys, manifest)
             tried = sid
         raise SnapshotDamaged(
             f"The pointer names snapshot {tried}, which has no manifest.",
@@ -94,7 +95,7 @@ class SnapshotStore:
         manifest = self._manifest(sid)
         if manifest is None:
             raise not_published(sid)
-        return PublishedSnapshot(self._client, self._keys, manifest)
+        return PublishedSnapshot(RedisSource(self._client, self._keys, sid), self._keys, manifest)
 
     def list(self) -> list[SnapshotInfo]:
         """All published snapshots, newest first. Looks at every key of Redis: for operators, not for requests.

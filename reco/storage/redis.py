@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import redis
+from redis.asyncio import Redis as AsyncRedis
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
@@ -68,12 +69,16 @@ def _client(url: str, connect_seconds: float, answer_seconds: float) -> redis.Re
             retry=Retry(NoBackoff(), 0),
         )
     except (ValueError, TypeError):
-        # The reason is left out with its text: it may repeat the URL, password and all.
-        raise ConfigError(
-            "RECO_REDIS_URL is not a Redis URL.",
-            hint="Write redis://:password@host:6379/0, rediss:// for TLS or unix:///path; percent-encode the password.",
-            settings=["RECO_REDIS_URL"],
-        ) from None
+        raise not_a_url() from None
+
+
+def not_a_url() -> ConfigError:
+    """The error for a URL that does not parse, without the reason's text: it may repeat the URL, password and all."""
+    return ConfigError(
+        "RECO_REDIS_URL is not a Redis URL.",
+        hint="Write redis://:password@host:6379/0, rediss:// for TLS or unix:///path; percent-encode the password.",
+        settings=["RECO_REDIS_URL"],
+    )
 
 
 def _greet(client: redis.Redis) -> None:
@@ -90,7 +95,7 @@ def _greet(client: redis.Redis) -> None:
         ) from error
 
 
-def address(client: redis.Redis) -> str:
+def address(client: redis.Redis | AsyncRedis) -> str:
     """`host:port` or the socket path of a client, without user and password."""
     given = client.connection_pool.connection_kwargs
     return str(given["path"]) if "path" in given else f"{given.get('host', 'localhost')}:{given.get('port', 6379)}"
@@ -180,7 +185,7 @@ def warnings(facts: ServerFacts) -> list[str]:
 
 
 @contextmanager
-def redis_errors(client: redis.Redis, *, embedded: bool = False) -> Iterator[None]:
+def redis_errors(client: redis.Redis | AsyncRedis, *, embedded: bool = False) -> Iterator[None]:
     """Turns errors of the block that say Redis cannot be used (or not be written to) into `RedisUnavailable`.
 
     Any other error reply, such as a wrong type, is a defect of the caller and goes through as it is. `embedded` only

@@ -1,0 +1,134 @@
+"""Everything that is not a success: one form (RFC 9457), one stable `code` for each kind.
+
+Belongs here: which error becomes which status, and the document that tells it. Does not belong here: raising errors.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from reco.errors import DependencyUnavailable, ItemNotFound, RecoError, SnapshotDamaged, SnapshotNotFound, UsageError
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 2
+
+CODES = {
+    400: "request_invalid",
+    404: "route_not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    422: "request_invalid",
+}
+
+log = structlog.get_logger(__name__)
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one part of a request."""
+
+    field: str = Field(description="Where it stands, such as `query.limit` or `body.items.0`.")
+    message: str
+
+
+class Problem(BaseModel):
+    """A problem document as of RFC 9457, with a stable `code`."""
+
+    type: str = Field(description="Always `about:blank`: `code` tells what it is.")
+    title: str = Field(description="The words of the status.")
+    status: int
+    code: str = Field(description="Stable: made for programs.")
+    detail: str = Field(description="What happened, in a sentence.")
+    hint: str | None = Field(default=None, description="The next step.")
+    near: list[str] | None = Field(default=None, description="Of an unknown item: names that look like it.")
+    errors: list[FieldProblem] | None = Field(default=None, description="Of an invalid request: each part.")
+
+
+def problem(
+    status: int, code: str, detail: str, *, headers: dict[str, str] | None = None, **extra: Any
+) -> JSONResponse:
+    """A problem document as a response; parts that are empty are left out."""
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": detail}
+    body |= {name: value for name, value in extra.items() if value}
+    return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)
+
+
+def install_handlers(app: FastAPI) -> None:
+    """Errors of ours, of a wrong request and of the routing become problem documents."""
+    app.add_exception_handler(RecoError, _of_ours)
+    app.add_exception_handler(RequestValidationError, _of_request)
+    app.add_exception_handler(HTTPException, _of_http)
+
+
+class LastResort:
+    """The outermost boundary: an error that nobody named becomes a 500 without its text, and a log event with it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes requests on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def remember(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, remember)
+        except Exception:
+            log.exception("request_failed", method=scope["method"])
+            if started:
+                raise  # half an answer is out: the server cuts the connection
+            await _defect()(scope, receive, send)
+
+
+def _defect() -> JSONResponse:
+    return problem(500, "internal_error", "The service failed to answer. Its log says why.")
+
+
+async def _of_ours(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RecoError)
+    near = error.details.get("near")
+    if isinstance(error, (DependencyUnavailable, SnapshotNotFound, SnapshotDamaged)):
+        headers = {"Retry-After": str(RETRY_SECONDS)}
+        # Messages of Redis errors name its address: that is for the operator, who finds it in the log.
+        told = isinstance(error, (SnapshotNotFound, SnapshotDamaged))
+        detail, hint = (error.message, error.hint) if told else ("Redis cannot be used.", "Try again, or see /health/.")
+        return problem(503, error.code, detail, headers=headers, hint=hint)
+    if isinstance(error, ItemNotFound):
+        return problem(404, error.code, error.message, hint=error.hint, near=near)
+    if isinstance(error, UsageError):
+        return problem(422, error.code, error.message, hint=error.hint)
+    log.error("request_failed", code=error.code, reason=error.message)
+    return _defect()
+
+
+async def _of_request(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    # Place and reason only: the input may hold what cannot be written, and the caller knows it.
+    parts = [{"field": ".".join(map(str, one["loc"])), "message": one["msg"]} for one in error.errors()]
+    detail = "; ".join(f"{part['field']}: {part['message']}" for part in parts) + "."
+    return problem(422, CODES[422], detail, hint="/docs shows what is expected.", errors=parts)
+
+
+async def _of_http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    code = CODES.get(error.status_code, "request_refused")
+    detail = error.detail
+    if error.status_code == 404:
+        detail = "There is no such route."
+    elif error.status_code == 405:
+        detail = f"{request.method} is not a method of this route."
+    headers = dict(error.headers) if error.headers else None
+    return problem(error.status_code, code, detail, headers=headers, hint="/docs lists the routes.")

@@ -1,0 +1,132 @@
+"""The routes: what is asked, and by whom it is answered.
+
+Belongs here: paths, parameters and their bounds. Does not belong here: how an answer is made, or what an error says.
+"""
+
+import datetime as dt
+from typing import Annotated, Any
+
+from fastapi import APIRouter, FastAPI, Path, Query
+from fastapi.responses import JSONResponse
+from starlette.convertors import Convertor, register_url_convertor
+
+from reco import __version__
+from reco.api.documents import MAX_LIMIT, MAX_TEXT, Alive, Answer, Basket, Health, Ready, problems
+from reco.api.follower import Follower
+from reco.api.ladder import Ladder
+from reco.snapshot.manifest import utc_text
+
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items.")]
+ItemInPath = Annotated[
+    str,
+    Path(
+        min_length=1,
+        max_length=MAX_TEXT,
+        description="Item id, else exact name; percent-encoded. It may hold blanks, slashes, `%` and any letters.",
+    ),
+]
+Category = Annotated[
+    str | None, Query(min_length=1, max_length=MAX_TEXT, description="Only items of this category, matched exactly.")
+]
+_UNAVAILABLE = "Nothing can be answered yet; Retry-After says when to try again."
+_FOUND: dict[int | str, dict[str, Any]] = {200: {"model": Answer}}
+_COMMON = {"s422": "The request is not valid.", "s503": _UNAVAILABLE}
+
+
+class _AnyText(Convertor[str]):
+    """The rest of a path, whatever it holds: a name may have slashes, and even line breaks."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        """The text itself; it is decoded already."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """The text itself."""
+        return value
+
+
+register_url_convertor("anytext", _AnyText())
+
+
+def add_routes(app: FastAPI, follower: Follower) -> None:
+    """All routes of the service."""
+    app.include_router(_recommendations(Ladder(follower)), prefix="/api/v1", tags=["recommendations"])
+    app.include_router(_health(follower), tags=["health"])
+
+
+def _recommendations(ladder: Ladder) -> APIRouter:
+    router = APIRouter(redirect_slashes=False)
+
+    @router.get("/popular-items", responses={**_FOUND, **problems(s404="No item is of this category.", **_COMMON)})
+    async def popular_items(limit: Limit = 10, category: Category = None) -> JSONResponse:
+        """The items in most orders, of a category or of the whole shop."""
+        return JSONResponse(ladder.popular(limit, category))
+
+    @router.get("/similar-items/{item:anytext}", responses={**_FOUND, **problems(s404="No such item.", **_COMMON)})
+    async def similar_items(item: ItemInPath, limit: Limit = 10) -> JSONResponse:
+        """What is bought together with an item, most similar first."""
+        return JSONResponse(ladder.similar(item, limit))
+
+    @router.post(
+        "/basket-recommendations",
+        responses={**_FOUND, **problems(s400="The body is not JSON.", s413="The body is too large.", **_COMMON)},
+    )
+    async def basket_recommendations(basket: Basket) -> JSONResponse:
+        """What goes with a basket. Nothing of the basket is recommended; an unknown basket gets the popular items."""
+        return JSONResponse(ladder.basket(basket.items, basket.limit))
+
+    return router
+
+
+def _health(follower: Follower) -> APIRouter:
+    router = APIRouter(redirect_slashes=False)
+
+    @router.get("/health", include_in_schema=False)
+    @router.get("/health/")
+    async def health() -> Health:
+        """How the service is. Always 200 while the process runs: read `status`."""
+        return _health_of(follower, redis_connected=await follower.redis_answers())
+
+    @router.get("/livez")
+    async def livez() -> Alive:
+        """The process runs. Touches nothing."""
+        return Alive(status="alive")
+
+    @router.get("/readyz", responses=problems(s503=_UNAVAILABLE))
+    async def readyz() -> Ready:
+        """This process can answer, from the current snapshot or from an earlier one in memory."""
+        served = follower.served
+        if served.copy is None and served.problem is not None:
+            raise served.problem
+        return Ready(status="ready", degraded=_degraded(follower))
+
+    return router
+
+
+def _degraded(follower: Follower) -> bool:
+    served = follower.served
+    return served.problem is not None or served.copy is None or not served.copy.whole
+
+
+def _health_of(follower: Follower, *, redis_connected: bool) -> Health:
+    served, now = follower.served, follower.now()
+    manifest = served.copy.manifest if served.copy is not None else None
+    degraded = _degraded(follower) or not redis_connected
+    published = dt.datetime.fromisoformat(manifest["published_at"]) if manifest else None
+    return Health(
+        status="unhealthy" if served.copy is None else "degraded" if degraded else "healthy",
+        redis_connected=redis_connected,
+        timestamp=str(utc_text(now)),
+        snapshot_id=manifest["snapshot_id"] if manifest else None,
+        snapshot_published_at=manifest["published_at"] if manifest else None,
+        snapshot_age_seconds=int((now - published).total_seconds()) if published else None,
+        snapshot_complete=served.copy.whole if served.copy is not None else None,
+        items=manifest["counts"]["items"] if manifest else None,
+        orders=manifest["counts"]["orders"] if manifest else None,
+        problem=served.problem.code if served.problem is not None else None,
+        degraded_since=utc_text(served.since),
+        looked_at=str(utc_text(served.looked_at)),
+        version=__version__,
+    )

@@ -1,0 +1,75 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reco.api import problems
+from reco.api.app import create_app
+from reco.api.edge import is_loopback
+from reco.api.follower import Follower
+from reco.errors import ItemNotFound, RedisUnavailable, SnapshotDamaged, SnapshotNotFound
+from reco.settings import load_settings
+from reco.snapshot.source import MemorySource
+from reco.storage.redis_service import ServiceRedis
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "api.md"
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory):
+    settings = load_settings(home=tmp_path_factory.mktemp("home"))
+    return create_app(Follower(ServiceRedis(settings), settings.namespace)).openapi()
+
+
+def test_the_page_of_the_api_names_every_route_parameter_and_field(document):
+    """What /openapi.json offers stands in docs/api.md."""
+    page = PAGE.read_text(encoding="utf-8")
+    assert [path for path in document["paths"] if path not in page] == []
+    fields = [
+        name
+        for model in ("Recommendation", "Basket")
+        for name in document["components"]["schemas"][model]["properties"]
+    ]
+    assert [name for name in fields if name not in page] == []
+
+
+def test_the_page_of_the_api_names_every_code():
+    """A program that acts on a code finds it in the documents, with its status."""
+    rows = re.findall(r"^\| ([\d, ]+) \| (.+?) \|", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    told = {
+        (int(status), code)
+        for one, codes in rows
+        for status in one.split(",")
+        for code in re.findall(r"`(\w+)`", codes)
+    }
+    errors = {(503, error.code) for error in (RedisUnavailable, SnapshotNotFound, SnapshotDamaged)}
+    others = {(404, ItemNotFound.code), (403, "host_not_allowed"), (500, "internal_error")}
+    assert told == errors | others | set(problems.CODES.items())
+
+
+@pytest.mark.parametrize(
+    ("host", "ours"),
+    [("localhost", True), ("Localhost.", True), ("127.8.9.1", True), ("[::1]", True), ("::1", True)]
+    + [(host, False) for host in ("", "localhost.shop.example", "192.168.0.1", "::", "2130706433", "127.1")],
+)
+def test_what_counts_as_the_loopback(host, ours):
+    """`localhost` and addresses of the loopback as they are written, and nothing that only looks like it."""
+    assert is_loopback(host) is ours
+
+
+def test_values_in_memory_answer_like_redis():
+    """A key or a field that is not there, or is of another kind, reads as None."""
+    source = MemorySource({b"text": b"1", b"hash": {b"7": b"seven"}})
+    commands = [("GET", b"text"), ("GET", b"hash"), ("GET", b"no"), ("HGET", b"hash", b"7"), ("HGET", b"text", b"7")]
+    assert source.fetch(commands) == [b"1", None, None, b"seven", None]
+    assert source.fetch([("HMGET", b"hash", 7, 8), ("HMGET", b"no", 7)]) == [[b"seven", None], [None]]
+
+
+def test_the_service_is_light():
+    """The API loads neither the orchestrator nor an engine of the pipeline."""
+    heavy = ("dagster", "polars", "duckdb", "pandas", "pyarrow", "sqlalchemy")
+    code = f"import sys, reco.api.serve; print([m for m in {heavy!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
