@@ -45,7 +45,7 @@ def column_lineage(
 
 
 def preview(table: str, path: Path, leave_out: Sequence[str] = ()) -> dict[str, dg.MetadataValue]:
-    """The first rows of a table's file as a Markdown table."""
+    """The first rows of a table's file as a Markdown table, without the columns that are empty in all of them."""
     import duckdb
 
     from reco.storage.engine import parquet
@@ -54,7 +54,8 @@ def preview(table: str, path: Path, leave_out: Sequence[str] = ()) -> dict[str, 
     names = ", ".join(f'"{one.name}"' for one in columns)
     with duckdb.connect(":memory:") as con:
         rows = con.sql(f"SELECT {names} FROM {parquet(path)} LIMIT {PREVIEW_ROWS}").fetchall()  # noqa: S608 - constants
-    return {"preview": markdown_table([one.name for one in columns], rows)}
+    filled = [place for place in range(len(columns)) if not rows or any(row[place] is not None for row in rows)]
+    return {"preview": markdown_table([columns[i].name for i in filled], [[row[i] for i in filled] for row in rows])}
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> dg.MetadataValue:

@@ -5,8 +5,9 @@ belong here: how a figure is computed. Blocking checks guard invariants that onl
 a poor drop only warns.
 """
 
-from assets.checks.ingest import drop_quality, drops_and_lines, lines_reconcile
+from assets.checks.ingest import drops_and_lines, lines_reconcile
 from assets.checks.model import pairs_symmetric_and_bounded, scores_bounded
+from assets.checks.partitions import drop_quality
 from assets.checks.serving import served_snapshot
 
 all_checks = [

@@ -12,6 +12,7 @@ from assets.common import offenders
 from reco.audit.catalogue import Weight, entry
 
 SHOWN = 20
+Figure = float | str | dg.MetadataValue | None
 
 
 def spec(asset: str, name: str, partitions_def: dg.PartitionsDefinition | None = None) -> dg.AssetCheckSpec:
@@ -35,7 +36,7 @@ def result(
     *,
     passed: bool,
     found: str,
-    figures: Mapping[str, float | str | dg.MetadataValue | None],
+    figures: Mapping[str, Figure],
     worst: Sequence[Mapping[str, object]] = (),
 ) -> dg.AssetCheckResult:
     """A result with its figures, those that have a value, and at most 20 offenders; severe as the catalogue says."""
@@ -45,8 +46,17 @@ def result(
         passed=bool(passed),
         severity=severity(asset, name),
         description=found,
-        metadata={**{k: v for k, v in figures.items() if v is not None}, **offenders(worst[:SHOWN])},
+        metadata={**rounded(figures), **offenders(worst[:SHOWN])},
     )
+
+
+def rounded(figures: Mapping[str, Figure]) -> dict[str, Figure]:
+    """The figures that have a value, as precise as people read them."""
+    return {
+        name: round(value, 6) if isinstance(value, float) else value
+        for name, value in figures.items()
+        if value is not None
+    }
 
 
 def severity(asset: str, name: str) -> dg.AssetCheckSeverity:

@@ -1,34 +1,25 @@
-"""The checks of the drops and their lines.
+"""The checks of all drops and their lines.
 
 What judges a drop warns as long as that drop feeds the model: retract it, or raise the limit. Only `quarantine_steady`
-looks at the newest batch alone, because a jump is news once. One scan of the stored lines serves all of them.
-
-`drop_quality` has the partitions of its asset. Dagster 1.13 gives the result of a partitioned check a partition only in
-a run of one partition: in a run over a range an `AssetCheckResult` would be stored without one, and the planned
-evaluation of every partition would stay open for ever. So the check writes its `AssetCheckEvaluation`s itself, one a
-partition. Each costs a few events and about as much time as a drop's own, hence there is one such check and the others
-speak of all drops. Does not belong here: the rules and limits (`reco.audit.verdict`).
+looks at the newest batch alone, because a jump is news once. One scan of the stored lines serves all of them. Does not
+belong here: the rules and limits (`reco.audit.verdict`), or the verdict by partition (`assets.checks.partitions`).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 
 import dagster as dg
 
-# Part of the signature of the public AssetCheckEvaluation, though Dagster 1.13 does not export it.
-from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
-
-from assets.checks.common import result, severity, spec
-from assets.common import order_drops
+from assets.checks.common import result, spec
 from reco.audit.quality import quality_score, quarantine_rates
 from reco.audit.verdict import DropVerdict, Kind, column_completeness
 from reco.model.checks import check_key_nulls
-from reco.orders.ledger import ORDER_LINES, QUARANTINED_LINES, Drop, DropLedger, DropStatus
+from reco.orders.ledger import ORDER_LINES, QUARANTINED_LINES, DropLedger, DropStatus
 from reco.orders.verdicts import KEY_COLUMNS, drop_verdicts, newest_batch, quality_limits
 from reco.storage.lake import Lake
 from resources.home import DatabaseResource, LakeResource, SettingsResource
 
-RECONCILE, USABLE, KEYS, DROP_QUALITY = "lines_reconcile", "drops_usable", "key_fields_present", "drop_quality"
+RECONCILE, USABLE, KEYS = "lines_reconcile", "drops_usable", "key_fields_present"
 SCORE, COMPLETE, DUPLICATES, DATES = "quality_score", "columns_complete", "few_duplicates", "dates_sane"
 RATE, STEADY = "quarantine_rate", "quarantine_steady"
 
@@ -83,71 +74,6 @@ def drops_and_lines(
     }
     for key in sorted(context.selected_asset_check_keys):
         yield makers[key.name]()
-
-
-@dg.multi_asset_check(specs=[spec(ORDER_LINES, DROP_QUALITY, order_drops)], can_subset=True)
-def drop_quality(
-    context: dg.AssetCheckExecutionContext,
-    database: DatabaseResource,
-    lake: LakeResource,
-    settings: SettingsResource,
-) -> Iterator[dg.AssetCheckEvaluation]:
-    """One verdict for each drop of the run; of all drops where it is executed without a partition."""
-    ledger = database.ledger()
-    verdicts = {v.facts.key: v for v in drop_verdicts(ledger, lake.open(), quality_limits(settings.load()))}
-    run = context.op_execution_context
-    asked = run.partition_keys if run.has_partition_key or run.has_partition_key_range else list(verdicts)
-    drops = {drop.key: drop for drop in ledger.drops(keys=asked)}
-    targets = _materializations(context.instance, asked)
-    for key in asked:
-        passed, found, figures = _drop_result(verdicts.get(key), drops.get(key))
-        yield dg.AssetCheckEvaluation(
-            asset_key=dg.AssetKey(ORDER_LINES),
-            check_name=DROP_QUALITY,
-            passed=passed,
-            description=found,
-            metadata=figures,
-            severity=severity(ORDER_LINES, DROP_QUALITY),
-            blocking=False,
-            partition=key,
-            target_materialization_data=targets.get(key),
-        )
-
-
-def _drop_result(verdict: DropVerdict | None, drop: Drop | None) -> tuple[bool, str, Mapping[str, float]]:
-    if verdict is None:
-        state = (
-            f"is {drop.status}: {drop.error or 'its lines are not in the orders'}" if drop else "is not in the ledger"
-        )
-        return False, f"{drop.name if drop else 'This drop'} {state}", {}
-    figures = {
-        "lines_read": verdict.facts.read,
-        "quality_score": verdict.quality_score,
-        "quarantine_rate": verdict.quarantine_rate,
-        "duplicate_rate": verdict.duplicate_rate,
-        "least_completeness": min(verdict.completeness.values(), default=1.0),
-    }
-    problems = "; ".join(one.message for one in verdict.findings)
-    return not problems, problems or f"{verdict.facts.name}: nothing is worse than the limits.", figures
-
-
-def _materializations(
-    instance: dg.DagsterInstance, keys: Sequence[str]
-) -> dict[str, AssetCheckEvaluationTargetMaterializationData]:
-    """The newest materialization of the lines of each drop, which tells the UI that a verdict is up to date."""
-    found: dict[str, AssetCheckEvaluationTargetMaterializationData] = {}
-    cursor, more = None, True
-    while more and len(found) < len(keys):
-        records = instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=dg.AssetKey(ORDER_LINES), asset_partitions=list(keys)), 500, cursor
-        )
-        for one in records.records:
-            if one.partition_key and one.partition_key not in found:
-                found[one.partition_key] = AssetCheckEvaluationTargetMaterializationData(
-                    storage_id=one.storage_id, run_id=one.run_id, timestamp=one.timestamp
-                )
-        cursor, more = records.cursor, records.has_more
-    return found
 
 
 def _usable(ledger: DropLedger) -> dg.AssetCheckResult:
@@ -292,4 +218,4 @@ def _sentence(wrong: Sequence[DropVerdict], kind: Kind, otherwise: str) -> str:
     if not wrong:
         return otherwise
     others = f" ({len(wrong) - 1} other drops too)" if len(wrong) > 1 else ""
-    return f"{wrong[0].of(kind)[0].message}{others}."
+    return f"{wrong[0].facts.name}: {wrong[0].of(kind)[0].message}{others}."

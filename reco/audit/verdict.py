@@ -63,7 +63,7 @@ class DropFacts:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One figure that is worse than its limit, as a sentence that begins with the drop's name."""
+    """One figure that is worse than its limit, in words that go behind the drop's name."""
 
     kind: Kind
     message: str
@@ -138,7 +138,7 @@ def _judge(drop: DropFacts, past: Sequence[DropFacts], limits: QualityLimits) ->
         recent_rate=recent,
         duplicate_rate=repeats,
         completeness=completeness,
-        findings=tuple(Finding(kind, f"{drop.name}: {words}") for kind, words in findings),
+        findings=tuple(Finding(kind, words) for kind, words in findings),
     )
 
 
