@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from reco.audit.catalogue import CATALOGUE
 from reco.audit.contents import LineContents, line_contents
 from reco.audit.verdict import DropFacts, Kind, QualityLimits, column_completeness, judge_drops
 from reco.errors import LakeError
 from reco.orders.verdicts import KEY_COLUMNS, newest_batch, quality_limits
-from reco.settings import load_settings
+from reco.settings import Settings, load_settings
 from reco_pipeline_tests.model_tables import line, write_lines
 
 RECEIVED = dt.datetime(2024, 3, 10, 8, 0, tzinfo=dt.UTC)
@@ -152,3 +153,18 @@ def test_contents_are_counted_for_each_drop(tmp_path: Path) -> None:
     assert line_contents({}, KEY_COLUMNS) == {}
     with pytest.raises(LakeError, match="does not exist"):
         line_contents({"c": tmp_path / "c.parquet"}, KEY_COLUMNS)
+
+
+QUALITY = (Path(__file__).parents[2] / "docs" / "quality.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", sorted(one.name for one in CATALOGUE))
+def test_every_check_is_documented(name: str) -> None:
+    """A check stands in the documents by its name."""
+    assert f"`{name}`" in QUALITY
+
+
+@pytest.mark.parametrize("name", [name for name in Settings.model_fields if "_warn_" in name or name == "recent_drops"])
+def test_every_limit_is_documented_with_its_default(name: str) -> None:
+    """The table of limits has each setting and the default in effect."""
+    assert f"| `RECO_{name.upper()}` | {Settings.model_fields[name].default:g} |" in QUALITY
