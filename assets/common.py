@@ -11,12 +11,12 @@ import dagster as dg
 OWNERS = ["team:recommendations"]
 INGEST, MODEL, SERVING = "ingest", "model", "serving"
 
+Metadata = dict[str, float | int | str | dg.MetadataValue | dg.TableSchema | dg.TableColumnLineage]
+
 order_drops = dg.DynamicPartitionsDefinition(name="order_drops")
 
 
-def table_metadata(
-    path: Path, rows: int, **figures: float | str | None
-) -> dict[str, float | int | str | dg.MetadataValue]:
+def table_metadata(path: Path, rows: int, **figures: float | str | None) -> Metadata:
     """Metadata of a stored table: its rows, size and place, and the stage's own figures where they have a value."""
     return {
         "dagster/row_count": rows,

@@ -9,9 +9,12 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets.common import INGEST, OWNERS, order_drops
+from assets.common import INGEST, OWNERS, Metadata, order_drops
+from assets.tables import column_lineage, definition_metadata, markdown_table
+from reco.audit.quality import quality_score
 from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES, DropResult
 from reco.orders.ingest import ingest
+from reco.orders.rules import REASONS
 from reco.storage.lake import RAW, Lake, file_digest
 from resources.home import DatabaseResource, LakeResource
 
@@ -36,6 +39,7 @@ raw_orders = dg.AssetSpec(
             kinds={"duckdb", "pandera", "parquet"},
             owners=OWNERS,
             code_version="1",
+            metadata=definition_metadata(ORDER_LINES),
         ),
         dg.AssetSpec(
             QUARANTINED_LINES,
@@ -45,6 +49,7 @@ raw_orders = dg.AssetSpec(
             kinds={"duckdb", "parquet"},
             owners=OWNERS,
             code_version="1",
+            metadata=definition_metadata(QUARANTINED_LINES),
         ),
     ],
     partitions_def=order_drops,
@@ -72,7 +77,8 @@ def ingest_drops(
     many = len(context.partition_keys) > 1
     for result in results if many else []:
         for table in chosen:
-            context.add_asset_metadata(_drop_metadata(result, table), asset_key=table, partition_key=result.key)
+            metadata = _drop_metadata(result, table, with_lineage=result is results[-1])
+            context.add_asset_metadata(metadata, asset_key=table, partition_key=result.key)
     for table in chosen:
         yield dg.MaterializeResult(
             asset_key=table,
@@ -81,25 +87,31 @@ def ingest_drops(
         )
 
 
-def _drop_metadata(result: DropResult, table: str) -> dict[str, int | float | str | dg.MetadataValue]:
+def _drop_metadata(result: DropResult, table: str, *, with_lineage: bool = True) -> Metadata:
+    """The figures of one drop. The UI reads the lineage of columns from the newest partition: one of a run has it."""
     counts = result.counts
     rows = counts.lines_accepted if table == ORDER_LINES else counts.lines_excluded + counts.lines_quarantined
-    metadata: dict[str, int | float | str | dg.MetadataValue] = {
+    metadata: Metadata = {
         "dagster/row_count": rows,
         "lines_read": counts.lines_read,
         "lines_accepted": counts.lines_accepted,
         "lines_excluded": counts.lines_excluded,
         "lines_quarantined": counts.lines_quarantined,
+        "quality_score": quality_score(counts.lines_read, counts.lines_quarantined),
         "status": result.status,
     }
     if result.error:
         metadata["error"] = str(result.error)
     if table == QUARANTINED_LINES and result.reasons:
-        metadata["reasons"] = dg.MetadataValue.json(result.reasons)
+        by_count = sorted(result.reasons.items(), key=lambda one: (-one[1], one[0]))
+        rows_of_reasons = [(reason, REASONS[reason], count) for reason, count in by_count]
+        metadata["reasons"] = markdown_table(("reason", "disposition", "lines"), rows_of_reasons)
+    if table == ORDER_LINES and with_lineage:
+        metadata.update(column_lineage(table, result.mapping))
     return metadata
 
 
-def _batch_metadata(results: list[DropResult], table: str) -> dict[str, int | float | str | dg.MetadataValue]:
+def _batch_metadata(results: list[DropResult], table: str) -> Metadata:
     """Only what is true of every partition of the run: the figures of each drop are its own."""
     return {"drops_in_run": len(results), "table": table}
 

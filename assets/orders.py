@@ -8,6 +8,7 @@ import datetime as dt
 import dagster as dg
 
 from assets.common import MODEL, OWNERS, table_metadata
+from assets.tables import column_lineage, definition_metadata
 from reco.orders.drops import ORDER_LINES
 from reco.orders.orders import ORDERS, make_orders
 from resources.home import DatabaseResource, LakeResource
@@ -19,6 +20,7 @@ from resources.home import DatabaseResource, LakeResource
     kinds={"duckdb", "parquet"},
     owners=OWNERS,
     code_version="1",
+    metadata=definition_metadata(ORDERS),
 )
 def orders(context: dg.AssetExecutionContext, lake: LakeResource, database: DatabaseResource) -> dg.MaterializeResult:
     """Every order once: an item repeated in an order adds up, and an order in a later batch replaces the earlier."""
@@ -26,13 +28,16 @@ def orders(context: dg.AssetExecutionContext, lake: LakeResource, database: Data
     with database.locked() as home:
         report = make_orders(home.ledger, store, now=dt.datetime.now(dt.UTC), run_id=context.run.run_id)
     return dg.MaterializeResult(
-        metadata=table_metadata(
-            store.path(ORDERS),
-            report.rows,
-            lines=report.lines,
-            orders=report.orders,
-            items=report.items,
-            replaced_orders=report.replaced_orders,
-        ),
+        metadata={
+            **table_metadata(
+                store.path(ORDERS),
+                report.rows,
+                lines=report.lines,
+                orders=report.orders,
+                items=report.items,
+                replaced_orders=report.replaced_orders,
+            ),
+            **column_lineage(ORDERS),
+        },
         data_version=dg.DataVersion(report.digest),
     )

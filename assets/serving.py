@@ -6,6 +6,7 @@ Does not belong here: the layout of the keys or the gate (`reco.snapshot`).
 import datetime as dt
 
 import dagster as dg
+from pydantic import Field
 
 from assets.common import OWNERS, SERVING
 from assets.model import item_stats, similar_items
@@ -17,7 +18,12 @@ from resources.home import DatabaseResource, RedisResource
 class PublishConfig(dg.Config):
     """What a person may choose when publishing by hand."""
 
-    force: bool = False
+    force: bool = Field(
+        default=False,
+        description="Publish although the gate refuses: when many items or orders are gone, or the lists changed a "
+        "lot, and that is meant. The manifest records it. Lines that do not add up, or tables that do "
+        "not belong together, are never published.",
+    )
 
 
 @dg.asset(

@@ -83,6 +83,42 @@ class Settings(BaseSettings):
     quarantine_warn_rate: float = Field(
         default=0.02, ge=0, le=1, description="Share of quarantined lines above which the check warns."
     )
+    quality_warn_score: float = Field(
+        default=95.0, ge=0, le=100, description="Quality score of a drop below which the check warns."
+    )
+    quarantine_warn_jump: float = Field(
+        default=3.0, ge=1, le=1000, description="How many times the recent quarantine rate is a jump that warns."
+    )
+    recent_drops: int = Field(
+        default=10,
+        ge=1,
+        le=1000,
+        description="Earlier drops that a drop's rate and dates are compared with.",
+    )
+    duplicate_warn_rate: float = Field(
+        default=0.05, ge=0, le=1, description="Share of a drop's lines that repeat another above which the check warns."
+    )
+    completeness_warn_rate: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Share of lines with a value in a column below which the check warns.",
+    )
+    date_warn_lag_days: int = Field(
+        default=366, ge=1, le=36600, description="Days a drop may end before the recent ones begin without a warning."
+    )
+    date_warn_span_days: int = Field(
+        default=3660, ge=1, le=36600, description="Days one drop may span without a warning."
+    )
+    shrink_warn_rate: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="Share of items or orders lost in a publish that warns when above.",
+    )
+    overlap_warn_rate: float = Field(
+        default=0.5, ge=0, le=1, description="Mean overlap of the top-10 lists with those before that warns when below."
+    )
 
     api_host: str = Field(default="127.0.0.1", min_length=1, description="Address the API listens on: loopback only.")
     api_port: int = Field(default=8000, ge=0, le=65535, description="Port of the API; 0: any free one.")

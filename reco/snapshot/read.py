@@ -107,8 +107,11 @@ class PublishedSnapshot:
     def top_lists(self, items: int, depth: int) -> dict[str, list[str]]:
         """For the most popular items with neighbours: the ids of the first `depth`; damaged lists are left out."""
         ranks = range(1, min(items, self.manifest["counts"]["items"]) + 1)
-        ids = {rank: entry.item_id for rank, entry in self._readable_entries(ranks).items()}
-        keys = {item_id: self._key(similar_suffix(item_id)) for item_id in ids.values()}
+        return self.lists_of([entry.item_id for entry in self._readable_entries(ranks).values()], depth)
+
+    def lists_of(self, item_ids: Sequence[str], depth: int) -> dict[str, list[str]]:
+        """The ids of the first `depth` neighbours of these items; unknown items and damaged lists are left out."""
+        keys = {item_id: self._key(similar_suffix(item_id)) for item_id in item_ids}
         lists: dict[str, list[int]] = {}
         for (item_id, key), raw in zip(keys.items(), self._fetch([("GET", key) for key in keys.values()]), strict=True):
             try:

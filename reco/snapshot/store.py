@@ -15,8 +15,8 @@ from reco.snapshot.keys import Keys
 from reco.snapshot.manifest import Manifest, read_manifest
 from reco.snapshot.pointer import Outcome, current_sid, move_pointer, not_published
 from reco.snapshot.read import PublishedSnapshot
-from reco.snapshot.wire import call, run_all, scan
 from reco.snapshot.source import RedisSource
+from reco.snapshot.wire import call, run_all, scan
 from reco.storage.redis import redis_errors
 
 _TRIES = 5

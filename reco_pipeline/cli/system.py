@@ -17,7 +17,7 @@ UNREACHABLE = 4
 
 
 def status(as_json: JsonFlag = False) -> None:
-    """Drops, lines and the served snapshot on one screen.
+    """Drops, lines, the served snapshot and failing checks on one screen.
 
     Example: reco status
     """
@@ -28,6 +28,7 @@ def status(as_json: JsonFlag = False) -> None:
     from reco.snapshot.store import SnapshotStore
     from reco.storage.redis import open_redis
     from reco_pipeline.cli.start import settings_of_command
+    from reco_pipeline.failing import failing_checks
 
     settings = settings_of_command()
     ledger = open_home(settings).ledger
@@ -55,11 +56,22 @@ def status(as_json: JsonFlag = False) -> None:
         "orders": served.orders if served else 0,
     }
     recent = events(ledger.engine, limit=5)
+    failing = failing_checks(settings.home)
     if as_json:
-        print_json(result | {"events": [{"at": e.at, "event": e.event.value} for e in recent]})
+        shown = [{"asset": f.asset, "check": f.check, "weight": f.weight, "message": f.message} for f in failing]
+        print_json(
+            result | {"failing_checks": shown} | {"events": [{"at": e.at, "event": e.event.value} for e in recent]}
+        )
         return
+    result["failing_checks"] = len(failing)
     named = dict(result) | {"drops": ", ".join(f"{n} {state}" for state, n in sorted(states.items())) or "none"}
     facts([(name.replace("_", " "), value) for name, value in named.items()])
+    if failing:
+        table(
+            "Failing checks",
+            ("check", "of", "weight", "found"),
+            [(f.check, f.asset, f.weight, f.message) for f in failing],
+        )
     if recent:
         rows = [(f"{e.at:%Y-%m-%d %H:%M:%S}Z", e.event.value, e.drop_key or e.snapshot_id or "") for e in recent]
         table("Last events", ("at", "event", "what"), rows)

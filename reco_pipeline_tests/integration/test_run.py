@@ -390,3 +390,24 @@ def _processes_of(home: Path) -> list[str]:
         if str(home) in line or folder.startswith(str(home)):
             found.append(line)
     return found
+
+
+def test_status_lists_failing_checks_and_forgets_them_when_they_pass(shop: Shop) -> None:
+    """A poor drop shows in `reco status` with its message; once it is retracted and run again, nothing fails."""
+    assert shop.reco("status", "--json").json["failing_checks"] == []
+    good = shop.orders("good.csv", BASKETS)
+    poor = shop.write("poor.csv", "order_id,item_name,quantity\n6,PID,1\n6,Hose,zero\n")
+    assert shop.reco("run", "--orders", good, "--orders", poor).code == 0
+    failing = shop.reco("status", "--json").json["failing_checks"]
+    assert [one["check"] for one in failing] == ["quality_score", "quarantine_rate"]
+    assert failing[0] == {
+        "asset": "order_lines",
+        "check": "quality_score",
+        "weight": "warning",
+        "message": "poor.csv: quality score 50.0, below 95.",
+    }
+    assert shop.reco("status", "--json").json["failing_checks"] == failing
+    assert "poor.csv: quality score 50.0" in shop.reco("status").out
+    shop.reco("drops", "retract", "poor.csv")
+    assert shop.reco("run", "--orders", shop.orders("more.csv", {"7": ["PID", "Pump"]})).code == 0
+    assert shop.reco("status", "--json").json["failing_checks"] == []

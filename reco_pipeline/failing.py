@@ -1,0 +1,79 @@
+"""The audit checks that failed when they last ran, for `reco status`.
+
+Belongs here: asking the Dagster instance of a home. Does not belong here: what a check is (`reco.audit.catalogue`), or
+running one. A home that no run has used has no instance, and nothing of Dagster is imported for it.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from reco.audit.catalogue import CATALOGUE
+
+PARTITIONED = {"drop_quality"}
+"""Says of each drop what other checks say of all: its newest verdict is about one drop only."""
+
+
+@dataclass(frozen=True)
+class FailingCheck:
+    """A check whose newest execution failed, or could not be ended."""
+
+    asset: str
+    check: str
+    weight: str
+    message: str
+    at: float
+
+
+def failing_checks(home: Path) -> list[FailingCheck]:
+    """The failing checks of a home, in the order of the catalogue.
+
+    Importing Dagster takes about a second, reading a tenth of one. So the answer is kept beside the event log, and
+    given again while the log has not changed.
+    """
+    if not (home / "dagster" / "dagster.yaml").is_file():
+        return []
+    state, kept = _log_state(home), home / "dagster" / "failing-checks.json"
+    if state:
+        try:
+            known = json.loads(kept.read_text(encoding="utf-8"))
+            if known["state"] == state:
+                return [FailingCheck(**one) for one in known["failing"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # not there, or of another version: it is written anew below
+    found = _ask(home)
+    if state:
+        temporary = kept.with_name(f".{kept.name}.{os.getpid()}.tmp")
+        temporary.write_text(json.dumps({"state": state, "failing": [asdict(one) for one in found]}), encoding="utf-8")
+        temporary.replace(kept)
+    return found
+
+
+def _log_state(home: Path) -> list[list[int]]:
+    """Size and time of change of the event log on disk; empty where it is kept elsewhere, such as in Postgres."""
+    index = home / "dagster" / "history" / "runs" / "index.db"
+    if not index.is_file():
+        return []
+    stats = [path.stat() for path in (index, index.with_name("index.db-wal")) if path.is_file()]
+    return [[one.st_size, one.st_mtime_ns] for one in stats if one.st_size]
+
+
+def _ask(home: Path) -> list[FailingCheck]:
+    import dagster as dg
+
+    from reco_pipeline.instance import open_instance
+
+    found: list[FailingCheck] = []
+    with open_instance(home) as instance:
+        for one in CATALOGUE:
+            if one.name in PARTITIONED:
+                continue
+            key = dg.AssetCheckKey(dg.AssetKey(one.asset), one.name)
+            record = instance.get_latest_asset_check_evaluation_record(key)
+            if record is None or record.status.value in ("SUCCEEDED", "PLANNED"):
+                continue
+            said = record.evaluation.description if record.evaluation else None
+            message = said or "the run ended before the check did"
+            found.append(FailingCheck(one.asset, one.name, one.weight.value, message, record.create_timestamp))
+    return found
