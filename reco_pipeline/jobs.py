@@ -4,9 +4,11 @@ Does not belong here: when they run, or what the assets do.
 """
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from reco.orders.orders import ORDERS
 from reco.snapshot.release import REDIS_SNAPSHOT
+from reco_pipeline.receiving import receive_waiting_files
 
 drops_to_recommendations = dg.define_asset_job(
     "drops_to_recommendations",
@@ -20,4 +22,15 @@ rebuild_recommendations = dg.define_asset_job(
     description="From the ingested lines to served recommendations, without reading any drop again.",
 )
 
-all_jobs = [drops_to_recommendations, rebuild_recommendations]
+
+@dg.job(executor_def=dg.in_process_executor)
+def receive_drops() -> None:
+    """Takes the waiting files of the inbox in, where they are too many or too large for a sensor's tick."""
+    receive_waiting_files()
+
+
+all_jobs: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [
+    drops_to_recommendations,
+    rebuild_recommendations,
+    receive_drops,
+]

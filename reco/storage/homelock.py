@@ -1,16 +1,21 @@
-"""One run at a time in a home.
+"""The locks of a home that commands and automation hold.
 
-Belongs here: the lock that a run started from a command line holds. Does not belong here: the locks of the embedded
-server (`reco.local`) or of a publish (`reco.snapshot`), which guard other things.
+Belongs here: one run of a command line at a time, one taker of inbox files at a time, one `reco dev`. Does not belong
+here: the locks of the embedded server (`reco.local`) or of a publish (`reco.snapshot`), which guard other things.
 """
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from reco.errors import Busy, ConfigError
+
+POLL_SECONDS = 0.05
+# Automation asks for a moment whether a run is at work; that moment must not turn a command away.
+RUN_WAIT_SECONDS = 0.5
 
 
 @contextmanager
@@ -21,10 +26,49 @@ def home_lock(home: Path) -> Iterator[None]:
         Busy: another run of this home is at work; its process id is named.
         ConfigError: the home cannot be made or written to.
     """
+    with _lock(home, "run.lock", RUN_WAIT_SECONDS, "Another run of {home} is at work (process {owner})."):
+        yield
+
+
+@contextmanager
+def inbox_lock(home: Path, wait_seconds: float) -> Iterator[None]:
+    """Holds the right to take files out of the inbox into the ledger.
+
+    Raises:
+        Busy: somebody else took files for longer than `wait_seconds`.
+    """
+    with _lock(home, "inbox.lock", wait_seconds, "Process {owner} is taking the files of the inbox of {home} in."):
+        yield
+
+
+@contextmanager
+def dev_lock(home: Path) -> Iterator[int]:
+    """Holds the right to keep services up on a home; yields the descriptor, for a child that must hold it too.
+
+    Raises:
+        Busy: services of this home are up.
+    """
+    with _lock(home, "dev.lock", 0, "The services of {home} are up already (process {owner}).") as handle:
+        yield handle
+
+
+def run_at_work(home: Path) -> bool:
+    """Whether a run from a command line holds the run lock of a home."""
     path = home / "run.lock"
+    if not path.exists():
+        return False
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        return not _taken(handle, fcntl.LOCK_SH)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _lock(home: Path, name: str, wait_seconds: float, busy: str) -> Iterator[int]:
     try:
         home.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        handle = os.open(home / name, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise ConfigError(
             f"The home {home} cannot be used: {error.strerror}.",
@@ -32,15 +76,22 @@ def home_lock(home: Path) -> Iterator[None]:
             settings=["RECO_HOME"],
         ) from error
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.pread(handle, 20, 0).decode(errors="replace").strip() or "unknown"
-            raise Busy(
-                f"Another run of {home} is at work (process {owner}).", hint="Wait for it to end, then run again."
-            ) from None
+        deadline = time.monotonic() + wait_seconds
+        while not _taken(handle, fcntl.LOCK_EX):
+            if time.monotonic() >= deadline:
+                owner = os.pread(handle, 20, 0).decode(errors="replace").strip() or "unknown"
+                raise Busy(busy.format(home=home, owner=owner), hint="Wait for it to end, then try again.") from None
+            time.sleep(POLL_SECONDS)
         os.ftruncate(handle, 0)
         os.pwrite(handle, str(os.getpid()).encode(), 0)
-        yield
+        yield handle
     finally:
         os.close(handle)
+
+
+def _taken(handle: int, how: int) -> bool:
+    try:
+        fcntl.flock(handle, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
