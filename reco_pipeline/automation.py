@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
+from assets.common import order_drops
 from reco.errors import Busy, RecoError
 from reco.orders.home import Home
 from reco.orders.inbox import Inbox, InboxFile, open_inbox
@@ -37,6 +38,7 @@ PAUSE_FACTOR = 4
 """Before the second attempt 15 s, then four times as long each time: four attempts outlast five minutes."""
 
 RECORDS = 100
+MOST_NEW_PARTITIONS = 100
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -75,7 +77,7 @@ def decide(
     """
     trouble: RecoError | None = None
     seen: dict[str, str] = {}
-    too_much: list[InboxFile] = []
+    too_much: list[str] = []
     moving = 0
     try:
         inbox = open_inbox(home.settings)
@@ -95,15 +97,15 @@ def decide(
     return Wanted(wanted.run, why, seen)
 
 
-def _take(home: Home, inbox: Inbox, still: list[InboxFile], now: dt.datetime) -> list[InboxFile]:
-    """Takes the files in that held still; returns them untouched where that is too much for a tick."""
+def _take(home: Home, inbox: Inbox, still: list[InboxFile], now: dt.datetime) -> list[str]:
+    """Takes the files in that held still; names them where that is too much for a tick."""
     if not fits_a_tick(still, inbox):
-        return still
+        return [f"{file.place}:{file.mark}" for file in still]
     receive(home, inbox, still, now=now, wait_seconds=0)
     return []
 
 
-def _run(home: Home, instance: dg.DagsterInstance, too_much: list[InboxFile], patience: "_Patience") -> Wanted:
+def _run(home: Home, instance: dg.DagsterInstance, too_much: list[str], patience: "_Patience") -> Wanted:
     if run_at_work(home.settings.home):
         return Wanted(None, "A run from a command line is at work.")
     fail_dead_runs(instance)
@@ -111,12 +113,22 @@ def _run(home: Home, instance: dg.DagsterInstance, too_much: list[InboxFile], pa
     if unfinished:
         return Wanted(None, f"Run {unfinished[0].run_id[:8]} is at work.")
     failures = _failures(instance)
-    if too_much:
-        work = _Work(receive_drops.name, "files", _digest(f"{file.place}:{file.mark}" for file in too_much))
+    many = too_much or _unregistered(home, instance)
+    if many:
+        work = _Work(receive_drops.name, "files", _digest(many))
         wanted = patience.attempt(work, failures.of(work))
         if wanted.run is not None:
             return wanted
     return _process(home, instance, failures, patience)
+
+
+def _unregistered(home: Home, instance: dg.DagsterInstance) -> list[str]:
+    """The waiting drops, where there are many that are no partitions yet: making them takes longer than a tick may."""
+    keys = [drop.key for drop in waiting_drops(home.ledger)]
+    if len(keys) <= MOST_NEW_PARTITIONS:
+        return []
+    known = set(instance.get_dynamic_partitions(order_drops.name or ""))
+    return keys if len(set(keys) - known) > MOST_NEW_PARTITIONS else []
 
 
 def _process(home: Home, instance: dg.DagsterInstance, failures: "_Failures", patience: "_Patience") -> Wanted:

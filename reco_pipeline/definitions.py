@@ -35,16 +35,18 @@ def build_defs(overrides: dict[str, str] | None = None) -> dg.Definitions:
     """The definitions, on the effective settings or, in tests, on some of them replaced."""
     settings = SettingsResource(overrides=overrides or {})
     known = settings.load()  # a schedule's hour and time zone must be known when it is made
+    database = DatabaseResource(settings=settings)
+    jobs = all_jobs(database)
     return dg.Definitions(
         assets=all_assets,
         asset_checks=all_checks,
-        jobs=all_jobs,
-        schedules=daily_schedules(known),
-        sensors=[inbox_sensor(known), failure_sensor()],
+        jobs=jobs,
+        schedules=daily_schedules(known, jobs),
+        sensors=[inbox_sensor(known, jobs), failure_sensor()],
         resources={
             "settings": settings,
             "lake": LakeResource(settings=settings),
-            "database": DatabaseResource(settings=settings),
+            "database": database,
             "redis": RedisResource(settings=settings),
         },
         # Spawning a process for each step would turn a run of one second into half a minute.

@@ -9,6 +9,9 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from reco.orders.orders import ORDERS
 from reco.snapshot.release import REDIS_SNAPSHOT
 from reco_pipeline.receiving import receive_waiting_files
+from resources.home import DatabaseResource
+
+Job = dg.JobDefinition | UnresolvedAssetJobDefinition
 
 drops_to_recommendations = dg.define_asset_job(
     "drops_to_recommendations",
@@ -23,14 +26,13 @@ rebuild_recommendations = dg.define_asset_job(
 )
 
 
-@dg.job(executor_def=dg.in_process_executor)
+@dg.graph
 def receive_drops() -> None:
     """Takes the waiting files of the inbox in, where they are too many or too large for a sensor's tick."""
     receive_waiting_files()
 
 
-all_jobs: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [
-    drops_to_recommendations,
-    rebuild_recommendations,
-    receive_drops,
-]
+def all_jobs(database: DatabaseResource) -> list[Job]:
+    """Every job. One that is made of ops gets its resource here: Dagster would make a second copy of its sensor."""
+    receive = receive_drops.to_job(resource_defs={"database": database}, executor_def=dg.in_process_executor)
+    return [drops_to_recommendations, rebuild_recommendations, receive]

@@ -11,7 +11,7 @@ import dagster as dg
 
 from reco.orders.inbox import open_inbox
 from reco.orders.intake import look, unknown_files
-from reco_pipeline.pending import receive
+from reco_pipeline.pending import receive, register_partitions, split_pending, waiting_drops
 from resources.home import DatabaseResource
 
 LOCK_SECONDS = 60.0
@@ -32,7 +32,10 @@ def receive_waiting_files(context: dg.OpExecutionContext, config: ReceiveConfig,
     if not inbox.whole:
         time.sleep(config.settle_seconds)
     second = look(unknown_files(home, inbox), first.seen, whole=inbox.whole)
-    taken = receive(home, inbox, second.still, now=dt.datetime.now(dt.UTC), wait_seconds=LOCK_SECONDS)
+    now = dt.datetime.now(dt.UTC)
+    taken = receive(home, inbox, second.still, now=now, wait_seconds=LOCK_SECONDS)
+    # Making partitions of hundreds of drops takes seconds too: done here, the sensor finds it done.
+    register_partitions(context.instance, *split_pending(home.ledger, waiting_drops(home.ledger), now))
     refused = [one.name for one in taken if one.error]
     context.add_output_metadata(
         {"files": len(taken), "files_refused": len(refused), "files_left": len(second.seen) - len(second.still)}

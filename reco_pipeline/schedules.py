@@ -4,6 +4,7 @@ Belongs here: the hour and what is asked for. Does not belong here: the decision
 """
 
 import datetime as dt
+from collections.abc import Sequence
 
 import dagster as dg
 
@@ -12,21 +13,21 @@ from reco.orders.orders import ORDERS
 from reco.settings import Settings
 from reco.snapshot.release import REDIS_SNAPSHOT
 from reco_pipeline.automation import decide
-from reco_pipeline.jobs import drops_to_recommendations, rebuild_recommendations, receive_drops
+from reco_pipeline.jobs import Job, drops_to_recommendations, rebuild_recommendations, receive_drops
 from resources.home import DatabaseResource
 
 MINUTES_TO_RECEIVE = 15
 REBUILT = [dg.AssetKey(name) for name in (ORDERS, ITEM_STATS, ITEM_COOCCURRENCE, SIMILAR_ITEMS, REDIS_SNAPSHOT)]
 
 
-def daily_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
+def daily_schedules(settings: Settings, jobs: Sequence[Job]) -> list[dg.ScheduleDefinition]:
     """Once a day the inbox is swept, and then everything that waits is tried again, also what the sensor gave up.
 
     They ask what is pending, not what belongs to this day: a tick that was missed is made good by the next one.
     """
     sweep = dg.ScheduleDefinition(
         name="daily_inbox",
-        job=receive_drops,
+        job=next(job for job in jobs if job.name == receive_drops.name),
         cron_schedule=f"0 {settings.daily_hour} * * *",
         execution_timezone=settings.timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING,

@@ -6,6 +6,7 @@ Belongs here: how often they look and their Dagster clothes. Does not belong her
 
 import datetime as dt
 import json
+from collections.abc import Sequence
 
 import dagster as dg
 
@@ -13,16 +14,16 @@ from reco.alerts.tell import Alert, tell
 from reco.audit.trail import Event, append, events
 from reco.settings import Settings
 from reco_pipeline.automation import decide
-from reco_pipeline.jobs import all_jobs
+from reco_pipeline.jobs import Job
 from resources.home import DatabaseResource
 
 
-def inbox_sensor(settings: Settings) -> dg.SensorDefinition:
+def inbox_sensor(settings: Settings, jobs: Sequence[Job]) -> dg.SensorDefinition:
     """The sensor on the inbox: on from the start, in production too, since an inbox nobody looks into is a trap."""
 
     @dg.sensor(
         name="inbox",
-        jobs=all_jobs,
+        jobs=jobs,
         minimum_interval_seconds=settings.inbox_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Takes new order files of the inbox in and starts a run over all drops that wait.",

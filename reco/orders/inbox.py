@@ -78,7 +78,7 @@ class FolderInbox:
     """A folder of this machine."""
 
     whole = False
-    at_once = 500
+    at_once = 100
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
