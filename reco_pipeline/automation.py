@@ -219,7 +219,7 @@ class _Failures:
 
     def of_drop(self, drop: Drop) -> list[_Failure]:
         """The failures, since the drop came, of runs over a span of batches that holds its own."""
-        came = drop.received_at.timestamp()
+        came = int(drop.received_at.timestamp())  # Dagster keeps some of its times in whole seconds
         mine = [one for one in self.all if one.kind == "drops" and _holds(one.subject, drop.batch)]
         return [one for one in mine if one.ended_at >= came]
 
@@ -233,7 +233,7 @@ def _failures(instance: dg.DagsterInstance) -> _Failures:
             _Failure(
                 record.dagster_run.tags[KIND],
                 record.dagster_run.tags.get(SUBJECT, ""),
-                record.end_time or record.update_timestamp.timestamp(),
+                record.end_time or record.update_timestamp.replace(tzinfo=dt.UTC).timestamp(),
             )
             for record in records
         ]
