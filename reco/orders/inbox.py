@@ -63,9 +63,9 @@ def open_inbox(settings: Settings) -> Inbox:
     found = S3_PLACE.fullmatch(place)
     if found is None:
         raise ConfigError(f"{place} is no s3:// place.", hint="Write s3://bucket/prefix.", settings=["RECO_INBOX"])
-    from reco.storage.objects import ObjectStore  # noqa: PLC0415 - boto3 is loaded only where the inbox is a bucket
+    from reco.storage.objects import shared_store  # noqa: PLC0415 - boto3 is loaded only where the inbox is a bucket
 
-    return BucketInbox(ObjectStore(found[1], settings.s3_endpoint_url), (found[2] or "").strip("/"))
+    return BucketInbox(shared_store(found[1], settings.s3_endpoint_url), (found[2] or "").strip("/"))
 
 
 def profile_of(place: str, default: str) -> SourceProfile:

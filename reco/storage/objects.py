@@ -7,6 +7,7 @@ object holds, or which one is wanted.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,19 @@ class ObjectInfo:
     etag: str
 
 
+@cache
+def shared_store(bucket: str, endpoint_url: str | None) -> "ObjectStore":
+    """The store of these settings, made once a process: making its client takes a tenth of a second."""
+    return ObjectStore(bucket, endpoint_url)
+
+
 class ObjectStore:
     """A bucket; credentials come from where the AWS tools look for them."""
 
     def __init__(self, bucket: str, endpoint_url: str | None = None) -> None:
         self.bucket = bucket
-        self._client: Any = boto3.client(
+        # A session of its own: the shared one is not made for threads, and keeps the first credentials it found.
+        self._client: Any = boto3.session.Session().client(
             "s3",
             endpoint_url=endpoint_url,
             config=Config(
