@@ -136,13 +136,17 @@ def _process(home: Home, instance: dg.DagsterInstance, failures: "_Failures", pa
     waiting = waiting_drops(home.ledger)
     tried = {drop.key: failures.of_drop(drop) for drop in waiting}
     left = [drop for drop in waiting if not patience.spent(tried[drop.key])]
+    before = max((tried[drop.key] for drop in left), key=len, default=[])
+    early = patience.refusal(drops_to_recommendations.name, before) if left else None
+    if early:
+        return Wanted(None, early)
     pending, unusable = split_pending(home.ledger, left, patience.now)
     if pending or unusable:
         register_partitions(instance, pending, unusable)
     if pending:
         span = f"{pending[0].batch}-{pending[-1].batch}"
         work = _Work(drops_to_recommendations.name, "drops", span, _digest(d.key for d in pending))
-        return patience.attempt(work, max((tried[d.key] for d in pending), key=len), partition_range(pending))
+        return patience.attempt(work, before, partition_range(pending))
     rest = unpublished(home)
     if rest is not None and rest.refused:
         return Wanted(None, "The gate refused what the drops make: `reco run --force` publishes it anyway.")
@@ -185,15 +189,21 @@ class _Patience:
         """Whether this was tried often enough."""
         return not self.stubborn and len(before) >= self.attempts
 
+    def refusal(self, job: str, before: Sequence[_Failure]) -> str | None:
+        """Why there is no further attempt now, if so."""
+        if self.spent(before):
+            return f"Job {job} failed {len(before)} times on this: see its runs, then `reco run`."
+        if not before or self.stubborn:
+            return None
+        pause = FIRST_PAUSE_SECONDS * PAUSE_FACTOR ** (len(before) - 1)
+        rest = before[0].ended_at + pause - self.now.timestamp()
+        return f"Job {job} failed; attempt {len(before) + 1} is due in {rest:.0f} s." if rest > 0 else None
+
     def attempt(self, work: _Work, before: Sequence[_Failure], tags: Mapping[str, str] | None = None) -> Wanted:
         """The run of the next attempt, unless there were enough or its time has not come."""
-        if self.spent(before):
-            return Wanted(None, f"Job {work.job} failed {len(before)} times on this: see its runs, then `reco run`.")
-        if before and not self.stubborn:
-            pause = FIRST_PAUSE_SECONDS * PAUSE_FACTOR ** (len(before) - 1)
-            rest = before[0].ended_at + pause - self.now.timestamp()
-            if rest > 0:
-                return Wanted(None, f"Job {work.job} failed; attempt {len(before) + 1} is due in {rest:.0f} s.")
+        refusal = self.refusal(work.job, before)
+        if refusal:
+            return Wanted(None, refusal)
         number = str(len(before) + 1)
         tags = {KIND: work.kind, SUBJECT: work.subject, **(tags or {})}
         # Dagster never starts a second run of one key, whatever became of the first. A key only keeps one request from

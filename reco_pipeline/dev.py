@@ -24,8 +24,8 @@ from reco.orders.profiles import builtin_profiles
 from reco.settings import CONFIG_FILE, Settings
 from reco.storage.homelock import dev_lock
 from reco.storage.redis import open_redis
-from reco_pipeline.instance import dagster_home
-from reco_pipeline.pending import write_first_sample
+from reco_pipeline.instance import dagster_home, open_instance
+from reco_pipeline.pending import close_runs_of_dead_services, write_first_sample
 from reco_pipeline.services import Running, Service
 
 START_SECONDS = 180.0
@@ -56,6 +56,8 @@ def services(settings: Settings, say: Say) -> Iterator[list[Running]]:
     """
     with ExitStack() as stack:
         lock = stack.enter_context(dev_lock(settings.home))
+        with open_instance(settings.home) as instance:
+            close_runs_of_dead_services(instance)
         # Held for as long as the services: else each run would start and stop the embedded server.
         stack.enter_context(open_redis(settings))
         first = _first_sample(settings)

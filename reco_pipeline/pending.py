@@ -5,11 +5,12 @@ partitions. Does not belong here: when to do it (`reco_pipeline.automation`, `re
 """
 
 import datetime as dt
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reco.errors import DropError
+from reco.errors import Busy, DropError
 from reco.orders.dialect import probe
 from reco.orders.home import Home
 from reco.orders.inbox import Inbox, InboxFile
@@ -17,13 +18,15 @@ from reco.orders.intake import profiles_of, take_in
 from reco.orders.ledger import Drop, DropLedger, DropStatus, Registration
 from reco.orders.profiles import SourceProfile, load_profile
 from reco.progress import report
-from reco.storage.homelock import inbox_lock
+from reco.storage.homelock import inbox_lock, services_up
 from reco.storage.lake import Lake
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 SAMPLE_ORDERS = 5_000
+AUTOMATION_SECONDS = 300.0
+POLL_SECONDS = 0.5
 LAUNCHER = {"reco/launcher": "command-line"}
 
 
@@ -75,8 +78,9 @@ def write_first_sample(home: Home) -> list[tuple[Path, SourceProfile]]:
 def split_pending(ledger: DropLedger, waiting: Sequence[Drop], now: dt.datetime) -> tuple[list[Drop], list[Drop]]:
     """The waiting drops that can be read, and those a first look shows to be unusable, which fail here."""
     unusable: list[Drop] = []
-    for done, (drop, file) in enumerate(zip(waiting, ledger.files(waiting), strict=True), start=1):
+    for done, drop in enumerate(waiting, start=1):
         try:
+            file = ledger.files([drop])[0]
             probe(file.path, file.profile)
         except DropError as error:
             ledger.fail(drop.key, error, now=now)
@@ -128,6 +132,44 @@ def register_partitions(instance: "DagsterInstance", pending: Sequence[Drop], un
                     tags={"dagster/data_version": drop.sha256},
                 )
             )
+
+
+def close_runs_of_dead_services(instance: "DagsterInstance") -> None:
+    """Closes the runs that were at work when services ended with their machine: they would block the queue for hours.
+
+    To be called by who holds the right to keep services up, before there are any: nobody else works on these runs.
+    """
+    from dagster import DagsterRunStatus, RunsFilter
+
+    alive = [DagsterRunStatus.STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.CANCELING]
+    for run in instance.get_runs(RunsFilter(statuses=alive)):
+        if not LAUNCHER.items() <= run.tags.items():
+            instance.report_run_failed(run, "The services ended while this run was at work; its drops are taken over.")
+
+
+def wait_for_automation(home: Path) -> None:
+    """Waits until no run that services of this home started is at work; the caller holds the run lock, so none starts.
+
+    Raises:
+        Busy: one was at work for too long.
+    """
+    if not services_up(home):
+        return
+    from dagster import RunsFilter
+
+    from reco_pipeline.automation import UNFINISHED
+    from reco_pipeline.instance import open_instance
+
+    deadline = time.monotonic() + AUTOMATION_SECONDS
+    with open_instance(home) as instance:
+        fail_dead_runs(instance)
+        while runs := instance.get_runs(RunsFilter(statuses=UNFINISHED), limit=1):
+            if time.monotonic() >= deadline:
+                raise Busy(
+                    f"Run {runs[0].run_id} of the services of {home} is at work.",
+                    hint="Wait for it to end, or cancel it in the Dagster UI.",
+                )
+            time.sleep(POLL_SECONDS)
 
 
 def fail_dead_runs(instance: "DagsterInstance") -> None:

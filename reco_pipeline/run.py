@@ -27,6 +27,7 @@ from reco_pipeline.pending import (
     receive,
     register_partitions,
     split_pending,
+    wait_for_automation,
     waiting_drops,
     write_first_sample,
 )
@@ -58,6 +59,7 @@ def run(settings: Settings, request: RunRequest) -> RunSummary:
     started = time.perf_counter()
     now = dt.datetime.now(dt.UTC)
     with home_lock(settings.home):
+        wait_for_automation(settings.home)
         given = _given_files(settings, request)
         # Redis comes first: with nobody to publish to, nothing should be half done. The lease on the embedded server
         # lasts as long as the run, or each step would start and stop it.

@@ -14,8 +14,8 @@ from pathlib import Path
 from reco.errors import Busy, ConfigError
 
 POLL_SECONDS = 0.05
-# Automation asks for a moment whether a run is at work; that moment must not turn a command away.
-RUN_WAIT_SECONDS = 0.5
+# Whoever asks whether a lock is held holds it for a moment; that moment must not turn a command away.
+ASKING_SECONDS = 0.5
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def home_lock(home: Path) -> Iterator[None]:
         Busy: another run of this home is at work; its process id is named.
         ConfigError: the home cannot be made or written to.
     """
-    with _lock(home, "run.lock", RUN_WAIT_SECONDS, "Another run of {home} is at work (process {owner})."):
+    with _lock(home, "run.lock", ASKING_SECONDS, "Another run of {home} is at work (process {owner})."):
         yield
 
 
@@ -48,13 +48,21 @@ def dev_lock(home: Path) -> Iterator[int]:
     Raises:
         Busy: services of this home are up.
     """
-    with _lock(home, "dev.lock", 0, "The services of {home} are up already (process {owner}).") as handle:
+    with _lock(home, "dev.lock", ASKING_SECONDS, "The services of {home} are up already (process {owner}).") as handle:
         yield handle
 
 
 def run_at_work(home: Path) -> bool:
     """Whether a run from a command line holds the run lock of a home."""
-    path = home / "run.lock"
+    return _held(home / "run.lock")
+
+
+def services_up(home: Path) -> bool:
+    """Whether services are kept up on a home."""
+    return _held(home / "dev.lock")
+
+
+def _held(path: Path) -> bool:
     if not path.exists():
         return False
     handle = os.open(path, os.O_RDONLY)

@@ -21,7 +21,7 @@ from reco.settings import load_settings
 from reco.storage.homelock import home_lock, inbox_lock
 from reco_pipeline.automation import Wanted, decide
 from reco_pipeline.definitions import build_defs
-from reco_pipeline.pending import LAUNCHER
+from reco_pipeline.pending import LAUNCHER, close_runs_of_dead_services
 
 # Dagster calls what it has deprecated itself when it sets resources up.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning")
@@ -385,3 +385,28 @@ def test_a_failed_run_is_marked_and_told_once(shop: Shop, capsys: pytest.Capture
     told = capsys.readouterr()
     assert (told.out + told.err).count("run_failed") >= 1
     assert "planted-secret" not in str(marks[0].details) + told.out + told.err
+
+
+def test_a_drop_whose_bytes_are_gone_fails_alone(shop: Shop) -> None:
+    """It does not stop the others, nor every look from then on."""
+    shop.drop("gone.csv", ORDERS + "9,Pump\n")
+    shop.drop("monday.csv")
+    shop.instance.add_dynamic_partitions("order_drops", ["another"])
+    with home_lock(shop.home.settings.home):
+        shop.look()
+        shop.look()
+    for path in shop.home.lake.raw_folder(shop.home.ledger.drops()[0].key).iterdir():
+        path.unlink()
+    assert shop.look().run is not None
+    assert shop.states() == {"gone.csv": "failed", "monday.csv": "pending"}
+
+
+def test_runs_that_died_with_their_services_are_closed(shop: Shop) -> None:
+    """A run that was at work when the machine went down blocks nothing once services start again."""
+    shop.drop("monday.csv")
+    dead = create_run_for_test(shop.instance, status=dg.DagsterRunStatus.STARTED)
+    close_runs_of_dead_services(shop.instance)
+    record = shop.instance.get_run_by_id(dead.run_id)
+    assert record is not None
+    assert record.status is dg.DagsterRunStatus.FAILURE
+    assert shop.wanted().job_name == "drops_to_recommendations"
