@@ -147,7 +147,7 @@ def close_runs_of_dead_services(instance: "DagsterInstance") -> None:
             instance.report_run_failed(run, "The services ended while this run was at work; its drops are taken over.")
 
 
-def wait_for_automation(home: Path) -> None:
+def wait_for_automation(home: Path, seconds: float = AUTOMATION_SECONDS) -> None:
     """Waits until no run that services of this home started is at work; the caller holds the run lock, so none starts.
 
     Raises:
@@ -160,7 +160,7 @@ def wait_for_automation(home: Path) -> None:
     from reco_pipeline.automation import UNFINISHED
     from reco_pipeline.instance import open_instance
 
-    deadline = time.monotonic() + AUTOMATION_SECONDS
+    deadline = time.monotonic() + seconds
     with open_instance(home) as instance:
         fail_dead_runs(instance)
         while runs := instance.get_runs(RunsFilter(statuses=UNFINISHED), limit=1):
