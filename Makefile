@@ -26,12 +26,9 @@ test-full: ## all tests; coverage of reco/ must reach the bound in pyproject.tom
 	@scripts/bootstrap.sh dev
 	$(PYTEST) --cov $(ARGS)
 
-dev: ## set up, then the Dagster UI on port 3000 and its daemon, until Ctrl-C
-	@scripts/bootstrap.sh dev
-	@RECO_HOME="$$(.venv/bin/python -m reco_pipeline.instance)" && export RECO_HOME && \
-	if [ -f reco.toml ]; then export RECO_CONFIG_FILE="$${RECO_CONFIG_FILE:-$$PWD/reco.toml}"; fi && \
-	root="$$PWD" && cd "$$RECO_HOME/dagster" && DAGSTER_HOME="$$PWD" exec "$$root/.venv/bin/dagster" dev \
-		-w "$$root/workspace.yaml" -p "$${RECO_DAGSTER_PORT:-3000}"
+dev: ## set up, then everything up until Ctrl-C: Dagster UI on port 3000, daemon, API (reco dev)
+	@scripts/bootstrap.sh
+	@exec .venv/bin/reco dev $(ARGS)
 
 lint: ## rules, format, types, import directions, and that Dagster can load the graph
 	@scripts/bootstrap.sh dev

@@ -78,6 +78,12 @@ class DropMissing(DropError):
     code = "drop_missing"
 
 
+class ObjectNotFound(DropMissing):
+    """There is no such object in the object store."""
+
+    code = "object_not_found"
+
+
 class DropEmpty(DropError):
     """A drop holds no order lines: no bytes, or only a header."""
 
@@ -138,6 +144,30 @@ class AddressUnavailable(DependencyUnavailable):
     """The address a service of ours should listen on cannot be had."""
 
     code = "address_unavailable"
+
+
+class InboxUnavailable(DependencyUnavailable):
+    """The inbox cannot be listed."""
+
+    code = "inbox_unavailable"
+
+
+class ObjectStoreUnavailable(DependencyUnavailable):
+    """The object store does not answer."""
+
+    code = "object_store_unavailable"
+
+
+class ObjectStoreRefused(ConfigError):
+    """The object store knows no such bucket or gives these credentials no right."""
+
+    code = "object_store_refused"
+
+
+class ServiceEnded(RecoError):
+    """A process that `reco dev` keeps up ended by itself, or did not come up."""
+
+    code = "service_ended"
 
 
 class Busy(DependencyUnavailable):

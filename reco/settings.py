@@ -5,9 +5,11 @@ a setting that nothing uses.
 """
 
 import os
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
@@ -22,6 +24,7 @@ from reco.errors import ConfigError
 
 PREFIX = "RECO_"
 CONFIG_FILE = "RECO_CONFIG_FILE"
+S3_PLACE = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?")
 
 
 class _SecretFiles(PydanticBaseSettingsSource):
@@ -62,7 +65,19 @@ class Settings(BaseSettings):
     )
     redis_url: SecretStr | None = Field(default=None, description="Redis >= 7.0 or Valkey; unset: embedded server.")
     database_url: SecretStr | None = Field(default=None, description="SQLAlchemy URL; unset: SQLite in the home.")
-    inbox: Path | None = Field(default=None, description="Folder of new drops; unset: `inbox` in the home.")
+    inbox: Path | str | None = Field(
+        default=None, description="Folder of new drops, or s3://bucket/prefix; unset: `inbox` in the home."
+    )
+    inbox_seconds: int = Field(default=5, ge=1, le=3600, description="Pause between two looks into the inbox.")
+    s3_endpoint_url: str | None = Field(
+        default=None, pattern=r"^https?://", description="Object store other than AWS, such as http://127.0.0.1:9000."
+    )
+    timezone: str = Field(default="UTC", description="Time zone of the daily schedule, such as Europe/London.")
+    daily_hour: int = Field(default=4, ge=0, le=23, description="Hour of the day at which the daily schedule runs.")
+    run_attempts: int = Field(
+        default=4, ge=1, le=20, description="How often automation tries the same drops before it leaves them to people."
+    )
+    dagster_port: int = Field(default=3000, ge=1, le=65535, description="Port of the Dagster UI of `reco dev`.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="Least level of log events of the command line."
     )
@@ -123,16 +138,27 @@ class Settings(BaseSettings):
     api_host: str = Field(default="127.0.0.1", min_length=1, description="Address the API listens on: loopback only.")
     api_port: int = Field(default=8000, ge=0, le=65535, description="Port of the API; 0: any free one.")
 
-    @field_validator("home", "inbox")
+    @field_validator("home")
     @classmethod
-    def _absolute(cls, value: Path | None) -> Path | None:
-        return None if value is None else Path(os.path.abspath(value.expanduser()))
+    def _absolute(cls, value: Path) -> Path:
+        return Path(os.path.abspath(value.expanduser()))
 
-    @field_validator("inbox", mode="before")
+    @field_validator("inbox")
     @classmethod
-    def _local_inbox(cls, value: Any) -> Any:
-        if isinstance(value, str) and value.startswith("s3://"):
-            raise ValueError("an s3:// inbox is not supported by this version: give a folder")
+    def _folder_or_bucket(cls, value: Path | str | None) -> Path | str | None:
+        if isinstance(value, str) and "://" in value:
+            if not S3_PLACE.fullmatch(value):
+                raise ValueError("must be a folder or s3://bucket/prefix")
+            return value
+        return None if value is None else Path(os.path.abspath(Path(value).expanduser()))
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"{value!r} is not a time zone such as Europe/London") from None
         return value
 
     @classmethod
@@ -156,8 +182,8 @@ class Settings(BaseSettings):
         return init_settings, env_settings, _SecretFiles(settings_cls), file
 
     @cached_property
-    def inbox_folder(self) -> Path:
-        """Where new drops are looked for."""
+    def inbox_place(self) -> Path | str:
+        """Where new drops are looked for: a folder, or `s3://bucket/prefix`."""
         return self.inbox or self.home / "inbox"
 
     @cached_property

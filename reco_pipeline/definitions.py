@@ -1,6 +1,7 @@
 """The code location: everything Dagster knows of this project, assembled in one place.
 
-Belongs here: which assets, checks, jobs and resources there are. Does not belong here: what they do.
+Belongs here: which assets, checks, jobs, schedules, sensors and resources there are.
+Does not belong here: what they do.
 """
 
 from reco_pipeline.guard import check_top_level_packages
@@ -15,6 +16,8 @@ from assets.model import item_cooccurrence, item_stats, similar_items  # noqa: E
 from assets.orders import orders  # noqa: E402
 from assets.serving import redis_snapshot  # noqa: E402
 from reco_pipeline.jobs import all_jobs  # noqa: E402
+from reco_pipeline.schedules import daily_schedules  # noqa: E402
+from reco_pipeline.sensors import failure_sensor, inbox_sensor  # noqa: E402
 from resources.home import DatabaseResource, LakeResource, RedisResource, SettingsResource  # noqa: E402
 
 all_assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
@@ -31,14 +34,19 @@ all_assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
 def build_defs(overrides: dict[str, str] | None = None) -> dg.Definitions:
     """The definitions, on the effective settings or, in tests, on some of them replaced."""
     settings = SettingsResource(overrides=overrides or {})
+    known = settings.load()  # a schedule's hour and time zone must be known when it is made
+    database = DatabaseResource(settings=settings)
+    jobs = all_jobs(database)
     return dg.Definitions(
         assets=all_assets,
         asset_checks=all_checks,
-        jobs=all_jobs,
+        jobs=jobs,
+        schedules=daily_schedules(known, jobs),
+        sensors=[inbox_sensor(known, jobs), failure_sensor()],
         resources={
             "settings": settings,
             "lake": LakeResource(settings=settings),
-            "database": DatabaseResource(settings=settings),
+            "database": database,
             "redis": RedisResource(settings=settings),
         },
         # Spawning a process for each step would turn a run of one second into half a minute.

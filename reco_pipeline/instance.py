@@ -59,13 +59,3 @@ def open_instance(home: Path) -> Iterator["DagsterInstance"]:
 
     with DagsterInstance.get() as instance:
         yield instance
-
-
-if __name__ == "__main__":
-    # For `make dev`: makes the folder and prints the home. Dagster's commands then start in that folder, because a
-    # `.env` in the working folder beats the environment, and the one of the checkout names the default home.
-    from reco.settings import load_settings
-
-    home = load_settings().home
-    dagster_home(home)
-    print(home)  # noqa: T201 - its output is what it is for

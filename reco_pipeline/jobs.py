@@ -4,9 +4,14 @@ Does not belong here: when they run, or what the assets do.
 """
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from reco.orders.orders import ORDERS
 from reco.snapshot.release import REDIS_SNAPSHOT
+from reco_pipeline.receiving import receive_waiting_files
+from resources.home import DatabaseResource
+
+Job = dg.JobDefinition | UnresolvedAssetJobDefinition
 
 drops_to_recommendations = dg.define_asset_job(
     "drops_to_recommendations",
@@ -20,4 +25,14 @@ rebuild_recommendations = dg.define_asset_job(
     description="From the ingested lines to served recommendations, without reading any drop again.",
 )
 
-all_jobs = [drops_to_recommendations, rebuild_recommendations]
+
+@dg.graph
+def receive_drops() -> None:
+    """Takes the waiting files of the inbox in, where they are too many or too large for a sensor's tick."""
+    receive_waiting_files()
+
+
+def all_jobs(database: DatabaseResource) -> list[Job]:
+    """Every job. One that is made of ops gets its resource here: Dagster would make a second copy of its sensor."""
+    receive = receive_drops.to_job(resource_defs={"database": database}, executor_def=dg.in_process_executor)
+    return [drops_to_recommendations, rebuild_recommendations, receive]

@@ -11,23 +11,35 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reco.errors import ConfigError, DropError, RecoError, UsageError
-from reco.orders.dialect import probe
+from reco.errors import ConfigError, RecoError
 from reco.orders.home import Home, open_home
-from reco.orders.ledger import Drop, DropLedger, DropStatus, Registration, find_files
-from reco.orders.profiles import SAMPLE, SourceProfile, builtin_profiles, load_profile
-from reco.progress import report
+from reco.orders.inbox import open_inbox
+from reco.orders.intake import unknown_files
+from reco.orders.ledger import Drop, DropStatus, Registration, find_files
+from reco.orders.profiles import SourceProfile, load_profile
 from reco.settings import Settings
 from reco.storage.homelock import home_lock
-from reco.storage.lake import Lake
+from reco_pipeline.pending import (
+    LAUNCHER,
+    fail_dead_runs,
+    keep_names,
+    partition_range,
+    receive,
+    register_partitions,
+    retire_sample,
+    sample_in_use,
+    split_pending,
+    wait_for_automation,
+    waiting_drops,
+    write_first_sample,
+)
 from reco_pipeline.summary import Published, RunSummary, drop_summaries, reasons_of
 
 if TYPE_CHECKING:
     import redis
-    from dagster import DagsterInstance
 
-SAMPLE_ORDERS = 5_000
-LAUNCHER = {"reco/launcher": "command-line"}
+INBOX_WAIT_SECONDS = 60.0
+SAMPLE_GONE = "The generated sample was taken out: orders of the shop have come."
 # What the UI finds the runs of a job by; a run that the UI itself launches gets it there.
 REPOSITORY = {".dagster/repository": "__repository__@reco_pipeline"}
 
@@ -51,20 +63,19 @@ def run(settings: Settings, request: RunRequest) -> RunSummary:
 
     started = time.perf_counter()
     now = dt.datetime.now(dt.UTC)
+    given = _given_files(settings, request)
+    # Before the lock: a step of the services' run may be waiting for it. A run that starts meanwhile waits in its steps.
+    wait_for_automation(settings.home)
     with home_lock(settings.home):
-        given = _given_files(settings, request)
         # Redis comes first: with nobody to publish to, nothing should be half done. The lease on the embedded server
         # lasts as long as the run, or each step would start and stop it.
         with open_redis(settings) as client:
             home = open_home(settings)
             home.lake.sweep()
-            given = given or _sample_on_first_run(home)
-            _keep_names([profile for _, profile in given], home.lake)
-            registrations = home.ledger.register(
-                given, now=now, by_hand=bool(request.orders), source_given=request.source is not None
-            )
-            note = _retire_sample(home, now)
-            pending, unusable = _split_pending(home.ledger, now)
+            had_sample = sample_in_use(home)
+            registrations = _take_given(home, request, given, now)
+            note = SAMPLE_GONE if had_sample and not sample_in_use(home) else ""
+            pending, unusable = split_pending(home.ledger, waiting_drops(home.ledger), now)
             drops = [*pending, *unusable]
             try:
                 outcome = _publish(home, client, pending, unusable, force=request.force)
@@ -105,81 +116,29 @@ class _Outcome:
 
 
 def _given_files(settings: Settings, request: RunRequest) -> list[tuple[Path, SourceProfile]]:
-    fixed = load_profile(request.source) if request.source else None
-    if request.orders:
-        profile = fixed or load_profile(settings.source)
-        return [(path, profile) for given in request.orders for path in find_files(given)]
-    inbox = settings.inbox_folder
-    if not inbox.is_dir():
-        if settings.inbox is not None:
+    profile = load_profile(request.source or settings.source)  # a wrong name stops here, before anything is taken in
+    return [(path, profile) for given in request.orders for path in find_files(given)]
+
+
+def _take_given(
+    home: Home, request: RunRequest, given: Sequence[tuple[Path, SourceProfile]], now: dt.datetime
+) -> list[Registration]:
+    """The files given, else those of the inbox that are new or failed before, else a first sample."""
+    if not request.orders:
+        place = home.settings.inbox
+        if isinstance(place, Path) and not place.is_dir():
             raise ConfigError(
-                f"RECO_INBOX names {inbox}, which is not a folder.", hint="Make or correct it.", settings=["RECO_INBOX"]
+                f"RECO_INBOX names {place}, which is not a folder.", hint="Make or correct it.", settings=["RECO_INBOX"]
             )
-        return []
-    try:
-        files = find_files(inbox)
-    except UsageError:
-        return []
-    return [(path, fixed or profile_by_folder(path, inbox, settings.source)) for path in files]
-
-
-def profile_by_folder(path: Path, inbox: Path, default: str) -> SourceProfile:
-    """The profile of an inbox file: `inbox/<source>/file.csv` names it, else the default.
-
-    A folder may also hold a profile of its own, `inbox/<source>/profile.toml`.
-    """
-    folder = path.relative_to(inbox).parts[0]
-    own = inbox / folder / "profile.toml"
-    if own.is_file():
-        return load_profile(own)
-    return load_profile(folder if folder in builtin_profiles() else default)
-
-
-def _sample_on_first_run(home: Home) -> list[tuple[Path, SourceProfile]]:
-    """The generated sample, only where a local home has never seen a drop."""
-    if home.settings.profile != "local" or home.ledger.drops():
-        return []
-    from reco.orders.sample import write_sample
-
-    path = home.settings.home / "sample" / f"sample-{SAMPLE_ORDERS}-orders.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_sample(path, orders=SAMPLE_ORDERS, prototype=False)
-    return [(path, load_profile("prototype").model_copy(update={"name": SAMPLE}))]
-
-
-def _retire_sample(home: Home, now: dt.datetime) -> str:
-    """Takes the sample out as soon as a drop of the shop is there: real orders never mix with it."""
-    drops = [drop for drop in home.ledger.drops() if drop.status in (DropStatus.PENDING, DropStatus.INGESTED)]
-    sample = [drop for drop in drops if drop.source == SAMPLE]
-    if not sample or len(sample) == len(drops):
-        return ""
-    for drop in sample:
-        home.ledger.retract(drop.key, now=now, reason="orders of the shop have come")
-    return "The generated sample was taken out: orders of the shop have come."
-
-
-def _keep_names(profiles: Sequence[SourceProfile], lake: Lake) -> None:
-    if not any(profile.items for profile in profiles):
-        return
-    from reco.catalog.names import keep_item_names
-
-    for profile in {profile.digest: profile for profile in profiles}.values():
-        keep_item_names(profile, lake)
-
-
-def _split_pending(ledger: DropLedger, now: dt.datetime) -> tuple[list[Drop], list[Drop]]:
-    """The waiting drops that can be read, and those a first look shows to be unusable, which fail here."""
-    waiting = ledger.drops(status=DropStatus.PENDING)
-    unusable: list[Drop] = []
-    for done, drop in enumerate(waiting, start=1):
-        try:
-            file = ledger.file(drop)
-            probe(file.path, file.profile)
-        except DropError as error:
-            ledger.fail(drop.key, error, now=now)
-            unusable.append(drop)
-        report("raw_orders", done, len(waiting))
-    return [drop for drop in waiting if drop not in unusable], unusable
+        inbox = open_inbox(home.settings)
+        files = unknown_files(home, inbox, again=True)
+        if files:
+            return receive(home, inbox, files, now=now, source=request.source, wait_seconds=INBOX_WAIT_SECONDS)
+        given = write_first_sample(home)
+    keep_names([profile for _, profile in given], home.lake)
+    registrations = home.ledger.register(given, now=now, source_given=request.source is not None)
+    retire_sample(home, now)
+    return registrations
 
 
 def _stale(home: Home, client: "redis.Redis", *, force: bool) -> bool:
@@ -203,13 +162,13 @@ def _execute(settings: Settings, pending: list[Drop], unusable: list[Drop], *, f
     if force:
         run_config["ops"] = {"redis_snapshot": {"config": {"force": True}}}
     with open_instance(settings.home) as instance:
-        _fail_dead_runs(instance)
-        _register_partitions(instance, pending, unusable)
+        fail_dead_runs(instance)
+        register_partitions(instance, pending, unusable)
         with _plain_errors():
             result = defs.resolve_job_def(job.name).execute_in_process(
                 instance=instance,
                 run_config=run_config,
-                tags=LAUNCHER | REPOSITORY | _partition_range(pending),
+                tags=LAUNCHER | REPOSITORY | partition_range(pending),
             )
     seconds = {
         event.step_key: round(event.step_success_data.duration_ms / 1000, 3)
@@ -240,55 +199,6 @@ def _plain_errors() -> Iterator[None]:
         raise RecoError(
             f"The run failed: {error}", hint="Its steps and logs are in the Dagster UI (`make dev`, page Runs)."
         ) from error
-
-
-def _partition_range(pending: list[Drop]) -> dict[str, str]:
-    if not pending:
-        return {}
-    if len(pending) == 1:
-        return {"dagster/partition": pending[0].key}
-    return {
-        "dagster/asset_partition_range_start": pending[0].key,
-        "dagster/asset_partition_range_end": pending[-1].key,
-    }
-
-
-def _register_partitions(instance: "DagsterInstance", pending: list[Drop], unusable: list[Drop]) -> None:
-    """Makes each drop a partition, the readable ones last and side by side: a run takes one unbroken range of them.
-
-    A waiting drop has no result yet, so that removing its key and adding it again loses nothing.
-    """
-    import dagster as dg
-
-    from assets.common import order_drops
-
-    name = order_drops.name
-    known = set(instance.get_dynamic_partitions(name or ""))
-    for drop in (*unusable, *pending):
-        if drop.key in known:
-            instance.delete_dynamic_partition(name or "", drop.key)
-    instance.add_dynamic_partitions(name or "", [drop.key for drop in (*unusable, *pending)])
-    for drop in (*unusable, *pending):
-        if drop.key not in known:
-            instance.report_runless_asset_event(
-                dg.AssetMaterialization(
-                    "raw_orders",
-                    partition=drop.key,
-                    metadata={"name": drop.name, "source": drop.source, "size_bytes": drop.size_bytes},
-                    tags={"dagster/data_version": drop.sha256},
-                )
-            )
-
-
-def _fail_dead_runs(instance: "DagsterInstance") -> None:
-    """Closes the runs of command lines that were killed: this one holds the lock of the home, so no other is alive."""
-    from dagster import DagsterRunStatus, RunsFilter
-
-    alive = [DagsterRunStatus.STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.NOT_STARTED]
-    for run_ in instance.get_runs(RunsFilter(statuses=alive, tags=LAUNCHER)):
-        # A run that the UI repeats carries the tags of the first one, and is not ours to end.
-        if "dagster/parent_run_id" not in run_.tags:
-            instance.report_run_failed(run_, "The process of this run was killed; a later run took its drops over.")
 
 
 def _summarise(

@@ -26,6 +26,7 @@ class Event(StrEnum):
     SNAPSHOT_PUBLISHED = "snapshot_published"
     SNAPSHOT_UNCHANGED = "snapshot_unchanged"
     GATE_REFUSED = "gate_refused"
+    RUN_FAILED = "run_failed"
     ROLLED_BACK = "rolled_back"
 
 

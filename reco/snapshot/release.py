@@ -63,8 +63,9 @@ def release(
             force=force,
         )
     except GateRefused as error:
+        details = {**error.details, "message": error.message, "inputs": model_inputs(home)}
         with home.ledger.engine.begin() as connection:
-            append(connection, Event.GATE_REFUSED, at=now, run_id=run_id, message=error.message, **error.details)
+            append(connection, Event.GATE_REFUSED, at=now, run_id=run_id, **details)
         raise
     manifest = SnapshotStore(client, settings.namespace).get(result.snapshot_id).manifest
     _record(home, result, manifest, inputs, run_id=run_id, now=now)
@@ -100,13 +101,8 @@ def served_state(home: Home, client: redis.Redis) -> ServedState:
     """Compares the snapshot Redis serves with the newest inputs."""
     namespace = home.settings.namespace
     sid = SnapshotStore(client, namespace).current_id()
+    newest = _newest(home)
     with home.ledger.engine.connect() as connection:
-        newest = connection.execute(
-            sa.select(table)
-            .where(table.c.namespace == namespace)
-            .order_by(table.c.published_at.desc(), table.c.snapshot_id.desc())
-            .limit(1)
-        ).one_or_none()
         served = connection.execute(sa.select(table).where(table.c.snapshot_id == sid)).one_or_none() if sid else None
     if newest is None or newest.inputs_digest != model_inputs(home):
         newest = None
@@ -123,6 +119,43 @@ def served_state(home: Home, client: redis.Redis) -> ServedState:
     )
     names = ("snapshot_id", "orders", "items", "pairs", "redis_keys", "redis_bytes")
     return ServedState(current, rolled_back, {n: getattr(served, n) for n in names} if served else None, note)
+
+
+@dataclass(frozen=True)
+class Unpublished:
+    """What a snapshot would be made of now, where the newest one was made of something else.
+
+    since: the time of the newest publish, empty before the first; refused: the gate has said no to just these inputs,
+    so that asking again cannot help.
+    """
+
+    inputs: str
+    since: str
+    refused: bool
+
+
+def unpublished(home: Home) -> Unpublished | None:
+    """Whether ingested drops wait to be published, from SQL alone: automation asks this every few seconds."""
+    newest, inputs = _newest(home), model_inputs(home)
+    if (newest is not None and newest.inputs_digest == inputs) or not home.ledger.drops(status=DropStatus.INGESTED):
+        return None
+    last = events(home.ledger.engine, event=Event.GATE_REFUSED, limit=1)
+    return Unpublished(
+        inputs,
+        newest.published_at.isoformat() if newest is not None else "",
+        bool(last) and last[0].details.get("inputs") == inputs,
+    )
+
+
+def _newest(home: Home) -> Any:
+    query = (
+        sa.select(table)
+        .where(table.c.namespace == home.settings.namespace)
+        .order_by(table.c.published_at.desc(), table.c.snapshot_id.desc())
+        .limit(1)
+    )
+    with home.ledger.engine.connect() as connection:
+        return connection.execute(query).one_or_none()
 
 
 def verify_current(client: redis.Redis, namespace: str, lake: Lake) -> VerifyReport:

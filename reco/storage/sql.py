@@ -21,7 +21,7 @@ from reco.errors import ConfigError, DatabaseUnavailable
 
 SCHEMA = "reco"
 VERSION_TABLE = "reco_alembic_version"
-HEAD = "0001"
+HEAD = "0002"
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
@@ -92,6 +92,16 @@ audit_events = sa.Table(
     sa.Column("drop_key", sa.Text),
     sa.Column("snapshot_id", sa.Text),
     sa.Column("details", sa.JSON, nullable=False),
+)
+
+inbox_files = sa.Table(
+    "inbox_files",
+    metadata,
+    sa.Column("place", sa.Text, primary_key=True, comment="Path or key of the file, relative to the inbox."),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("version", sa.Text, nullable=False, comment="Time of change or ETag: another one, another content."),
+    sa.Column("drop_key", sa.Text, comment="The drop its content is; NULL where it was refused."),
+    sa.Column("looked_at", UtcDateTime, nullable=False),
 )
 
 snapshots = sa.Table(

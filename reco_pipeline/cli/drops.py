@@ -92,7 +92,7 @@ def retract(
     from reco.storage.homelock import home_lock
 
     home = _home()
-    with home_lock(home.settings.home):
+    with home_lock(home.settings.home, wait_seconds=60):
         gone = home.ledger.retract(drop, now=dt.datetime.now(dt.UTC), reason=reason)
     if as_json:
         print_json({"key": gone.key, "status": gone.status.value})

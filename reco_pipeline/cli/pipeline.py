@@ -124,7 +124,7 @@ def drop(
     Example: reco drop export.csv --source shopify
     """
     from reco.errors import UsageError
-    from reco.orders.inbox import put
+    from reco.orders.inbox import open_inbox
     from reco.orders.profiles import builtin_profiles
     from reco_pipeline.cli.start import settings_of_command
 
@@ -134,13 +134,14 @@ def drop(
             f"{source!r} is not a built-in profile ({', '.join(builtin_profiles())}): a folder of the inbox names one.",
             hint="For one of your own set RECO_SOURCE=FILE.toml, or use `reco run --orders FILE --source FILE.toml`.",
         )
-    placed = [put(file, settings.inbox_folder, source) for file in files]
+    inbox = open_inbox(settings)
+    placed = [inbox.put(file, source) for file in files]
     if as_json:
-        print_json({"placed": [str(path) for path in placed]})
+        print_json({"placed": placed})
         return
     for path in placed:
         say(f"In the inbox: {path}")
-    say("`reco run` takes them in.")
+    say("`reco run` takes them in; where `reco dev` is up, they are taken in within seconds.")
 
 
 def sample(

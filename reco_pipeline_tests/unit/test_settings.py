@@ -16,7 +16,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_home_defaults_to_a_folder_of_the_working_folder(tmp_path: Path) -> None:
     """Without any setting the home is `.reco` where the command is started, as an absolute path."""
     assert load_settings().home == tmp_path / ".reco"
-    assert load_settings().inbox_folder == tmp_path / ".reco" / "inbox"
+    assert load_settings().inbox_place == tmp_path / ".reco" / "inbox"
 
 
 def test_environment_beats_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,7 +30,14 @@ def test_environment_beats_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("RECO_KEEP_SNAPSHOTS", "many"), ("RECO_NAMESPACE", "a b"), ("RECO_PROFILE", "prod"), ("RECO_INBOX", "s3://b/p")],
+    [
+        ("RECO_KEEP_SNAPSHOTS", "many"),
+        ("RECO_NAMESPACE", "a b"),
+        ("RECO_PROFILE", "prod"),
+        ("RECO_INBOX", "s3://b"),
+        ("RECO_INBOX", "gs://bucket/p"),
+        ("RECO_TIMEZONE", "Mars/Olympus"),
+    ],
 )
 def test_a_value_that_does_not_parse_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The start stops with the name of the setting that is wrong."""

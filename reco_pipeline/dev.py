@@ -1,0 +1,201 @@
+"""Everything up on one home: the embedded server, the Dagster UI with its daemon, and the API.
+
+Belongs here: which services there are, in which order they come and go, and their ports. Does not belong here: how a
+process is kept (`reco_pipeline.services`), or what is printed (`reco_pipeline.cli.dev`).
+"""
+
+import datetime as dt
+import json
+import os
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from reco.errors import ConfigError, ServiceEnded
+from reco.orders.home import open_home
+from reco.orders.inbox import open_inbox
+from reco.orders.intake import unknown_files
+from reco.orders.profiles import builtin_profiles
+from reco.settings import CONFIG_FILE, Settings
+from reco.storage.homelock import dev_lock
+from reco.storage.redis import open_redis
+from reco_pipeline.instance import dagster_home, open_instance
+from reco_pipeline.pending import close_runs_of_dead_services, write_first_sample
+from reco_pipeline.services import Running, Service
+
+START_SECONDS = 180.0
+WATCH_SECONDS = 0.5
+PORTS_TRIED = 50
+HOST = "127.0.0.1"
+STATE = """{
+  workspaceOrError { ... on Workspace { locationEntries { loadStatus locationOrLoadError {
+    __typename ... on PythonError { message } } } } }
+  instance { daemonHealth { allDaemonStatuses { required healthy } } } }"""
+# The location has the name it has in workspace.yaml: sensors and schedules are remembered on or off under it.
+WORKSPACE = """\
+# Written by `reco dev` on each start.
+load_from:
+  - python_module: {module_name: reco_pipeline.definitions, location_name: reco_pipeline}
+"""
+Say = Callable[[str], None]
+
+
+@contextmanager
+def services(settings: Settings, say: Say) -> Iterator[list[Running]]:
+    """Everything up and answering for the length of the block, then everything down.
+
+    Raises:
+        Busy: services of this home are up already.
+        ServiceEnded: one did not come up; the others are down again.
+        ConfigError: a port that was asked for is taken.
+    """
+    with ExitStack() as stack:
+        lock = stack.enter_context(dev_lock(settings.home))
+        with open_instance(settings.home) as instance:
+            close_runs_of_dead_services(instance)
+        # Held for as long as the services: else each run would start and stop the embedded server.
+        stack.enter_context(open_redis(settings))
+        first = _first_sample(settings)
+        if first:
+            say(f"The home is new: {first} is registered as the first drop.")
+        running: list[Running] = []
+        for make in SERVICES:
+            service = make(settings, say)
+            if service is None:
+                continue
+            one = Running(service, keep=[lock])
+            stack.callback(one.stop)
+            one.wait_until_ready(START_SECONDS)
+            say(f"{service.name}: {service.url}")
+            running.append(one)
+        yield running
+
+
+def watch(running: list[Running]) -> None:
+    """Returns never; raises ServiceEnded as soon as one of them has ended."""
+    while True:
+        for one in running:
+            one.check()
+        time.sleep(WATCH_SECONDS)
+
+
+def _first_sample(settings: Settings) -> str | None:
+    """Registers the generated sample where a home never saw a drop and nobody has given it files or an inbox."""
+    home = open_home(settings)
+    if settings.inbox is not None or unknown_files(home, open_inbox(settings)):
+        return None
+    given = write_first_sample(home)
+    home.ledger.register(given, now=dt.datetime.now(dt.UTC))
+    return given[0][0].name if given else None
+
+
+# ----------------------------------------------------------------------------------------------------------- services
+def _dagster(settings: Settings, say: Say) -> Service:
+    folder = dagster_home(settings.home)
+    port = _port(settings, "dagster_port", say)
+    workspace = folder / "workspace.yaml"
+    workspace.write_text(WORKSPACE, encoding="utf-8")
+    url = f"http://{HOST}:{port}"
+    dagster = Path(sys.executable).with_name("dagster")
+    return Service(
+        name="Dagster UI",
+        command=[str(dagster), "dev", "-w", str(workspace), "-h", HOST, "-p", str(port)],
+        # Dagster lets a `.env` of its working folder beat the environment: it starts where there is none.
+        folder=folder,
+        environment=_environment(settings) | {"DAGSTER_HOME": str(folder)},
+        log=folder / "dev.log",
+        url=url,
+        ready=lambda: _dagster_ready(url),
+    )
+
+
+def _api(settings: Settings, say: Say) -> Service | None:
+    """The API, by the command that serves it alone; None in a version without that command."""
+    from reco_pipeline.cli.app import app
+
+    if "serve" not in [command.name for command in app.registered_commands]:
+        return None
+    port = _port(settings, "api_port", say)
+    return Service(
+        name="API",
+        command=[str(Path(sys.executable).with_name("reco")), "serve"],
+        folder=settings.home,
+        environment=_environment(settings) | {"RECO_API_PORT": str(port)},
+        log=settings.home / "api.log",
+        url=f"http://{HOST}:{port}",
+        ready=lambda: not _is_free(port),
+    )
+
+
+SERVICES: tuple[Callable[[Settings, Say], Service | None], ...] = (_dagster, _api)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """What a service finds: it works in another folder, so that every relative path of ours is made absolute."""
+    found = os.environ | {"RECO_HOME": str(settings.home), "DAGSTER_DISABLE_TELEMETRY": "1"}
+    config = Path(os.environ.get(CONFIG_FILE, "reco.toml")).absolute()
+    if config.is_file():
+        found[CONFIG_FILE] = str(config)
+    if settings.inbox is not None:
+        found["RECO_INBOX"] = str(settings.inbox)
+    if settings.source not in builtin_profiles():
+        found["RECO_SOURCE"] = str(Path(settings.source).expanduser().absolute())
+    # Warnings about commands Dagster means to rename are not for the people who read this log.
+    return found | {"PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore")}
+
+
+def _dagster_ready(url: str) -> bool:
+    body = json.dumps({"query": STATE}).encode()
+    request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})  # noqa: S310 - our own server
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own server
+            data = json.load(answer)["data"]
+    except (OSError, ValueError, KeyError):
+        return False
+    entries = data["workspaceOrError"].get("locationEntries", [])
+    for entry in entries:
+        found = entry["locationOrLoadError"]
+        if found and found["__typename"] == "PythonError":
+            raise ServiceEnded(
+                f"Dagster cannot load the graph: {found['message'].strip()}", hint="Correct that, then `reco dev`."
+            )
+    loaded = bool(entries) and all(e["loadStatus"] == "LOADED" and e["locationOrLoadError"] for e in entries)
+    daemons = data["instance"]["daemonHealth"]["allDaemonStatuses"]
+    return loaded and all(one["healthy"] for one in daemons if one["required"])
+
+
+# -------------------------------------------------------------------------------------------------------------- ports
+def _port(settings: Settings, name: str, say: Say) -> int:
+    """The port of a setting; where it was left at its default and is taken, the next free one, with a notice.
+
+    Raises:
+        ConfigError: it was asked for by name and is taken.
+    """
+    wanted = int(getattr(settings, name))
+    if _is_free(wanted):
+        return wanted
+    setting = f"RECO_{name.upper()}"
+    free = next((port for port in range(wanted + 1, wanted + PORTS_TRIED) if _is_free(port)), None)
+    if name in settings.model_fields_set or free is None:
+        raise ConfigError(
+            f"Port {wanted} ({setting}) is taken by another program.",
+            hint=f"End that program, or set {setting} to a free port.",
+            settings=[setting],
+        )
+    say(f"Port {wanted} is taken by another program: using {free} ({setting} chooses one).")
+    return free
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True

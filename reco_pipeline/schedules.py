@@ -1,0 +1,55 @@
+"""The schedules: what happens once a day, whether or not anything was noticed.
+
+Belongs here: the hour and what is asked for. Does not belong here: the decision (`reco_pipeline.automation`).
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+
+import dagster as dg
+
+from reco.model.tables import ITEM_COOCCURRENCE, ITEM_STATS, SIMILAR_ITEMS
+from reco.orders.orders import ORDERS
+from reco.settings import Settings
+from reco.snapshot.release import REDIS_SNAPSHOT
+from reco_pipeline.automation import decide
+from reco_pipeline.jobs import Job, drops_to_recommendations, rebuild_recommendations, receive_drops
+from resources.home import DatabaseResource
+
+MINUTES_TO_RECEIVE = 15
+REBUILT = [dg.AssetKey(name) for name in (ORDERS, ITEM_STATS, ITEM_COOCCURRENCE, SIMILAR_ITEMS, REDIS_SNAPSHOT)]
+
+
+def daily_schedules(settings: Settings, jobs: Sequence[Job]) -> list[dg.ScheduleDefinition]:
+    """Once a day the inbox is swept, and then everything that waits is tried again, also what the sensor gave up.
+
+    They ask what is pending, not what belongs to this day: a tick that was missed is made good by the next one.
+    """
+    sweep = dg.ScheduleDefinition(
+        name="daily_inbox",
+        job=next(job for job in jobs if job.name == receive_drops.name),
+        cron_schedule=f"0 {settings.daily_hour} * * *",
+        execution_timezone=settings.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Once a day: takes in whatever new files the inbox holds, however many or large.",
+    )
+
+    @dg.schedule(
+        name="daily",
+        job=drops_to_recommendations,
+        cron_schedule=f"{MINUTES_TO_RECEIVE} {settings.daily_hour} * * *",
+        execution_timezone=settings.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Once a day: processes whatever is pending, also what failed too often for the sensor.",
+    )
+    def daily(context: dg.ScheduleEvaluationContext, database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
+        wanted = decide(database.home(), context.instance, None, now=dt.datetime.now(dt.UTC), stubborn=True)
+        if wanted.run is None:
+            return dg.SkipReason(wanted.why)
+        if wanted.run.job_name == receive_drops.name:
+            return dg.SkipReason("The files of the inbox are too many or too large for a tick: `daily_inbox` is on it.")
+        # A schedule has one job: publishing alone is a part of it.
+        rebuild = wanted.run.job_name == rebuild_recommendations.name
+        return dg.RunRequest(tags=wanted.run.tags, asset_selection=REBUILT if rebuild else None)
+
+    return [sweep, daily]
