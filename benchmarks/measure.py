@@ -19,6 +19,8 @@ from typing import Any
 from reco.errors import RecoError
 
 ROOT = Path(__file__).resolve().parent.parent
+COMPARED = ("lines_read", "pairs", "items_with_neighbour")
+"""What contenders that say it must agree on."""
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
@@ -93,13 +95,11 @@ def run(command: Sequence[str], given: Mapping[str, str]) -> Cost:
 
 
 def _require_equal(contenders: Sequence[Contender]) -> None:
-    """Makes sure that every turn of every contender did the same work, as far as both say what they found."""
-    first = contenders[0].costs[0].found
-    for contender in contenders:
-        for cost in contender.costs:
-            other = {name: cost.found[name] for name in first.keys() & cost.found.keys()}
-            if any(first[name] != value for name, value in other.items()):
-                raise RecoError(
-                    f"{contender.name} found {other}, {contenders[0].name} found {first}.",
-                    hint="They do not do the same work: their costs must not be compared.",
-                )
+    """Makes sure that every turn of every contender did the same work, as far as each says what it found."""
+    for name in COMPARED:
+        said = {cost.found[name]: one.name for one in contenders for cost in one.costs if name in cost.found}
+        if len(said) > 1:
+            raise RecoError(
+                f"The contenders do not agree on {name}: {', '.join(f'{who}: {what}' for what, who in said.items())}.",
+                hint="They do not do the same work: their costs must not be compared.",
+            )
