@@ -5,6 +5,7 @@ Belongs here: the order of these steps. Does not belong here: the steps themselv
 
 import datetime as dt
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -141,20 +142,22 @@ def _stale(home: Home, client: "redis.Redis", *, force: bool) -> bool:
 
 def _execute(settings: Settings, pending: list[Drop], unusable: list[Drop], *, force: bool) -> _Outcome:
     from reco_pipeline.definitions import defs
-    from reco_pipeline.instance import open_instance
+    from reco_pipeline.instance import held_open, open_instance
     from reco_pipeline.jobs import drops_to_recommendations, rebuild_recommendations
 
     job = drops_to_recommendations if pending else rebuild_recommendations
     run_config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     if force:
         run_config["ops"] = {"redis_snapshot": {"config": {"force": True}}}
-    with open_instance(settings.home) as instance:
+    run_id = str(uuid.uuid4())
+    with open_instance(settings.home) as instance, held_open(instance, run_id):
         _fail_dead_runs(instance)
         _register_partitions(instance, pending, unusable)
         with _plain_errors():
             result = defs.resolve_job_def(job.name).execute_in_process(
                 instance=instance,
                 run_config=run_config,
+                run_id=run_id,
                 tags=LAUNCHER | _partition_range(pending),
             )
     seconds = {
