@@ -50,11 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @contextmanager
 def _data() -> Iterator[Data]:
     """The order files, and a server of this benchmark alone."""
-    from reco.local.valkey import EmbeddedValkey  # noqa: PLC0415 - `--help` needs no server
+    from reco.local.valkey import EmbeddedValkey  # noqa: PLC0415 - see above
+    from reco.logs import configure_logs  # noqa: PLC0415 - `--help` needs none of this
     from reco.orders.sample import write_sample  # noqa: PLC0415 - see above
     from reco.settings import load_settings  # noqa: PLC0415 - see above
     from reco.storage.redis import open_redis  # noqa: PLC0415 - see above
 
+    configure_logs("warning")
     with tempfile.TemporaryDirectory(prefix="reco-bench-") as folder:
         root = Path(folder)
         write_sample(root / "prototype.csv", prototype=True)
