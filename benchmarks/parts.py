@@ -101,13 +101,14 @@ def snapshot(data: Data, rounds: int, tell: Tell) -> Part:
         seen = measure_snapshot(open_home(settings), client, rounds, tell)
     ratios = (
         Ratio("snapshot: bytes / the prototype's 16.46 MB", (seen.size_bytes / PROTOTYPE_BYTES,), 0.02, 1),
-        _of("snapshot: publish / plain load of the same values", seen.publish, seen.plain_load),
+        _of("snapshot: CPU, publish / plain load of the same values", seen.publish_cpu, seen.plain_load_cpu),
         _of("snapshot: GET of one item / PING", seen.get, seen.ping),
         _of("snapshot: whole similar answer / PING", seen.similar, seen.ping),
     )
     rows = (
         ("memory of one snapshot", f"{seen.size_bytes / 1e6:.2f} MB", f"{seen.keys:,} keys; the prototype: 16.46 MB"),
         ("publish", _time(seen.publish), "written, read back, gated, pointer moved"),
+        ("publish, CPU", _time(seen.publish_cpu), "of the publishing process"),
         ("plain load of the same values", _time(seen.plain_load), "read from the lake, then written in pipelines"),
         ("PING", _time(seen.ping), "median of 1,000, same connection"),
         ("GET of one item's neighbours", _time(seen.get), "the prototype: 10 ms"),

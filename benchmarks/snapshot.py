@@ -25,10 +25,12 @@ READS = 1_000
 
 @dataclass
 class SnapshotFigures:
-    """One value a round; seconds. `size_bytes` and `keys` are of the last one."""
+    """One value a round; seconds, for `*_cpu` those of this process. `size_bytes` and `keys` are of the last one."""
 
     plain_load: list[float] = field(default_factory=list)
+    plain_load_cpu: list[float] = field(default_factory=list)
     publish: list[float] = field(default_factory=list)
+    publish_cpu: list[float] = field(default_factory=list)
     ping: list[float] = field(default_factory=list)
     get: list[float] = field(default_factory=list)
     similar: list[float] = field(default_factory=list)
@@ -41,11 +43,15 @@ def measure_snapshot(home: Home, client: redis.Redis, rounds: int, tell: Callabl
     figures = SnapshotFigures()
     for turn in range(1, rounds + 1):
         client.flushall()
-        figures.plain_load.append(_seconds(lambda: _plain_load(home, client)))
+        started, cpu = time.perf_counter(), time.process_time()
+        _plain_load(home, client)
+        figures.plain_load.append(time.perf_counter() - started)
+        figures.plain_load_cpu.append(time.process_time() - cpu)
         client.flushall()
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
         result = release(home, client, run_id=None, now=dt.datetime.now(dt.UTC))
         figures.publish.append(time.perf_counter() - started)
+        figures.publish_cpu.append(time.process_time() - cpu)
         figures.size_bytes, figures.keys = result.bytes, result.keys
         _read(home, client, figures)
         tell(
