@@ -3,7 +3,7 @@
 # ARGS goes to the command behind `run` and the test targets: make run ARGS="--orders my.csv", make test ARGS="-k lake".
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rest test-full dev lint format lock wheel clean
+.PHONY: help run test test-rest test-full dev bench lint format lock wheel clean
 ARGS ?=
 PYTEST := .venv/bin/python -m pytest
 
@@ -29,6 +29,10 @@ test-full: ## all tests; coverage of reco/ must reach the bound in pyproject.tom
 dev: ## set up, then everything up until Ctrl-C: Dagster UI on port 3000, daemon, API (reco dev)
 	@scripts/bootstrap.sh
 	@exec .venv/bin/reco dev $(ARGS)
+
+bench: ## set up, then measure us beside our peers; fails where a kept ratio got worse (benchmarks/ratios.json)
+	@scripts/bootstrap.sh dev
+	@.venv/bin/python -m benchmarks $(ARGS)
 
 lint: ## rules, format, types, import directions, and that Dagster can load the graph
 	@scripts/bootstrap.sh dev
@@ -56,4 +60,4 @@ wheel: ## build the wheel into dist/
 
 clean: ## remove what tools left behind; keeps .venv and the state in .reco
 	rm -rf dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find reco resources assets reco_pipeline reco_pipeline_tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find reco resources assets reco_pipeline reco_pipeline_tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -4,8 +4,9 @@ Belongs here: where Dagster keeps its runs, and its settings for one machine. Do
 """
 
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,3 +60,21 @@ def open_instance(home: Path) -> Iterator["DagsterInstance"]:
 
     with DagsterInstance.get() as instance:
         yield instance
+
+
+@contextmanager
+def held_open(instance: "DagsterInstance", run_id: str) -> Iterator[None]:
+    """Keeps the SQLite databases of an instance open for the block, that of a new run among them.
+
+    Dagster opens and closes a connection for each event. Closing the last one of a database makes SQLite write its log
+    back and wait for the disk, which takes longer than the event itself. On another kind of storage this does nothing.
+    """
+    for own in (run_id, ""):  # events without a run have a database too; asking for its events makes it
+        instance.all_logs(own)
+    with ExitStack() as stack:
+        for path in Path(instance.root_directory).rglob("*.db"):
+            connection = sqlite3.connect(path)
+            stack.callback(connection.close)
+            # Only a connection that has read holds the log.
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        yield

@@ -5,6 +5,7 @@ Belongs here: the order of these steps. Does not belong here: the steps themselv
 
 import datetime as dt
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -64,30 +65,29 @@ def run(settings: Settings, request: RunRequest) -> RunSummary:
     started = time.perf_counter()
     now = dt.datetime.now(dt.UTC)
     given = _given_files(settings, request)
-    # Before the lock: a step of the services' run may be waiting for it. A run that starts meanwhile waits in its steps.
+    # Before the lock: a step of the services' run may wait for it. A run that starts meanwhile waits in its steps.
     wait_for_automation(settings.home)
-    with home_lock(settings.home):
-        # Redis comes first: with nobody to publish to, nothing should be half done. The lease on the embedded server
-        # lasts as long as the run, or each step would start and stop it.
-        with open_redis(settings) as client:
-            home = open_home(settings)
-            home.lake.sweep()
-            had_sample = sample_in_use(home)
-            registrations = _take_given(home, request, given, now)
-            note = SAMPLE_GONE if had_sample and not sample_in_use(home) else ""
-            pending, unusable = split_pending(home.ledger, waiting_drops(home.ledger), now)
-            drops = [*pending, *unusable]
-            try:
-                outcome = _publish(home, client, pending, unusable, force=request.force)
-            except RecoError as error:
-                # What became of the drops is news too, also where nothing could be published.
-                fresh = home.ledger.drops(keys=[drop.key for drop in drops])
-                summaries = drop_summaries(registrations, fresh)
-                error.details.setdefault("drops", [asdict(one) for one in summaries])
-                error.details.setdefault("reasons", reasons_of(fresh))
-                raise
-            outcome.seconds["total"] = round(time.perf_counter() - started, 3)
-            return _summarise(home, client, registrations, drops, replace(outcome, note=note))
+    # Redis comes first: with nobody to publish to, nothing should be half done. The lease on the embedded server lasts
+    # as long as the run, or each step would start and stop it.
+    with home_lock(settings.home), open_redis(settings) as client:
+        home = open_home(settings)
+        home.lake.sweep()
+        had_sample = sample_in_use(home)
+        registrations = _take_given(home, request, given, now)
+        note = SAMPLE_GONE if had_sample and not sample_in_use(home) else ""
+        pending, unusable = split_pending(home.ledger, waiting_drops(home.ledger), now)
+        drops = [*pending, *unusable]
+        try:
+            outcome = _publish(home, client, pending, unusable, force=request.force)
+        except RecoError as error:
+            # What became of the drops is news too, also where nothing could be published.
+            fresh = home.ledger.drops(keys=[drop.key for drop in drops])
+            summaries = drop_summaries(registrations, fresh)
+            error.details.setdefault("drops", [asdict(one) for one in summaries])
+            error.details.setdefault("reasons", reasons_of(fresh))
+            raise
+        outcome.seconds["total"] = round(time.perf_counter() - started, 3)
+        return _summarise(home, client, registrations, drops, replace(outcome, note=note))
 
 
 def _publish(
@@ -154,20 +154,22 @@ def _stale(home: Home, client: "redis.Redis", *, force: bool) -> bool:
 
 def _execute(settings: Settings, pending: list[Drop], unusable: list[Drop], *, force: bool) -> _Outcome:
     from reco_pipeline.definitions import defs
-    from reco_pipeline.instance import open_instance
+    from reco_pipeline.instance import held_open, open_instance
     from reco_pipeline.jobs import drops_to_recommendations, rebuild_recommendations
 
     job = drops_to_recommendations if pending else rebuild_recommendations
     run_config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     if force:
         run_config["ops"] = {"redis_snapshot": {"config": {"force": True}}}
-    with open_instance(settings.home) as instance:
+    run_id = str(uuid.uuid4())
+    with open_instance(settings.home) as instance, held_open(instance, run_id):
         fail_dead_runs(instance)
         register_partitions(instance, pending, unusable)
         with _plain_errors():
             result = defs.resolve_job_def(job.name).execute_in_process(
                 instance=instance,
                 run_config=run_config,
+                run_id=run_id,
                 tags=LAUNCHER | REPOSITORY | partition_range(pending),
             )
     seconds = {

@@ -110,7 +110,7 @@ def _define_line_texts(con: duckdb.DuckDBPyConnection, lines: Sequence[Path], ba
         con.execute("CREATE TEMP TABLE line_texts (item_id VARCHAR, item_name VARCHAR, category VARCHAR, lines BIGINT)")
         return
     source = parquet(*lines, filename=True)
-    if batches is not None:
+    if batches is not None and len(set(batches)) > 1:  # one batch has nothing to be replaced by
         con.execute("CREATE TEMP TABLE parts (filename VARCHAR, batch BIGINT)")
         rows = ", ".join(f"({literal(str(path))}, {batch:d})" for path, batch in zip(lines, batches, strict=True))
         con.execute(f"INSERT INTO parts VALUES {rows}")

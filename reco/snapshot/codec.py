@@ -17,6 +17,10 @@ Value = bytes | dict[bytes, bytes]  # a string, or a hash
 Entry = tuple[str, Value]  # the suffix of a key, and its value
 
 
+# Made once: `json.dumps` with options makes an encoder a call, which costs as much as the encoding itself.
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 class ItemFigures(NamedTuple):
     """The value of `item:{id}:stats`.
 
@@ -74,7 +78,7 @@ def evidence(item_orders: int, neighbour: Neighbour, all_orders: int) -> Evidenc
 
 def encode(value: Sequence[Any]) -> bytes:
     """A value as compact JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return _to_json(value).encode()
 
 
 def value_parts(value: Value) -> list[bytes]:

@@ -9,6 +9,7 @@ Versioned keys are written relative to their snapshot, as a *suffix*: `item:PID:
 import datetime as dt
 import re
 import zlib
+from functools import lru_cache
 
 POPULAR_ALL = "popular:all"
 BLOCK = 128  # ranks in one lookup hash: the most that Redis 7 keeps in its compact form by default
@@ -23,7 +24,16 @@ def encode_part(text: str) -> str:
 
     `urllib.parse.unquote` undoes it.
     """
-    return _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), text)
+    return _UNSAFE.sub(_percent, text)
+
+
+def _percent(found: re.Match[str]) -> str:
+    return _percent_character(found[0])
+
+
+@lru_cache(maxsize=64)
+def _percent_character(character: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in character.encode())
 
 
 def stats_suffix(item_id: str) -> str:

@@ -1,0 +1,182 @@
+"""The parts of the benchmark: who takes turns with whom, on which data, and which ratios come of it.
+
+Belongs here: contenders, targets and tolerances. Does not belong here: measuring, keeping ratios, printing.
+"""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.measure import Contender, run, take_turns
+from benchmarks.ratios import Ratio
+from benchmarks.snapshot import measure_snapshot
+
+Tell = Callable[[str], None]
+
+CPU, MEMORY, LATENCY = 0.10, 0.10, 0.25
+"""Tolerances: how far apart two quiet runs of the same code were seen to be, and some more."""
+
+PROTOTYPE_BYTES = 16_460_000
+SAMPLE_ORDERS = 5_000
+RECO_RUN = (str(Path(sys.executable).with_name("reco")), "run", "--source", "prototype", "--json", "--orders")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one part measured: lines for people (a title, a head, rows), and its ratios."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    ratios: tuple[Ratio, ...]
+
+
+@dataclass(frozen=True)
+class Data:
+    """The order files of one benchmark and the server that both sides of a run publish to."""
+
+    prototype: Path
+    sample: Path
+    redis_url: str
+    empty_server: Callable[[], object]
+
+
+def similar_items(data: Data, rounds: int, tell: Tell) -> Part:
+    """From a CSV file of the prototype's shape to similar items."""
+    csv = str(data.prototype)
+    ours = Contender("reco, no Dagster", _always(_module("ours", csv)), _home)
+    pandas = Contender("prototype: pandas, nested dicts", _always(_module("prototype", csv)))
+    lists = Contender("the same, grouped as lists", _always(_module("prototype", csv, "--lists")))
+    duckdb = Contender("plain DuckDB", lambda folder: _module("plain_duckdb", csv, str(folder / "similar.parquet")))
+    take_turns([ours, pandas, lists, duckdb], rounds, tell)
+    return Part(
+        "CSV to similar items: 486,620 lines (only reco audits, checks and keeps them)",
+        COSTS,
+        _rows(ours, [ours, pandas, lists, duckdb]),
+        (
+            _ratio("similar_items: CPU, reco / prototype", ours, pandas, target=0.25),
+            _ratio("similar_items: CPU, reco / prototype grouped as lists", ours, lists),
+            _ratio("similar_items: CPU, reco / plain DuckDB", ours, duckdb),
+            _ratio("similar_items: peak memory, reco / prototype", ours, pandas, of="peak_bytes", tolerance=MEMORY),
+        ),
+    )
+
+
+def whole_run(data: Data, rounds: int, tell: Tell) -> Part:
+    """`reco run` from its start to the published snapshot, against the same library calls without Dagster."""
+    rows: list[tuple[str, ...]] = []
+    ratios: list[Ratio] = []
+    for shape, csv in (("prototype", data.prototype), ("sample", data.sample)):
+        prepare = _publishing(data)
+        bare = Contender(f"{shape}: bare process", _always(_module("ours", str(csv), "--publish")), prepare)
+        full = Contender(f"{shape}: reco run", _always((*RECO_RUN, str(csv))), prepare)
+        take_turns([full, bare], rounds, tell)
+        rows += _rows(full, [full, bare])
+        ratios += [
+            _ratio(f"run, {shape}: CPU, reco run / bare process", full, bare, target=3),
+            _ratio(
+                f"run, {shape}: wall, reco run / bare process",
+                full,
+                bare,
+                of="wall_seconds",
+                tolerance=LATENCY,
+                target=3,
+            ),
+        ]
+    title = f"reco run on a new home, to the published snapshot: 486,620 lines, and {SAMPLE_ORDERS:,} orders"
+    return Part(title, COSTS, tuple(rows), tuple(ratios))
+
+
+def snapshot(data: Data, rounds: int, tell: Tell) -> Part:
+    """Memory, publish and reads of one snapshot of the prototype's shape."""
+    from reco.orders.home import open_home  # noqa: PLC0415 - only this part works inside this process
+    from reco.settings import load_settings  # noqa: PLC0415 - see above
+    from reco.storage.redis import open_redis  # noqa: PLC0415 - see above
+
+    folder = data.prototype.parent / "snapshot"
+    run(_module("ours", str(data.prototype)), _home(folder))
+    settings = load_settings(home=folder / "home", redis_url=data.redis_url)
+    with open_redis(settings) as client:
+        seen = measure_snapshot(open_home(settings), client, rounds, tell)
+    ratios = (
+        Ratio("snapshot: bytes / the prototype's 16.46 MB", (seen.size_bytes / PROTOTYPE_BYTES,), 0.02, 1),
+        _of("snapshot: CPU, publish / plain load of the same values", seen.publish_cpu, seen.plain_load_cpu),
+        _of("snapshot: GET of one item / PING", seen.get, seen.ping),
+        _of("snapshot: whole similar answer / PING", seen.similar, seen.ping),
+    )
+    rows = (
+        ("memory of one snapshot", f"{seen.size_bytes / 1e6:.2f} MB", f"{seen.keys:,} keys; the prototype: 16.46 MB"),
+        ("publish", _time(seen.publish), "written, read back, gated, pointer moved"),
+        ("publish, CPU", _time(seen.publish_cpu), "of the publishing process"),
+        ("plain load of the same values", _time(seen.plain_load), "read from the lake, then written in pipelines"),
+        ("PING", _time(seen.ping), "median of 1,000, same connection"),
+        ("GET of one item's neighbours", _time(seen.get), "the prototype: 10 ms"),
+        ("whole answer of `similar`", _time(seen.similar), "lookup, neighbours, names, evidence"),
+    )
+    return Part("One snapshot of the prototype's shape in Redis", ("", "median", ""), rows, ratios)
+
+
+PARTS: dict[str, Callable[[Data, int, Tell], Part]] = {
+    "similar-items": similar_items,
+    "run": whole_run,
+    "snapshot": snapshot,
+}
+
+COSTS = ("", "CPU s", "wall s", "peak MB", "CPU against reco")
+
+
+def _always(command: Sequence[str]) -> Callable[[Path], Sequence[str]]:
+    return lambda _: command
+
+
+def _module(name: str, *arguments: str) -> Sequence[str]:
+    return (sys.executable, "-m", f"benchmarks.contenders.{name}", *arguments)
+
+
+def _home(folder: Path) -> Mapping[str, str]:
+    return {"RECO_HOME": str(folder / "home")}
+
+
+def _publishing(data: Data) -> Callable[[Path], Mapping[str, str]]:
+    def prepare(folder: Path) -> Mapping[str, str]:
+        data.empty_server()
+        return {**_home(folder), "RECO_REDIS_URL": data.redis_url}
+
+    return prepare
+
+
+def _ratio(
+    name: str,
+    ours: Contender,
+    theirs: Contender,
+    *,
+    of: str = "cpu_seconds",
+    tolerance: float = CPU,
+    target: float | None = None,
+) -> Ratio:
+    pairs = zip(ours.costs, theirs.costs, strict=True)
+    return Ratio(name, tuple(getattr(one, of) / getattr(other, of) for one, other in pairs), tolerance, target)
+
+
+def _of(name: str, ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
+    return Ratio(name, tuple(one / other for one, other in zip(ours, theirs, strict=True)), LATENCY)
+
+
+def _rows(against: Contender, contenders: Sequence[Contender]) -> tuple[tuple[str, ...], ...]:
+    base = against.median("cpu_seconds")
+    return tuple(
+        (
+            one.name,
+            f"{one.median('cpu_seconds'):.2f}",
+            f"{one.median('wall_seconds'):.2f}",
+            f"{one.median('peak_bytes') / 1e6:.0f}",
+            f"{one.median('cpu_seconds') / base:.2f}",
+        )
+        for one in contenders
+    )
+
+
+def _time(seconds: Sequence[float]) -> str:
+    middle = sorted(seconds)[len(seconds) // 2]
+    return f"{middle:.2f} s" if middle >= 0.01 else f"{middle * 1e3:.3f} ms"
