@@ -66,8 +66,6 @@ def services(settings: Settings, say: Say) -> Iterator[list[Running]]:
         running: list[Running] = []
         for make in SERVICES:
             service = make(settings, say)
-            if service is None:
-                continue
             one = Running(service, keep=[lock])
             stack.callback(one.stop)
             one.wait_until_ready(START_SECONDS)
@@ -114,12 +112,8 @@ def _dagster(settings: Settings, say: Say) -> Service:
     )
 
 
-def _api(settings: Settings, say: Say) -> Service | None:
-    """The API, by the command that serves it alone; None in a version without that command."""
-    from reco_pipeline.cli.app import app
-
-    if "serve" not in [command.name for command in app.registered_commands]:
-        return None
+def _api(settings: Settings, say: Say) -> Service:
+    """The API, by the command that serves it alone."""
     port = _port(settings, "api_port", say)
     return Service(
         name="API",
@@ -132,7 +126,7 @@ def _api(settings: Settings, say: Say) -> Service | None:
     )
 
 
-SERVICES: tuple[Callable[[Settings, Say], Service | None], ...] = (_dagster, _api)
+SERVICES: tuple[Callable[[Settings, Say], Service], ...] = (_dagster, _api)
 
 
 def _environment(settings: Settings) -> dict[str, str]:
