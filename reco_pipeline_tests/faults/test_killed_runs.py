@@ -20,6 +20,7 @@ STAGES = (
     "lake/item_cooccurrence/item_cooccurrence.parquet",
     "lake/similar_items/similar_items.parquet",
     "lake/similar_items/stamp.json",
+    "redis/data/appendonlydir/*.incr.aof",  # the publish has begun to write
 )
 IN_EVERY_RUN = ("lake/raw_orders/second-*", "lake/orders/orders.parquet", "lake/similar_items/stamp.json")
 
