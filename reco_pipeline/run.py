@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reco.errors import ConfigError, RecoError
+from reco.orders.files import find_files
 from reco.orders.home import Home, open_home
 from reco.orders.inbox import open_inbox
 from reco.orders.intake import unknown_files
-from reco.orders.ledger import Drop, DropStatus, Registration, find_files
+from reco.orders.ledger import Drop, DropStatus, Registration
 from reco.orders.profiles import SourceProfile, load_profile
 from reco.settings import Settings
 from reco.storage.homelock import home_lock

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from reco.errors import ConfigError, DropMissing, DropUnreadable, InboxUnavailable, UsageError
-from reco.orders.ledger import SUFFIXES, is_order_file
+from reco.orders.files import SUFFIXES, is_order_file
 from reco.orders.profiles import SourceProfile, builtin_profiles, load_profile
 from reco.settings import S3_PLACE, Settings
 from reco.storage.lake import fsync_folder

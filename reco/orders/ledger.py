@@ -8,9 +8,7 @@ import datetime as dt
 import hashlib
 import json
 import os
-import re
 import shutil
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -22,15 +20,13 @@ import sqlalchemy as sa
 from reco.audit.trail import Event, append
 from reco.errors import DropError, DropKnown, DropMissing, DropUnreadable, ProfileError, RecoError, UsageError
 from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES, DropFile, DropResult
+from reco.orders.files import partition_key
 from reco.orders.profiles import SourceProfile
 from reco.storage.lake import RAW, Lake, fsync_folder
 from reco.storage.sql import LINE_COUNTS
 from reco.storage.sql import drops as table
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".psv")
-PACKED = (".gz",)
 NOT_READ: dict[str, None] = dict.fromkeys((*LINE_COUNTS, "reasons", "encoding", "dialect", "header", "mapping"))
-_STEM_LENGTH = 60
 _LEAST_PREFIX = 8
 _BLOCK = 1 << 20
 
@@ -104,48 +100,6 @@ class Imbalance:
     accepted_rows: int
     other_rows: int
     message: str
-
-
-def partition_key(name: str, sha256: str) -> str:
-    """The name of a drop's partition: its stem in plain characters and the start of its sha256.
-
-    >>> partition_key("Bestellungen März 2024.CSV.gz", "ab" * 32)
-    'bestellungen-marz-2024-abababababab'
-    """
-    stem = Path(name).name.lower()
-    for suffix in (*PACKED, *SUFFIXES):
-        stem = stem.removesuffix(suffix)
-    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
-    plain = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_STEM_LENGTH].strip("-")
-    return f"{plain or 'drop'}-{sha256[:12]}"
-
-
-def find_files(path: Path) -> list[Path]:
-    """The order files under a path, sorted: the path itself, or every CSV-like file below a folder but hidden ones.
-
-    Raises:
-        UsageError: a folder holds no such file.
-    """
-    if not path.is_dir():
-        return [path]
-    found = sorted(
-        p
-        for p in path.rglob("*")
-        if p.is_file() and is_order_file(p) and not any(part.startswith(".") for part in p.relative_to(path).parts)
-    )
-    if not found:
-        raise UsageError(
-            f"{path} holds no order file.", hint=f"Expected names ending in {', '.join(SUFFIXES)}, also with .gz."
-        )
-    return found
-
-
-def is_order_file(path: Path) -> bool:
-    """Whether a file's name says that it holds orders."""
-    name = path.name.lower()
-    for suffix in PACKED:
-        name = name.removesuffix(suffix)
-    return name.endswith(SUFFIXES)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ import pytest
 
 from reco.audit.trail import Event, events
 from reco.errors import DropEmpty, DropMissing, LakeError, UsageError
+from reco.orders.files import find_files, partition_key
 from reco.orders.home import Home, open_home
 from reco.orders.ingest import ingest
-from reco.orders.ledger import DropStatus, Seen, find_files, inputs_digest, partition_key
+from reco.orders.ledger import DropStatus, Seen, inputs_digest
 from reco.orders.profiles import load_profile
 from reco.settings import Settings
 
