@@ -235,10 +235,11 @@ def test_two_runs_of_one_home_do_not_meet(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("number", "stage", "code"),
     [
-        (signal.SIGINT, "raw_orders", 130),
         (signal.SIGINT, "orders", 130),
-        (signal.SIGTERM, "item_stats", 130),  # Dagster, inside whose run it comes, takes TERM as an interrupt
-        (signal.SIGHUP, "order_lines", 129),
+        pytest.param(signal.SIGINT, "raw_orders", 130, marks=pytest.mark.slow),
+        # Dagster, inside whose run it comes, takes TERM as an interrupt.
+        pytest.param(signal.SIGTERM, "item_stats", 130, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, "order_lines", 129, marks=pytest.mark.slow),
     ],
 )
 def test_an_interrupted_run_leaves_no_process_and_no_lock(
