@@ -23,7 +23,10 @@ def server() -> Iterator[str]:
 def test_several_processes_may_open_a_new_database_at_once(server: str) -> None:
     """All find the tables in the schema `reco`; none fails on another's migration."""
     with multiprocessing.get_context("spawn").Pool(3) as pool:
-        assert pool.map(_open, [server] * 3) == [["audit_events", "drops", sql.VERSION_TABLE, "snapshots"]] * 3
+        assert (
+            pool.map(_open, [server] * 3)
+            == [["audit_events", "drops", "inbox_files", sql.VERSION_TABLE, "snapshots"]] * 3
+        )
 
 
 def _open(url: str) -> list[str]:

@@ -231,12 +231,11 @@ def test_orphans_are_swept(client, tables):
 @pytest.mark.parametrize(
     ("baskets", "policy", "words"),
     [
-        ([], GatePolicy(1, 1, 0), "0 items from 0 orders"),
         ([{"p"}] * 10, GatePolicy(0.5, 1, 0), "80.0% of items lost"),
         ([*BASKETS[:5], {"s", "x"}], GatePolicy(1, 0.3, 0), "40.0% of orders lost"),
         ([{"p", "x"}, {"w", "s"}, {"c"}, *BASKETS[4:5] * 7], GatePolicy(1, 1, 0.5), "overlap by 0.0%"),
     ],
-    ids=["empty", "items", "orders", "overlap"],
+    ids=["items", "orders", "overlap"],
 )
 def test_the_gate_keeps_a_worse_snapshot_out(client, store, tmp_path, tables, baskets, policy, words):
     """A refused snapshot leaves no key and the old one current; forced, it is published and the manifest says so."""
@@ -254,11 +253,16 @@ def test_the_gate_keeps_a_worse_snapshot_out(client, store, tmp_path, tables, ba
     assert store.list()[0].forced
 
 
-def test_an_empty_first_snapshot_is_refused(client, store, tmp_path):
-    """Nothing to serve is not served."""
-    with pytest.raises(GateRefused, match="0 items"):
-        write_tables(tmp_path / "none", []).publish(client)
-    assert store.current_id() is None
+@pytest.mark.parametrize("force", [False, True])
+def test_an_empty_snapshot_is_refused(client, store, tmp_path, tables, force):
+    """Nothing to serve is not served, neither as the first snapshot nor instead of another, even where it is forced."""
+    empty = write_tables(tmp_path / "none", [])
+    for current in (None, tables):
+        served = current.publish(client).snapshot_id if current else None
+        with pytest.raises(GateRefused, match="0 items from 0 orders"):
+            empty.publish(client, gate=GatePolicy(1, 1, 0), force=force)
+        assert store.current_id() == served
+        assert not drafts(client, served or "none")
 
 
 def test_an_unchanged_model_overlaps_fully(client, tmp_path, tables, grown):
