@@ -22,8 +22,8 @@ from reco_pipeline.instance import dagster_home
 from reco_pipeline_tests.shop import Shop
 
 ROOT = Path(__file__).parent.parent
-START_SECONDS = 90
-RUN_SECONDS = 120
+START_SECONDS = 180
+RUN_SECONDS = 400
 
 LOCATION = {"repositoryLocationName": "reco_pipeline", "repositoryName": "__repository__"}
 LOADED = (

@@ -30,7 +30,8 @@ ALL = [
     "redis_snapshot",
 ]
 
-pytestmark = pytest.mark.slow
+# Dagster looks at a backfill every half minute only, and one takes several looks.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from reco_pipeline_tests.shop import Shop, new_shop
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 START_SECONDS = 150
-DROP_SECONDS = 90
+DROP_SECONDS = 150
 """Patience on a busy machine. On an idle one a drop is served within 30 s; the benchmark says how long it takes."""
 
 
@@ -149,7 +149,7 @@ def test_a_day_with_reco_dev(shop: Shop) -> None:
     assert dev.process.returncode == 0
     assert processes_of(shop.home) == []
     assert not server_runs(shop.home)
-    assert shop.reco("status", "--json").json["drops"] == {"ingested": 5, "failed": 1}
+    assert shop.reco("status", "--json").json["drops"] == {"ingested": 4, "retracted": 1, "failed": 1}  # the sample
 
 
 def _keep_writing(path: Path, stop: threading.Event) -> None:
