@@ -10,6 +10,8 @@ import pytest
 
 from reco_pipeline_tests.shop import PATIENCE_SECONDS, Shop, new_shop
 
+pytestmark = pytest.mark.timeout(400)
+
 # What a run makes, in this order: the kill comes as soon as the file is there or is a new one.
 STAGES = (
     "run.lock",

@@ -7,6 +7,8 @@ import pytest
 
 from reco_pipeline_tests.shop import ROOT, new_shop
 
+pytestmark = pytest.mark.timeout(600)
+
 COUNTS = ("lines_read", "lines_accepted", "lines_excluded", "lines_quarantined")
 
 
