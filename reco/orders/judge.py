@@ -22,6 +22,8 @@ from reco.orders.records import MESSAGES
 from reco.orders.rules import CHECKS, MAX_VALUE_CHARS, REASONS
 from reco.orders.schema import MAX_CHECKED_ROWS, require_valid
 
+_LINES_OF_A_RUN = 2**40
+"""More lines than a file has: keeps runs apart where run and line are one number."""
 _BIT = {check.reason: 1 << i for i, check in reversed(list(enumerate(CHECKS)))}
 
 
@@ -94,7 +96,7 @@ def time_styles(
 
 def whole_drop(con: duckdb.DuckDBPyConnection, reading: sql.Reading, drops: Sequence[OpenedDrop]) -> list[WholeDrop]:
     """What takes each whole drop to know, by position."""
-    hashes = con.sql("SELECT whole FROM raw ORDER BY rowid").fetchnumpy()["whole"]
+    hashes = con.sql("SELECT whole FROM raw").fetchnumpy()["whole"]  # rows of a table come in the order of their rowid
     limit = reading.profile.rules.max_lines_per_order
     oversized = np.empty(0, np.int64)
     if limit:
@@ -159,14 +161,16 @@ def judge(
     owners = np.repeat(np.arange(len(chunk)), [len(rows) for rows, _ in places])
     lines = np.concatenate([lines for _, lines in places])
     frame = _typed(con, reading, chunk[0].style, rows)
-    by_row = np.argsort(rows, kind="stable")
+    by_row = slice(None) if _ascends(rows) else np.argsort(rows, kind="stable")
     flags = frame["flags"].to_numpy().astype(np.int64) | _flags_of(rows[by_row], left_out)
     frame = frame.with_columns(
         pl.Series("run", owners[by_row]),
         pl.Series("line", lines[by_row]),
         pl.Series("flags", flags),
         source=pl.lit(reading.profile.name),
-    ).sort("run", "line")
+    )
+    if not _ascends(owners[by_row] * _LINES_OF_A_RUN + lines[by_row]):
+        frame = frame.sort("run", "line")
     accepted = frame.filter(pl.col("flags") == 0).drop("rid", "flags")
     if accepted.height:
         name = ", ".join(dict.fromkeys(run.drop.drop.name for run in chunk[:3]))
@@ -183,13 +187,19 @@ def _typed(con: duckdb.DuckDBPyConnection, reading: sql.Reading, style: str, row
     edges = np.flatnonzero(np.diff(ordered) != 1) + 1
     ranges = [(int(part[0]), int(part[-1]) + 1) for part in np.split(ordered, edges) if len(part)] or [(0, 0)]
     queries = [sql.typed(reading, style, f"rowid >= {low} AND rowid < {high}") for low, high in ranges]
-    frame: pl.DataFrame = con.sql(" UNION ALL ".join(queries)).pl().sort("rid")
+    frame: pl.DataFrame = con.sql(" UNION ALL ".join(queries)).pl()
+    if not _ascends(frame["rid"].to_numpy()):
+        frame = frame.sort("rid")
     if not np.array_equal(frame["rid"].to_numpy(), ordered):
         raise LedgerBroken(
             f"{len(ordered)} records went into the checks and {frame.height} came out.",
             hint="This is a defect of ours: please report it with the files of this batch.",
         )
     return frame
+
+
+def _ascends(numbers: Ints) -> bool:
+    return bool(np.all(numbers[1:] > numbers[:-1]))
 
 
 def _flags_of(rows: Ints, left_out: Ints) -> Ints:

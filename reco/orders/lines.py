@@ -218,10 +218,10 @@ def _open_ended(part: NDArray[np.uint8], cut: _Cut, quote: str, delimiter: str, 
     The fast reader would drop that field, and take a line that has one too many.
     """
     mark = ord(delimiter)
-    last, before = part[np.maximum(cut.ends - 1, 0)], part[np.maximum(cut.ends - 2, 0)]
+    last, before, third = (part[np.maximum(cut.ends - i, 0)] for i in (1, 2, 3))
     open_ended = last == mark
-    if quote:
-        open_ended |= (last == ord(quote)) & (before == ord(quote))
+    if quote:  # two quotes behind anything but a delimiter end a field that is not empty
+        open_ended |= (last == ord(quote)) & (before == ord(quote)) & (third == mark)
     open_ended = np.asarray(open_ended & (cut.lengths() > 0))
     lines = np.flatnonzero(open_ended)
     if not len(lines):

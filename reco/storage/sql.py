@@ -151,7 +151,7 @@ def open_database(url: str) -> sa.Engine:
                 f"The database {parsed.render_as_string(hide_password=True)} was made by a newer reco ({version}).",
                 hint="Update reco, or give RECO_DATABASE_URL another database.",
             )
-        if version != HEAD:
+        if not (version is None and _create(engine)) and version != HEAD:
             migrate(engine)
     return engine
 
@@ -209,13 +209,9 @@ def _current_version(engine: sa.Engine) -> str | None:
         return connection.scalar(sa.select(table.c.version_num))
 
 
-def migrate(engine: sa.Engine) -> None:
-    """Brings the tables up to the newest version; safe to run twice or from two processes at once."""
-    from alembic import command  # noqa: PLC0415 - a third of a second that only a new database needs
-    from alembic.config import Config  # noqa: PLC0415 - see above
-
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+@contextmanager
+def _only_one(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A transaction in which nobody else changes the tables; on Postgres their schema exists."""
     with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -223,10 +219,40 @@ def migrate(engine: sa.Engine) -> None:
             # The lock comes first: IF NOT EXISTS does not keep two sessions from creating the schema at once.
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(71346001)"))
             connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+        yield connection
+        connection.commit()
+
+
+def _create(engine: sa.Engine) -> bool:
+    """Makes the tables of an empty database at once, as the migrations would; False where it has tables already."""
+    schema = _version_schema(engine)
+    stamps = sa.Table(
+        VERSION_TABLE,
+        sa.MetaData(),
+        sa.Column("version_num", sa.String(32), nullable=False),
+        sa.PrimaryKeyConstraint("version_num", name=f"{VERSION_TABLE}_pkc"),
+        schema=schema,
+    )
+    with _only_one(engine) as connection:
+        if sa.inspect(connection).get_table_names(schema=schema):
+            return False
+        metadata.create_all(connection)
+        stamps.create(connection)
+        connection.execute(stamps.insert().values(version_num=HEAD))
+    return True
+
+
+def migrate(engine: sa.Engine) -> None:
+    """Brings the tables up to the newest version; safe to run twice or from two processes at once."""
+    from alembic import command  # noqa: PLC0415 - a third of a second that only an older database needs
+    from alembic.config import Config  # noqa: PLC0415 - see above
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    with _only_one(engine) as connection:
         config.attributes["connection"] = connection
         config.attributes["version_schema"] = _version_schema(engine)
         command.upgrade(config, "head")
-        connection.commit()
 
 
 @cache

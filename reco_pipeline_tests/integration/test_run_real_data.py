@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from reco_pipeline_tests.api_server import Api, running_api
 from reco_pipeline_tests.shop import ROOT, new_shop
 
 pytestmark = pytest.mark.timeout(600)
@@ -82,3 +83,27 @@ def test_the_prototypes_data(tmp_path: Path) -> None:
     assert [(one["item_id"], one["purchases"]) for one in popular] == expected
     similar = shop.reco("similar", "PID", "--json").json["recommendations"][0]
     assert (similar["item_id"], similar["evidence"]["pair_orders"]) == (kit, 17_951)
+    with running_api({"RECO_HOME": str(shop.home)}) as api:
+        _ask_as_the_prototype_did(api, kit)
+
+
+def _ask_as_the_prototype_did(api: Api, kit: str) -> None:
+    """Its three documented calls over HTTP: its fields, and its data's figures as purchases and evidence."""
+    answers = {
+        "popular": api.ask("/api/v1/popular-items?limit=5"),
+        "similar": api.ask("/api/v1/similar-items/PID?limit=3"),
+        "basket": api.basket("PID", "Water Level Meter"),
+    }
+    assert [len(answer["recommendations"]) for answer in answers.values()] == [5, 3, 10]
+    for answer in answers.values():
+        assert answer["metadata"].keys() >= {"limit", "total_recommendations"}
+        for one in answer["recommendations"]:
+            assert one.keys() >= {"item_id", "item_name", "similarity_score", "reason", "popularity_rank", "purchases"}
+    first = answers["popular"]["recommendations"][0]
+    assert (first["item_id"], first["purchases"], first["popularity_rank"]) == ("PID", 30_245, 1)
+    assert {one["item_id"]: one["evidence"]["pair_orders"] for one in answers["similar"]["recommendations"]}[
+        kit
+    ] == 17_951
+    in_basket = [one["item_id"] for one in answers["basket"]["recommendations"]]
+    assert kit in in_basket
+    assert not {"PID", "Water Level Meter"} & set(in_basket)

@@ -3,6 +3,7 @@
 import datetime as dt
 import multiprocessing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -21,13 +22,30 @@ def url(folder: Path) -> str:
     return f"sqlite:///{folder / 'new home' / 'reco.sqlite'}"
 
 
-def test_migrations_make_the_tables_the_code_defines(tmp_path: Path) -> None:
-    """A database made by the migrations has every table and column of the definitions, and no other."""
-    inspected = sa.inspect(sql.open_database(url(tmp_path)))
+def test_migrations_make_the_tables_the_code_defines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made at once or by all migrations, a database has the same columns, constraints and version."""
+    at_once = _tables(sql.open_database(url(tmp_path / "at once")))
+    monkeypatch.setattr(sql, "_create", lambda _engine: False)
+    assert _tables(sql.open_database(url(tmp_path / "migrated"))) == at_once
     defined = {table.name: {column.name for column in table.columns} for table in sql.metadata.tables.values()}
-    found = {name: {c["name"] for c in inspected.get_columns(name)} for name in inspected.get_table_names()}
+    found = {name: set(columns) for name, (columns, *_) in at_once.items()}
     assert found.pop(sql.VERSION_TABLE) == {"version_num"}
     assert found == defined
+
+
+def _tables(engine: sa.Engine) -> dict[str, Any]:
+    inspected = sa.inspect(engine)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql(f"SELECT version_num FROM {sql.VERSION_TABLE}").all() == [(sql.HEAD,)]
+    return {
+        name: (
+            {c["name"]: (str(c["type"]), c["nullable"]) for c in inspected.get_columns(name)},
+            inspected.get_pk_constraint(name),
+            inspected.get_unique_constraints(name),
+            inspected.get_indexes(name),
+        )
+        for name in inspected.get_table_names()
+    }
 
 
 def test_head_is_the_newest_migration() -> None:
