@@ -105,8 +105,8 @@ def build(folder: Path, parts: Sequence[OrderPart], *, top: int = 100, limits: L
         stats,
         pairs,
         similar,
-        build_orders(parts, orders, limits=limits),
+        build_orders(parts, orders),
         build_item_stats(orders, [p.path for p in parts], None, stats, batches=[p.batch for p in parts], limits=limits),
-        build_cooccurrence(orders, pairs, limits=limits),
-        build_similar(stats, pairs, similar, top, limits=limits),
+        build_cooccurrence(orders, pairs),
+        build_similar(stats, pairs, similar, top),
     )

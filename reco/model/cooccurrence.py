@@ -3,10 +3,34 @@
 Belongs here: counting pairs. Does not belong here: judging them (similar items do), or leaving any out.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from reco.storage.engine import Limits, fetch_row, open_engine, parquet, require_files, write_parquet
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from reco.errors import LakeError
+from reco.storage.columns import (
+    COUNT,
+    TEXT,
+    Ints,
+    Texts,
+    flags,
+    lake_errors,
+    number_column,
+    read_columns,
+    text_column,
+    texts,
+    write_table,
+)
+from reco.storage.engine import require_files
+
+PORTION = 2**18
+"""Pair occurrences counted at once, which bounds the memory and stays in the caches; one item's are never divided."""
+
+COOCCURRENCE_SCHEMA = pa.schema([("item_id", TEXT), ("other_id", TEXT), ("pair_orders", COUNT)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,58 +48,102 @@ class CooccurrenceReport:
     items_with_neighbour: int
 
 
-def build_cooccurrence(orders: Path, out: Path, *, limits: Limits | None = None) -> CooccurrenceReport:
+@dataclass(frozen=True, slots=True)
+class _Baskets:
+    """The entries (order, item) of all orders. item: code, by entry; starts, sizes: each order's run of entries."""
+
+    items: Texts
+    starts: Ints
+    sizes: Ints
+
+    @classmethod
+    def read(cls, orders: Path) -> "_Baskets":
+        table = read_columns(orders, ("source", "order_id", "item_id"), coded=("source", "item_id"))
+        items = texts(table["item_id"])
+        if not table.num_rows:
+            return cls(items, np.empty(0, np.int64), np.empty(0, np.int64))
+        source, order = texts(table["source"]).codes, table["order_id"].combine_chunks()
+        same_source = source[1:] == source[:-1]
+        after, before = order.slice(1), order.slice(0, len(order) - 1)
+        same = same_source & flags(pc.equal(after, before))
+        later = (source[1:] > source[:-1]) | (same_source & flags(pc.greater(after, before)))
+        if not (later | (same & (items.codes[1:] > items.codes[:-1]))).all():
+            raise LakeError(
+                f"{orders} is not sorted by order and item, or repeats a row.",
+                hint="Materialize orders again: its file is damaged.",
+                path=str(orders),
+            )
+        starts = np.flatnonzero(np.concatenate([[True], ~same]))
+        return cls(items, starts, np.diff(np.append(starts, table.num_rows)))
+
+
+def build_cooccurrence(orders: Path, out: Path) -> CooccurrenceReport:
     """Writes the `item_cooccurrence` table: every pair of items that share an order, in both directions.
 
-    pair_orders(a, b) is the number of distinct (source, order_id) with a and b, a <> b. Inside, items are an ENUM whose
-    codes follow the order of their ids, so that joining, counting and sorting work on integers: on text the same count
-    takes three times the work and more memory.
+    pair_orders(a, b) is the number of distinct (source, order_id) with a and b, a <> b. For one portion of the items
+    after another, each entry of an item is joined with all entries of its order, and the pairs are sorted and counted
+    as single integers: the work is that of sorting the pair occurrences, and the memory does not grow with the pairs.
 
     Args:
-        orders: the `orders` table (source, order_id, item_id; repeats of a row do not matter).
+        orders: the `orders` table; its order and that no row repeats are relied on and checked.
         out: Parquet file to write: item_id, other_id, pair_orders BIGINT; sorted by item_id, other_id.
-        limits: memory and threads; the result does not depend on them.
 
     Raises:
         LakeError: the input is missing or damaged, or the file could not be written.
     """
     require_files("item_cooccurrence", [orders])
-    with open_engine("item_cooccurrence", out, limits) as con:
-        con.execute(f"CREATE TYPE item AS ENUM (SELECT DISTINCT item_id FROM {parquet(orders)} ORDER BY item_id)")
-        con.execute(
-            f"""
-            CREATE TEMP TABLE baskets AS
-            SELECT row_number() OVER () AS basket, items
-            FROM (SELECT list(DISTINCT item_id::item) AS items FROM {parquet(orders)} GROUP BY source, order_id)
-            """
-        )
-        con.execute(
-            "CREATE TEMP TABLE entries AS SELECT basket, unnest(items) AS item FROM baskets WHERE len(items) > 1"
-        )
-        con.execute(
-            """
-            CREATE TEMP TABLE pairs AS
-            SELECT a.item AS item, b.item AS other, count(*) AS pair_orders
-            FROM entries a JOIN entries b ON a.basket = b.basket AND a.item < b.item GROUP BY a.item, b.item
-            """
-        )
-        write_parquet(
-            con,
-            """
-            SELECT item::VARCHAR AS item_id, other::VARCHAR AS other_id, pair_orders
-            FROM (
-                FROM pairs UNION ALL SELECT other, item, pair_orders FROM pairs ORDER BY 1, 2
-            )
-            """,
-            out,
-        )
-        all_orders, with_pairs = fetch_row(con, "SELECT count(*), count(*) FILTER (len(items) > 1) FROM baskets")
-        pairs, occurrences = fetch_row(con, "SELECT count(*), coalesce(sum(pair_orders), 0)::BIGINT FROM pairs")
-        (items,) = fetch_row(con, "SELECT count(DISTINCT item) FROM entries")
-        return CooccurrenceReport(
-            orders=all_orders,
-            baskets_with_pairs=with_pairs,
-            pairs=pairs,
-            pair_occurrences=occurrences,
-            items_with_neighbour=items,
-        )
+    rows = occurrences = with_neighbour = 0
+    with lake_errors("item_cooccurrence"):
+        baskets = _Baskets.read(orders)
+        names = baskets.items.values
+        with write_table(out, COOCCURRENCE_SCHEMA) as writer:
+            for item, other, count in _portions(baskets):
+                writer.write(text_column(names, item), text_column(names, other), number_column(count))
+                rows += len(count)
+                occurrences += int(count.sum())
+                with_neighbour += 1 + int(np.count_nonzero(np.diff(item)))
+    return CooccurrenceReport(
+        orders=len(baskets.starts),
+        baskets_with_pairs=int(np.count_nonzero(baskets.sizes > 1)),
+        pairs=rows // 2,
+        pair_occurrences=occurrences // 2,
+        items_with_neighbour=with_neighbour,
+    )
+
+
+def _portions(baskets: _Baskets) -> Iterator[tuple[Ints, Ints, Ints]]:
+    """The pairs as item, other and count, sorted by item and other, all pairs of an item in one portion."""
+    item, width = baskets.items.codes, len(baskets.items)
+    size = np.repeat(baskets.sizes, baskets.sizes)
+    start = np.repeat(baskets.starts, baskets.sizes)
+    small = item.astype(np.uint16) if width < 2**16 else item  # sorted by radix
+    by_item = np.argsort(small, kind="stable")
+    by_item = by_item[size[by_item] > 1]
+    work = np.cumsum(np.bincount(item[by_item], weights=size[by_item], minlength=width))
+    entries = np.searchsorted(item[by_item], np.arange(width + 1))
+    low = 0
+    while low < width:
+        done = work[low - 1] if low else 0
+        high = max(low + 1, int(np.searchsorted(work, done + PORTION, side="right")))
+        mine = by_item[entries[low] : entries[high]]
+        if len(mine):
+            partners = _partners(start[mine], size[mine])
+            one, other, count = _count(np.repeat(item[mine] - low, size[mine]), item[partners], (high - low, width))
+            apart = one + low != other
+            yield one[apart] + low, other[apart], count[apart]
+        low = high
+
+
+def _partners(start: Ints, size: Ints) -> Ints:
+    """The places start, start + 1, ... of each run of this size, one run after the other."""
+    ends = np.cumsum(size)
+    return np.repeat(start - ends + size, size) + np.arange(ends[-1])
+
+
+def _count(one: Ints, other: Ints, shape: tuple[int, int]) -> tuple[Ints, Ints, Ints]:
+    """The distinct pairs of two equally long arrays, sorted, and how often each stands there; `shape` bounds both."""
+    pair = one * shape[1] + other
+    pair = np.sort(pair.astype(np.int32) if shape[0] * shape[1] < 2**31 else pair)  # half the bytes to sort
+    first = np.flatnonzero(np.concatenate([[True], pair[1:] != pair[:-1]]))
+    one, other = np.divmod(pair[first].astype(np.int64), shape[1])
+    return one, other, np.diff(np.append(first, len(pair)))

@@ -8,20 +8,62 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import duckdb
+import numpy as np
+import pyarrow as pa
 
 from reco.errors import UsageError
-from reco.storage.engine import Limits, fetch_row, literal, open_engine, parquet, require_files, write_parquet
+from reco.storage.columns import (
+    COUNT,
+    MONEY,
+    NULL,
+    TEXT,
+    TIME,
+    Arrow,
+    Ints,
+    Texts,
+    lake_errors,
+    money,
+    money_column,
+    number_column,
+    numbers,
+    read_columns,
+    sum_money,
+    text_array,
+    text_column,
+    texts,
+    write_table,
+)
+from reco.storage.engine import require_files
 
 REPLACED_SHOWN = 20
 
-_LINES_SCHEMA = (
-    "NULL::VARCHAR AS source, NULL::VARCHAR AS order_id, NULL::VARCHAR AS item_id, NULL::BIGINT AS quantity, "
-    "NULL::DECIMAL(18,4) AS line_total, NULL::VARCHAR AS customer_id, NULL::TIMESTAMP AS ordered_at, "
-    "NULL::VARCHAR AS drop_key, NULL::BIGINT AS batch"
+ORDERS_SCHEMA = pa.schema(
+    [
+        ("source", TEXT),
+        ("order_id", TEXT),
+        ("item_id", TEXT),
+        ("quantity", COUNT),
+        ("revenue", MONEY),
+        ("customer_id", TEXT),
+        ("ordered_at", TIME),
+        ("drop_key", TEXT),
+    ]
 )
+_LINES_SCHEMA = pa.schema(
+    [
+        ("source", TEXT),
+        ("order_id", TEXT),
+        ("item_id", TEXT),
+        ("quantity", COUNT),
+        ("line_total", MONEY),
+        ("customer_id", TEXT),
+        ("ordered_at", TIME),
+    ]
+)
+_NEVER = np.iinfo(np.int64).max
+"""Stands for what is missing where the smallest is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +107,7 @@ class OrdersReport:
     replaced: tuple[ReplacedOrder, ...]
 
 
-def build_orders(parts: Sequence[OrderPart], out: Path, *, limits: Limits | None = None) -> OrdersReport:
+def build_orders(parts: Sequence[OrderPart], out: Path) -> OrdersReport:
     """Writes the `orders` table of these parts.
 
     An order is (source, order_id). Within a batch its lines are united, whichever drops they came in; the latest batch
@@ -74,11 +116,12 @@ def build_orders(parts: Sequence[OrderPart], out: Path, *, limits: Limits | None
     ordered_at (the earliest) belong to the order and are equal on all its rows; drop_key is the smallest one that
     brought the row. Neither the order of `parts` nor that of their lines matters, and no parts make an empty table.
 
+    Lines are sorted by one number made of the codes of source, order and item.
+
     Args:
         parts: Parquet files shaped as `order_lines`; each path and drop key once.
         out: Parquet file to write: source, order_id, item_id, quantity BIGINT, revenue DECIMAL(18,4), customer_id,
-            ordered_at TIMESTAMP (UTC), drop_key; sorted by source, order_id, item_id.
-        limits: memory and threads; the result does not depend on them.
+            ordered_at TIMESTAMP (UTC), drop_key; sorted by source, order_id, item_id (bytes of their text).
 
     Raises:
         UsageError: a path or drop key is given twice: its lines would count twice.
@@ -87,23 +130,20 @@ def build_orders(parts: Sequence[OrderPart], out: Path, *, limits: Limits | None
     _require_distinct("path", [str(part.path) for part in parts])
     _require_distinct("drop_key", [part.drop_key for part in parts])
     require_files("orders", [part.path for part in parts])
-    with open_engine("orders", out, limits) as con:
-        _define_lines(con, parts)
-        _define_batches(con)
-        write_parquet(
-            con,
-            """
-            SELECT l.source, l.order_id, l.item_id, sum(l.quantity)::BIGINT AS quantity,
-                   sum(l.line_total)::DECIMAL(18,4) AS revenue, any_value(b.customer_id) AS customer_id,
-                   any_value(b.ordered_at) AS ordered_at, min(l.drop_key) AS drop_key
-            FROM lines l JOIN batches b USING (source, order_id, batch)
-            WHERE b.is_latest
-            GROUP BY l.source, l.order_id, l.item_id
-            ORDER BY l.source, l.order_id, l.item_id
-            """,
-            out,
-        )
-        return _report(con, out)
+    with lake_errors("orders"):
+        lines = _Lines.read(sorted(parts, key=lambda part: part.drop_key))
+        in_effect, replaced = lines.latest()
+        with write_table(out, ORDERS_SCHEMA, prefixed=["order_id"]) as writer:
+            rows, orders, items = _write(lines, np.flatnonzero(in_effect), writer.write)
+    return OrdersReport(
+        lines=len(in_effect),
+        lines_replaced=len(in_effect) - int(np.count_nonzero(in_effect)),
+        rows=rows,
+        orders=orders,
+        items=items,
+        replaced_orders=len(replaced[0]),
+        replaced=lines.name(*(column[:REPLACED_SHOWN] for column in replaced)),
+    )
 
 
 def _require_distinct(field: str, values: list[str]) -> None:
@@ -115,60 +155,95 @@ def _require_distinct(field: str, values: list[str]) -> None:
         )
 
 
-def _define_lines(con: duckdb.DuckDBPyConnection, parts: Sequence[OrderPart]) -> None:
-    """The view `lines`: all parts in one scan, each line with its drop and batch."""
-    if not parts:
-        con.execute(f"CREATE TEMP VIEW lines AS SELECT {_LINES_SCHEMA} WHERE false")
-        return
-    con.execute("CREATE TEMP TABLE parts (filename VARCHAR, drop_key VARCHAR, batch BIGINT)")
-    rows = ", ".join(f"({literal(str(p.path))}, {literal(p.drop_key)}, {p.batch:d})" for p in parts)
-    con.execute(f"INSERT INTO parts VALUES {rows}")
-    con.execute(
-        f"""
-        CREATE TEMP VIEW lines AS
-        SELECT source, order_id, item_id, quantity, line_total, customer_id, ordered_at, parts.drop_key, parts.batch
-        FROM {parquet(*(p.path for p in parts), filename=True)} JOIN parts USING (filename)
-        """
-    )
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """All lines of the parts, one place a line in every array.
 
-
-def _define_batches(con: duckdb.DuckDBPyConnection) -> None:
-    """The table `batches`: each order in each batch it came in, with what belongs to the whole order."""
-    con.execute(
-        """
-        CREATE TEMP TABLE batches AS
-        SELECT *, batch = max(batch) OVER (PARTITION BY source, order_id) AS is_latest
-        FROM (
-            SELECT source, order_id, batch, count(*) AS lines, min(customer_id) AS customer_id,
-                   min(ordered_at) AS ordered_at
-            FROM lines GROUP BY source, order_id, batch
-        )
-        """
-    )
-
-
-def _report(con: duckdb.DuckDBPyConnection, out: Path) -> OrdersReport:
-    lines, replaced_lines, orders = fetch_row(
-        con,
-        """
-        SELECT coalesce(sum(lines), 0)::BIGINT, coalesce(sum(lines) FILTER (NOT is_latest), 0)::BIGINT,
-               count(*) FILTER (is_latest)
-        FROM batches
-        """,
-    )
-    rows, items = fetch_row(con, f"SELECT count(*), count(DISTINCT item_id) FROM {parquet(out)}")
-    replaced = """
-        SELECT source, order_id, max(batch) FILTER (NOT is_latest) AS from_batch, max(batch) AS to_batch
-        FROM batches GROUP BY source, order_id HAVING count(*) > 1
+    order: the code of (source, order_id), in their order; part: the place of the line's drop among `drop_keys`, which
+    ascend; batch: by part. Amounts are in ten-thousandths.
     """
-    (replaced_orders,) = fetch_row(con, f"SELECT count(*) FROM ({replaced})")
-    shown = con.sql(f"{replaced} ORDER BY source, order_id LIMIT {REPLACED_SHOWN}").fetchall()
-    return OrdersReport(
-        lines=lines,
-        lines_replaced=replaced_lines,
-        rows=rows,
-        orders=orders,
-        items=items,
-        replaced_orders=replaced_orders,
-        replaced=tuple(ReplacedOrder(*row) for row in shown),
+
+    table: pa.Table
+    drop_keys: Arrow
+    batches: Ints
+    part: Ints
+    sources: Texts
+    order_ids: Texts
+    items: Texts
+    order: Ints
+
+    @classmethod
+    def read(cls, parts: Sequence[OrderPart]) -> "_Lines":
+        coded = ("source", "item_id", "customer_id")
+        tables = [read_columns(part.path, _LINES_SCHEMA.names, coded=coded) for part in parts]
+        table = pa.concat_tables(tables) if tables else _LINES_SCHEMA.empty_table()
+        sources, order_ids, items = (texts(table[name]) for name in ("source", "order_id", "item_id"))
+        return cls(
+            table,
+            text_array([part.drop_key for part in parts]),
+            np.array([part.batch for part in parts], np.int64),
+            np.repeat(np.arange(len(parts)), [one.num_rows for one in tables]),
+            sources,
+            order_ids,
+            items,
+            sources.codes * len(order_ids) + order_ids.codes,
+        )
+
+    def latest(self) -> tuple[Any, tuple[Ints, Ints, Ints]]:
+        """Which lines are in effect; and of each order in several batches its code and its last two batches."""
+        batch = self.batches[self.part]
+        if not len(batch) or (batch == batch[0]).all():
+            nothing = np.empty(0, np.int64)
+            return np.ones(len(batch), bool), (nothing, nothing, nothing)
+        by_order = np.lexsort((batch, self.order))
+        order, batch_of = self.order[by_order], batch[by_order]
+        first = np.concatenate([[True], (order[1:] != order[:-1]) | (batch_of[1:] != batch_of[:-1])])
+        order, batch_of = order[first], batch_of[first]  # each order in each of its batches, ascending
+        last = np.concatenate([order[1:] != order[:-1], [True]])
+        in_effect = batch == batch_of[last][np.searchsorted(order[last], self.order)]
+        again = np.flatnonzero(last[1:] & (order[1:] == order[:-1])) + 1
+        return in_effect, (order[again], batch_of[again - 1], batch_of[again])
+
+    def name(self, order: Ints, before: Ints, after: Ints) -> tuple[ReplacedOrder, ...]:
+        """Orders that were replaced, by the names people know."""
+        found = zip(order.tolist(), before.tolist(), after.tolist(), strict=True)
+        return tuple(
+            ReplacedOrder(str(self.sources.values[code // width]), str(self.order_ids.values[code % width]), old, new)
+            for width in (len(self.order_ids),)
+            for code, old, new in found
+        )
+
+
+def _write(lines: _Lines, used: Ints, write: Any) -> tuple[int, int, int]:
+    """Writes one row an order and item of the lines used; returns how many rows, orders and items there are."""
+    if not len(used):
+        return 0, 0, 0
+    key = lines.order[used] * len(lines.items) + lines.items.codes[used]
+    by_key = np.argsort(key, kind="stable")
+    key, used = key[by_key], used[by_key]
+    starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
+    order, item = np.divmod(key[starts], len(lines.items))
+    order_starts = np.flatnonzero(np.concatenate([[True], order[1:] != order[:-1]]))
+    sizes = np.diff(np.append(order_starts, len(order)))
+
+    def of_order(values: Ints) -> Ints:
+        """The smallest value of each order, on all its rows."""
+        found: Ints = np.repeat(np.minimum.reduceat(values, starts[order_starts]), sizes)
+        return found
+
+    customers = texts(lines.table["customer_id"])
+    customer = of_order(np.where(customers.codes == NULL, _NEVER, customers.codes)[used])
+    ordered_at = of_order(numbers(lines.table["ordered_at"], null=_NEVER)[used])
+    amounts, known = money(lines.table["line_total"])
+    source, order_id = np.divmod(order, len(lines.order_ids))
+    write(
+        text_column(lines.sources.values, source),
+        lines.order_ids.values.take(number_column(order_id)),
+        text_column(lines.items.values, item),
+        number_column(np.add.reduceat(numbers(lines.table["quantity"])[used], starts)),
+        money_column(sum_money(amounts[used], starts), np.logical_or.reduceat(known[used], starts)),
+        text_column(customers.values, np.where(customer == _NEVER, NULL, customer)),
+        number_column(ordered_at, TIME, known=ordered_at != _NEVER),
+        text_column(lines.drop_keys, np.minimum.reduceat(lines.part[used], starts)),
     )
+    return len(starts), len(order_starts), int(np.count_nonzero(np.bincount(item)))

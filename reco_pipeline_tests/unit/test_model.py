@@ -128,9 +128,26 @@ def test_repeats_and_equal_order_ids_of_two_sources_make_no_pair(tmp_path: Path)
     """An item is no neighbour of itself, and two shops' order 1 are two baskets."""
     lines = [line("1", "a", source="s"), line("1", "a", source="s"), line("1", "b", source="t")]
     assert rows(build(tmp_path / "out", [part(tmp_path, "d", lines)]).pairs) == []
-    repeated = write_lines(tmp_path / "lines", [*lines, line("1", "a", source="t"), line("1", "b", source="t")])
-    assert build_cooccurrence(repeated, tmp_path / "pairs").pair_occurrences == 1
-    assert rows(tmp_path / "pairs") == [("a", "b", 1), ("b", "a", 1)]
+    lines += [line("1", "a", source="t"), line("1", "b", source="t")]
+    assert rows(build(tmp_path / "both", [part(tmp_path, "d", lines)]).pairs) == [("a", "b", 1), ("b", "a", 1)]
+
+
+@pytest.mark.parametrize("damage", ["repeated", "unsorted items", "unsorted orders", "unsorted sources"])
+def test_orders_that_are_not_in_their_order_are_refused(tmp_path: Path, damage: str) -> None:
+    """Pairs are counted in one pass over sorted orders: a table that is not sorted is an error, never a wrong count."""
+    lines = [line("1", "a"), line("1", "b"), line("2", "a"), line("2", "c", source="till")]
+    orders = build(tmp_path / "out", [part(tmp_path, "d", lines)]).orders
+    order = {"repeated": [0, 1, 1, 2, 3], "unsorted items": [1, 0, 2, 3], "unsorted orders": [2, 0, 1, 3]}
+    pl.read_parquet(orders)[order.get(damage, [3, 0, 1, 2])].write_parquet(orders)
+    with pytest.raises(LakeError, match="not sorted by order and item, or repeats a row"):
+        build_cooccurrence(orders, tmp_path / "pairs")
+
+
+def test_portions_do_not_show(tmp_path: Path, shop: Built, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counting one item after another gives the file that counting all at once gives."""
+    monkeypatch.setattr("reco.model.cooccurrence.PORTION", 1)
+    assert build_cooccurrence(shop.orders, tmp_path / "pairs") == shop.pairs_report
+    assert (tmp_path / "pairs").read_bytes() == shop.pairs.read_bytes()
 
 
 def test_ids_are_sorted_by_bytes_whatever_they_hold(tmp_path: Path) -> None:
@@ -141,8 +158,8 @@ def test_ids_are_sorted_by_bytes_whatever_they_hold(tmp_path: Path) -> None:
     assert rows(made.pairs) == expected
 
 
-def test_a_giant_order_is_counted_within_little_memory(tmp_path: Path) -> None:
-    """An order of 1,110 lines makes its 615,495 pairs under a limit that forces spilling, and leaves no file behind."""
+def test_a_giant_order_is_counted(tmp_path: Path) -> None:
+    """An order of 1,110 lines makes its 615,495 pairs, and leaves no other file behind."""
     ids = [f"item-{n:05}" for n in range(1110)]
     one = part(tmp_path, "d", baskets([ids, ids[:2]]))
     folder = tmp_path / "small"

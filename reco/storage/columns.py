@@ -1,0 +1,227 @@
+"""Columns of Parquet files as numbers: texts as codes in the order of their bytes, money as scaled integers.
+
+Belongs here: reading and writing such columns, for computations that sort and count. Does not belong here: what a
+column means, and queries (`reco.storage.engine`).
+
+A code is the place of a text among the distinct texts in ascending order, so comparing codes compares texts.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from reco.errors import LakeError
+
+Ints = NDArray[np.int64]
+Arrow = Any
+"""An array of pyarrow, plain, chunked or dictionary; its stubs know too little of them."""
+
+ROW_GROUP = 122_880
+TEXT: pa.DataType = pa.string()
+COUNT: pa.DataType = pa.int64()
+REAL: pa.DataType = pa.float64()
+TIME: pa.DataType = pa.timestamp("us")
+MONEY: pa.DataType = pa.decimal128(18, 4)
+_LARGEST_MONEY = 10**18
+NULL = -1
+"""The code of a text that is null."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A text column. values: its distinct texts, ascending by bytes; codes: their places, one a row, -1 for null."""
+
+    values: Arrow
+    codes: Ints
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+def read_columns(path: Path, columns: Sequence[str], *, coded: Sequence[str] = ()) -> pa.Table:
+    """Columns of one Parquet file; those in `coded` come as dictionaries, which is quick where texts repeat.
+
+    Raises:
+        LakeError: the file has no such column. Use within `lake_errors` for what else can be wrong.
+    """
+    with pq.ParquetFile(path, read_dictionary=list(coded)) as file:
+        missing = [name for name in columns if name not in file.schema_arrow.names]
+        if missing:
+            raise LakeError(
+                f"{path} has no column {missing[0]!r}.",
+                hint=f"Materialize {path.parent.name} again: it is of another version.",
+                path=str(path),
+            )
+        return file.read(columns=list(columns), use_threads=False)
+
+
+def texts(column: Arrow) -> Texts:
+    """The codes of a column of texts, in whatever chunks it comes."""
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    if not encoded.num_chunks:
+        return Texts(pa.nulls(0, pa.string()), np.empty(0, np.int64))
+    whole = encoded.unify_dictionaries().combine_chunks()
+    order = pc.sort_indices(whole.dictionary)
+    places = np.empty(len(order) + 1, np.int64)
+    places[_values(order, np.uint64)] = np.arange(len(order))
+    places[NULL] = NULL  # the last place, which is that of index -1
+    return Texts(whole.dictionary.take(order), places[_values(whole.indices, np.int32, NULL)])
+
+
+def numbers(column: Arrow, *, null: int = 0) -> Ints:
+    """A column of 64-bit integers or times as integers (times in their unit), `null` where it has no value."""
+    found: Ints = _values(column.combine_chunks(), np.int64, null)
+    return found
+
+
+def flags(column: Arrow) -> NDArray[np.bool_]:
+    """A column of booleans without nulls."""
+    found: NDArray[np.bool_] = _values(column.cast(pa.uint8()), np.uint8).astype(bool)
+    return found
+
+
+def money(column: Arrow) -> tuple[Ints, NDArray[np.bool_]]:
+    """A DECIMAL(18,4) column in ten-thousandths, 0 where it has no value, and which rows have one."""
+    whole = column.combine_chunks().cast(MONEY)
+    if whole.null_count == len(whole):
+        return np.zeros(len(whole), np.int64), np.zeros(len(whole), bool)
+    # Little-endian 128-bit integers; eighteen digits fit into the lower half.
+    halves = np.frombuffer(whole.buffers()[1], np.int64)
+    known = flags(whole.is_valid())
+    return np.where(known, halves[2 * whole.offset : 2 * (whole.offset + len(whole)) : 2], 0), known
+
+
+def _values(column: Arrow, dtype: Any, null: int = 0) -> Any:
+    # Not `to_numpy`, which imports pandas to see whether it is asked for.
+    if column.null_count == len(column):
+        return np.full(len(column), null, dtype)
+    values = np.frombuffer(column.buffers()[1], dtype)[column.offset : column.offset + len(column)]
+    return np.where(flags(column.is_valid()), values, dtype(null)) if column.null_count else values
+
+
+def _buffer(values: Any) -> pa.Buffer:
+    return pa.py_buffer(values)
+
+
+def number_column(values: NDArray[Any], kind: pa.DataType = COUNT, *, known: NDArray[np.bool_] | None = None) -> Arrow:
+    """A column of these numbers, whose size in bytes is that of `kind`; null where not known."""
+    # Not `pa.array`, which imports pandas to see whether it is given one of its objects.
+    valid = None if known is None else _buffer(np.packbits(known, bitorder="little"))
+    return pa.Array.from_buffers(kind, len(values), [valid, _buffer(np.ascontiguousarray(values))])
+
+
+def sum_money(amounts: Ints, starts: Ints) -> Ints:
+    """The sums of runs of amounts (in ten-thousandths) that begin at `starts`; there is at least one.
+
+    Raises:
+        LakeError: one has more than eighteen digits.
+    """
+    if np.add.reduceat(np.abs(amounts).astype(np.float64), starts).max() >= _LARGEST_MONEY:
+        raise LakeError(
+            "An amount of money adds up to more than 14 digits before the point.",
+            hint="A line total of a drop is far too large: retract that drop (`reco drops list`), then run again.",
+        )
+    sums: Ints = np.add.reduceat(amounts, starts)
+    return sums
+
+
+def money_column(amounts: Ints, known: NDArray[np.bool_]) -> Arrow:
+    """A DECIMAL(18,4) column of ten-thousandths; null where not known."""
+    halves = np.stack([amounts, amounts >> 63], axis=1)
+    valid = _buffer(np.packbits(known, bitorder="little"))
+    return pa.Array.from_buffers(MONEY, len(amounts), [valid, _buffer(halves)])
+
+
+def text_array(values: Sequence[str]) -> Arrow:
+    """These texts as a column."""
+    encoded = [value.encode() for value in values]
+    ends = np.cumsum([0, *map(len, encoded)]).astype(np.int32)
+    return pa.Array.from_buffers(TEXT, len(encoded), [None, _buffer(ends), _buffer(b"".join(encoded))])
+
+
+def text_column(values: Arrow, codes: Ints) -> Arrow:
+    """A column of these codes of these texts; null for code -1. Writing it needs no look at the texts."""
+    places = number_column(codes.astype(np.int32), pa.int32(), known=codes != NULL)
+    return pa.DictionaryArray.from_arrays(places, values)
+
+
+class TableWriter:
+    """Writes a Parquet file portion by portion; equal rows in equal order give equal bytes, whatever the portions."""
+
+    def __init__(self, path: Path, schema: pa.Schema, *, prefixed: Sequence[str] = ()) -> None:
+        """`prefixed` are text columns whose neighbours begin alike, such as sorted ids: stored as differences."""
+        self._path = path
+        self._schema = schema
+        self._prefixed = prefixed
+        self._waiting: list[pa.Table] = []
+        self._rows = 0
+        self._writer: pq.ParquetWriter | None = None
+
+    def write(self, *columns: Any) -> None:
+        """Adds rows: one array a column, in the order of the schema; texts may be dictionaries."""
+        self._waiting.append(pa.Table.from_arrays(list(columns), names=self._schema.names))
+        self._rows += len(columns[0])
+        if self._rows >= 2 * ROW_GROUP:
+            self._flush(self._rows - self._rows % ROW_GROUP)
+
+    def _flush(self, rows: int) -> None:
+        table = pa.concat_tables(self._waiting).unify_dictionaries()
+        if self._writer is None:
+            self._writer = self._open(table.schema)
+        self._writer.write_table(table.slice(0, rows), row_group_size=ROW_GROUP)
+        self._waiting, self._rows = [table.slice(rows)], self._rows - rows
+
+    def _open(self, schema: pa.Schema) -> pq.ParquetWriter:
+        return pq.ParquetWriter(
+            self._path,
+            schema,
+            compression="zstd",
+            store_schema=False,  # a dictionary is how the texts came, and no part of the table
+            store_decimal_as_integer=True,
+            use_dictionary=cast("Any", [name for name in schema.names if name not in self._prefixed]),
+            column_encoding=dict.fromkeys(self._prefixed, "DELTA_BYTE_ARRAY"),
+        )
+
+    def close(self) -> None:
+        """Writes what is left and ends the file."""
+        if self._rows:
+            self._flush(self._rows)
+        if self._writer is None:
+            self._writer = self._open(self._schema)
+        self._writer.close()
+
+
+@contextmanager
+def write_table(path: Path, schema: pa.Schema, *, prefixed: Sequence[str] = ()) -> Iterator[TableWriter]:
+    """Yields a writer; the file is whole when the block ends without an error."""
+    writer = TableWriter(path, schema, prefixed=prefixed)
+    yield writer
+    writer.close()
+
+
+@contextmanager
+def lake_errors(what: str) -> Iterator[None]:
+    """Turns the errors of reading, computing and writing `what` into a `LakeError`."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise LakeError(
+            f"{what} could not be computed: {str(error).splitlines()[0].rstrip('.')}.",
+            hint="If the message names an input file, materialize that file's asset again: it is missing, damaged or "
+            "of another version. Nothing was replaced.",
+            what=what,
+        ) from error
+    except MemoryError as error:
+        raise LakeError(
+            f"{what} could not be computed: there is not enough memory.",
+            hint="Free memory, then run again: nothing was replaced.",
+            what=what,
+        ) from error
