@@ -113,7 +113,7 @@ def build_cooccurrence(orders: Path, out: Path) -> CooccurrenceReport:
 
 def _portions(baskets: _Baskets) -> Iterator[tuple[Ints, Ints, Ints]]:
     """The pairs as item, other and count, sorted by item and other, all pairs of an item in one portion."""
-    item, width = baskets.items.codes, len(baskets.items)
+    item, width = baskets.items.codes.astype(np.int64), len(baskets.items)
     size = np.repeat(baskets.sizes, baskets.sizes)
     start = np.repeat(baskets.starts, baskets.sizes)
     small = item.astype(np.uint16) if width < 2**16 else item  # sorted by radix

@@ -5,13 +5,14 @@ which lines are accepted (the reader), and anything counted over orders (the mod
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from reco.errors import UsageError
 from reco.storage.columns import (
@@ -22,6 +23,7 @@ from reco.storage.columns import (
     TIME,
     Arrow,
     Ints,
+    TableWriter,
     Texts,
     lake_errors,
     money,
@@ -38,6 +40,8 @@ from reco.storage.columns import (
 from reco.storage.engine import require_files
 
 REPLACED_SHOWN = 20
+PORTION = 2**21
+"""Lines sorted at once, as near as orders can be divided."""
 
 ORDERS_SCHEMA = pa.schema(
     [
@@ -116,7 +120,7 @@ def build_orders(parts: Sequence[OrderPart], out: Path) -> OrdersReport:
     ordered_at (the earliest) belong to the order and are equal on all its rows; drop_key is the smallest one that
     brought the row. Neither the order of `parts` nor that of their lines matters, and no parts make an empty table.
 
-    Lines are sorted by one number made of the codes of source, order and item.
+    Lines are sorted by one number made of the codes of source, order and item, one range of orders after another.
 
     Args:
         parts: Parquet files shaped as `order_lines`; each path and drop key once.
@@ -134,7 +138,7 @@ def build_orders(parts: Sequence[OrderPart], out: Path) -> OrdersReport:
         lines = _Lines.read(sorted(parts, key=lambda part: part.drop_key))
         in_effect, replaced = lines.latest()
         with write_table(out, ORDERS_SCHEMA, prefixed=["order_id"]) as writer:
-            rows, orders, items = _write(lines, np.flatnonzero(in_effect), writer.write)
+            rows, orders, items = _write(lines, in_effect, writer)
     return OrdersReport(
         lines=len(in_effect),
         lines_replaced=len(in_effect) - int(np.count_nonzero(in_effect)),
@@ -166,10 +170,11 @@ class _Lines:
     table: pa.Table
     drop_keys: Arrow
     batches: Ints
-    part: Ints
-    sources: Texts
-    order_ids: Texts
+    part: NDArray[np.int32]
+    sources: Arrow
+    order_ids: Arrow
     items: Texts
+    customers: Texts
     order: Ints
 
     @classmethod
@@ -177,19 +182,22 @@ class _Lines:
         coded = ("source", "item_id", "customer_id")
         tables = [read_columns(part.path, _LINES_SCHEMA.names, coded=coded) for part in parts]
         table = pa.concat_tables(tables) if tables else _LINES_SCHEMA.empty_table()
-        sources, order_ids, items = (texts(table[name]) for name in ("source", "order_id", "item_id"))
+        sources, order_ids, items, customers = (
+            texts(table[name]) for name in ("source", "order_id", "item_id", "customer_id")
+        )
         return cls(
-            table,
+            table.select(["quantity", "line_total", "ordered_at"]),
             text_array([part.drop_key for part in parts]),
             np.array([part.batch for part in parts], np.int64),
-            np.repeat(np.arange(len(parts)), [one.num_rows for one in tables]),
-            sources,
-            order_ids,
+            np.repeat(np.arange(len(parts), dtype=np.int32), [one.num_rows for one in tables]),
+            sources.values,
+            order_ids.values,
             items,
-            sources.codes * len(order_ids) + order_ids.codes,
+            customers,
+            sources.codes.astype(np.int64) * len(order_ids) + order_ids.codes,
         )
 
-    def latest(self) -> tuple[Any, tuple[Ints, Ints, Ints]]:
+    def latest(self) -> tuple[NDArray[np.bool_], tuple[Ints, Ints, Ints]]:
         """Which lines are in effect; and of each order in several batches its code and its last two batches."""
         batch = self.batches[self.part]
         if not len(batch) or (batch == batch[0]).all():
@@ -208,42 +216,84 @@ class _Lines:
         """Orders that were replaced, by the names people know."""
         found = zip(order.tolist(), before.tolist(), after.tolist(), strict=True)
         return tuple(
-            ReplacedOrder(str(self.sources.values[code // width]), str(self.order_ids.values[code % width]), old, new)
+            ReplacedOrder(str(self.sources[code // width]), str(self.order_ids[code % width]), old, new)
             for width in (len(self.order_ids),)
             for code, old, new in found
         )
 
 
-def _write(lines: _Lines, used: Ints, write: Any) -> tuple[int, int, int]:
-    """Writes one row an order and item of the lines used; returns how many rows, orders and items there are."""
-    if not len(used):
-        return 0, 0, 0
-    key = lines.order[used] * len(lines.items) + lines.items.codes[used]
-    by_key = np.argsort(key, kind="stable")
-    key, used = key[by_key], used[by_key]
-    starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
-    order, item = np.divmod(key[starts], len(lines.items))
-    order_starts = np.flatnonzero(np.concatenate([[True], order[1:] != order[:-1]]))
-    sizes = np.diff(np.append(order_starts, len(order)))
-
-    def of_order(values: Ints) -> Ints:
-        """The smallest value of each order, on all its rows."""
-        found: Ints = np.repeat(np.minimum.reduceat(values, starts[order_starts]), sizes)
-        return found
-
-    customers = texts(lines.table["customer_id"])
-    customer = of_order(np.where(customers.codes == NULL, _NEVER, customers.codes)[used])
-    ordered_at = of_order(numbers(lines.table["ordered_at"], null=_NEVER)[used])
+def _write(lines: _Lines, in_effect: NDArray[np.bool_], writer: TableWriter) -> tuple[int, int, int]:
+    """Writes one row an order and item of the lines in effect; returns how many rows, orders and items there are."""
+    rows = orders = 0
+    seen = np.zeros(len(lines.items), bool)
     amounts, known = money(lines.table["line_total"])
-    source, order_id = np.divmod(order, len(lines.order_ids))
-    write(
-        text_column(lines.sources.values, source),
-        lines.order_ids.values.take(number_column(order_id)),
-        text_column(lines.items.values, item),
-        number_column(np.add.reduceat(numbers(lines.table["quantity"])[used], starts)),
-        money_column(sum_money(amounts[used], starts), np.logical_or.reduceat(known[used], starts)),
-        text_column(customers.values, np.where(customer == _NEVER, NULL, customer)),
-        number_column(ordered_at, TIME, known=ordered_at != _NEVER),
-        text_column(lines.drop_keys, np.minimum.reduceat(lines.part[used], starts)),
-    )
-    return len(starts), len(order_starts), int(np.count_nonzero(np.bincount(item)))
+    quantity, ordered_at = numbers(lines.table["quantity"]), numbers(lines.table["ordered_at"], null=_NEVER)
+    for used in _ranges(lines.order, in_effect):
+        grouped = _Grouped.of(lines, used)
+        item, starts = grouped.item, grouped.starts
+        customer = grouped.of_order(lines.customers.codes.astype(np.int64), null=NULL)
+        first = grouped.of_order(ordered_at)
+        source, order_id = np.divmod(grouped.order, len(lines.order_ids))
+        writer.write(
+            text_column(lines.sources, source),
+            lines.order_ids.take(number_column(order_id)),
+            text_column(lines.items.values, item),
+            number_column(np.add.reduceat(quantity[grouped.lines], starts)),
+            money_column(
+                sum_money(amounts[grouped.lines], starts), np.logical_or.reduceat(known[grouped.lines], starts)
+            ),
+            text_column(lines.customers.values, np.where(customer == _NEVER, NULL, customer)),
+            number_column(first, TIME, known=first != _NEVER),
+            text_column(lines.drop_keys, np.minimum.reduceat(lines.part[grouped.lines], starts)),
+        )
+        rows += len(starts)
+        orders += len(grouped.order_starts)
+        seen[item] = True
+    return rows, orders, int(np.count_nonzero(seen))
+
+
+def _ranges(order: Ints, in_effect: NDArray[np.bool_]) -> Iterator[Ints]:
+    """The places of the lines in effect, one range of order codes after another, about `PORTION` lines each."""
+    if len(order) <= PORTION:
+        whole = np.flatnonzero(in_effect)
+        if len(whole):
+            yield whole
+        return
+    sample = np.sort(order[:: max(1, PORTION // 1024)])
+    bounds = np.unique(sample[:: max(1, len(sample) * PORTION // len(order))])
+    for low, high in zip([0, *bounds[1:]], [*bounds[1:], np.iinfo(np.int64).max], strict=True):
+        used = np.flatnonzero(in_effect & (order >= low) & (order < high))
+        if len(used):
+            yield used
+
+
+@dataclass(frozen=True, slots=True)
+class _Grouped:
+    """Some lines, sorted by order and item.
+
+    lines: their places; starts: where each order and item begins among them; order, item: the codes of each;
+    order_starts: where each order begins among `starts`.
+    """
+
+    lines: Ints
+    starts: Ints
+    order: Ints
+    item: Ints
+    order_starts: Ints
+
+    @classmethod
+    def of(cls, lines: _Lines, used: Ints) -> "_Grouped":
+        key = lines.order[used] * len(lines.items) + lines.items.codes[used]
+        by_key = np.argsort(key, kind="stable")
+        key = key[by_key]
+        starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
+        order, item = np.divmod(key[starts], len(lines.items))
+        order_starts = np.flatnonzero(np.concatenate([[True], order[1:] != order[:-1]]))
+        return cls(used[by_key], starts, order, item, order_starts)
+
+    def of_order(self, values: Ints, *, null: int = _NEVER) -> Ints:
+        """The smallest value of each order, on all its rows; `_NEVER` where all are `null`."""
+        mine = values[self.lines]
+        smallest = np.minimum.reduceat(np.where(mine == null, _NEVER, mine), self.starts[self.order_starts])
+        found: Ints = np.repeat(smallest, np.diff(np.append(self.order_starts, len(self.order))))
+        return found

@@ -40,7 +40,7 @@ class Texts:
     """A text column. values: its distinct texts, ascending by bytes; codes: their places, one a row, -1 for null."""
 
     values: Arrow
-    codes: Ints
+    codes: NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.values)
@@ -67,11 +67,11 @@ def texts(column: Arrow) -> Texts:
     """The codes of a column of texts, in whatever chunks it comes."""
     encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     if not encoded.num_chunks:
-        return Texts(pa.nulls(0, pa.string()), np.empty(0, np.int64))
+        return Texts(pa.nulls(0, pa.string()), np.empty(0, np.int32))
     whole = encoded.unify_dictionaries().combine_chunks()
     order = pc.sort_indices(whole.dictionary)
-    places = np.empty(len(order) + 1, np.int64)
-    places[_values(order, np.uint64)] = np.arange(len(order))
+    places = np.empty(len(order) + 1, np.int32)
+    places[_values(order, np.uint64)] = np.arange(len(order), dtype=np.int32)
     places[NULL] = NULL  # the last place, which is that of index -1
     return Texts(whole.dictionary.take(order), places[_values(whole.indices, np.int32, NULL)])
 
@@ -124,12 +124,13 @@ def sum_money(amounts: Ints, starts: Ints) -> Ints:
     Raises:
         LakeError: one has more than eighteen digits.
     """
-    if np.add.reduceat(np.abs(amounts).astype(np.float64), starts).max() >= _LARGEST_MONEY:
+    sums: Ints = np.add.reduceat(amounts, starts)
+    # Integers wrap around where doubles only round, so far too large a sum shows in one of the two.
+    if max(np.abs(sums).max(), np.abs(np.add.reduceat(amounts.astype(np.float64), starts)).max() / 2) >= _LARGEST_MONEY:
         raise LakeError(
             "An amount of money adds up to more than 14 digits before the point.",
             hint="A line total of a drop is far too large: retract that drop (`reco drops list`), then run again.",
         )
-    sums: Ints = np.add.reduceat(amounts, starts)
     return sums
 
 
@@ -147,7 +148,7 @@ def text_array(values: Sequence[str]) -> Arrow:
     return pa.Array.from_buffers(TEXT, len(encoded), [None, _buffer(ends), _buffer(b"".join(encoded))])
 
 
-def text_column(values: Arrow, codes: Ints) -> Arrow:
+def text_column(values: Arrow, codes: NDArray[np.integer[Any]]) -> Arrow:
     """A column of these codes of these texts; null for code -1. Writing it needs no look at the texts."""
     places = number_column(codes.astype(np.int32), pa.int32(), known=codes != NULL)
     return pa.DictionaryArray.from_arrays(places, values)

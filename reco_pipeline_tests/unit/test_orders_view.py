@@ -1,6 +1,7 @@
 """Promises of the orders view: every order stands once, however its lines came."""
 
 import datetime as dt
+import random
 from decimal import Decimal
 from pathlib import Path
 
@@ -101,6 +102,31 @@ def test_many_parts_are_one_scan(tmp_path: Path) -> None:
     parts = [part(tmp_path, f"day-{n:03}", [line(f"{n:03}", "pid")], batch=n) for n in range(320)]
     build_orders(parts, tmp_path / "out")
     assert [(r[1], r[7]) for r in rows(tmp_path / "out")] == [(f"{n:03}", f"day-{n:03}") for n in range(320)]
+
+
+def test_ranges_of_orders_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sorting a few orders at a time gives the file that sorting all at once gives, whatever an order's size."""
+    chance = random.Random(7)
+    lines = [
+        line(f"o{chance.randrange(40)}", f"i{chance.randrange(9)}", source=f"s{chance.randrange(3)}")
+        for _ in range(900)
+    ] + [line("large", f"i{n}") for n in range(60)]
+    parts = [part(tmp_path, "a", lines[:500]), part(tmp_path, "b", lines[500:], 2)]
+    report = build_orders(parts, tmp_path / "whole")
+    for portion in (1, 7, 100):
+        monkeypatch.setattr("reco.orders.view.PORTION", portion)
+        assert build_orders(parts, tmp_path / "ranges") == report
+        assert (tmp_path / "ranges").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_money_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    """Totals that add up to more than the table's type holds are an error, never a wrong sum."""
+    most = "99999999999999.9999"
+    fits = build_orders([part(tmp_path, "one", [line("1", "pid", total=most)])], tmp_path / "out")
+    assert fits.rows == 1
+    assert rows(tmp_path / "out")[0][4] == Decimal(most)
+    with pytest.raises(LakeError, match="more than 14 digits"):
+        build_orders([part(tmp_path, "two", [line("1", "pid", total=most)] * 20)], tmp_path / "out")
 
 
 def test_a_path_may_hold_any_character(tmp_path: Path) -> None:
