@@ -16,7 +16,8 @@ import polars as pl
 from reco.model.cooccurrence import CooccurrenceReport, build_cooccurrence
 from reco.model.item_stats import ItemStatsReport, build_item_stats
 from reco.model.similar import SimilarReport, build_similar
-from reco.orders.view import OrderPart, OrdersReport, build_orders
+from reco.orders.accepted import OrderPart
+from reco.orders.view import OrdersReport, build_orders
 from reco.storage.engine import Limits
 
 LINE_SCHEMA: Mapping[str, Any] = {

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from reco.audit.trail import Event, append, events
+from reco.orders.accepted import OrderPart
 from reco.orders.drops import ORDER_LINES
 from reco.orders.ledger import DropLedger, DropStatus, inputs_digest
-from reco.orders.view import OrderPart, build_orders
+from reco.orders.view import build_orders
 from reco.progress import stage
 from reco.storage.engine import fetch_row, open_engine, parquet
 from reco.storage.lake import Lake

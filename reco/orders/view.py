@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from reco.errors import UsageError
+from reco.orders.accepted import AcceptedLines, OrderPart, ReplacedOrder
+from reco.orders.merging import MergedItem
 from reco.storage.columns import (
     COUNT,
     MONEY,
@@ -55,42 +56,8 @@ ORDERS_SCHEMA = pa.schema(
         ("drop_key", TEXT),
     ]
 )
-_LINES_SCHEMA = pa.schema(
-    [
-        ("source", TEXT),
-        ("order_id", TEXT),
-        ("item_id", TEXT),
-        ("quantity", COUNT),
-        ("line_total", MONEY),
-        ("customer_id", TEXT),
-        ("ordered_at", TIME),
-    ]
-)
 _NEVER = np.iinfo(np.int64).max
 """Stands for what is missing where the smallest is looked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class OrderPart:
-    """The accepted lines of one drop.
-
-    path: a part of `order_lines`. drop_key: its partition key. batch: number of the run that brought it; a higher one
-    is later. name: what people call the drop.
-    """
-
-    path: Path
-    drop_key: str
-    batch: int
-    name: str
-
-
-class ReplacedOrder(NamedTuple):
-    """An order whose lines of one batch gave way to those of a later one."""
-
-    source: str
-    order_id: str
-    from_batch: int
-    to_batch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +67,10 @@ class OrdersReport:
     lines: lines of all parts; lines_replaced: those of them that a later batch replaced; rows: rows written, one per
     order and item; orders, items: distinct ones in effect; replaced_orders: orders that came in more than one batch;
     replaced: the first 20 of them by source and order id, with the last two batches.
+
+    lines_taken_back: lines in effect that take units of their order back; lines_unmatched: lines that would take back
+    what was not bought, which count for nothing; rows_netted_out: items of orders of which nothing was left; merged:
+    the ids that stand under another one.
     """
 
     lines: int
@@ -109,6 +80,10 @@ class OrdersReport:
     items: int
     replaced_orders: int
     replaced: tuple[ReplacedOrder, ...]
+    lines_taken_back: int = 0
+    lines_unmatched: int = 0
+    rows_netted_out: int = 0
+    merged: tuple[MergedItem, ...] = ()
 
 
 def build_orders(parts: Sequence[OrderPart], out: Path) -> OrdersReport:
@@ -119,6 +94,10 @@ def build_orders(parts: Sequence[OrderPart], out: Path) -> OrdersReport:
     add up (revenue is null only if no line has a total; lines without one add nothing). customer_id (the smallest) and
     ordered_at (the earliest) belong to the order and are equal on all its rows; drop_key is the smallest one that
     brought the row. Neither the order of `parts` nor that of their lines matters, and no parts make an empty table.
+
+    A line with a quantity below zero takes units back: it nets with the lines of its order and item, in its own batch
+    or an earlier one, and an item of which nothing is left is no part of the order. Ids that a source's rule calls the
+    same are one item.
 
     Lines are sorted by one number made of the codes of source, order and item, one range of orders after another.
 
@@ -135,18 +114,22 @@ def build_orders(parts: Sequence[OrderPart], out: Path) -> OrdersReport:
     _require_distinct("drop_key", [part.drop_key for part in parts])
     require_files("orders", [part.path for part in parts])
     with lake_errors("orders"):
-        lines = _Lines.read(sorted(parts, key=lambda part: part.drop_key))
-        in_effect, replaced = lines.latest()
+        lines = AcceptedLines.read(sorted(parts, key=lambda part: part.drop_key))
+        effect = lines.in_effect()
         with write_table(out, ORDERS_SCHEMA, prefixed=["order_id"]) as writer:
-            rows, orders, items = _write(lines, in_effect, writer)
+            written = _write(lines, effect.lines, writer)
     return OrdersReport(
-        lines=len(in_effect),
-        lines_replaced=len(in_effect) - int(np.count_nonzero(in_effect)),
-        rows=rows,
-        orders=orders,
-        items=items,
-        replaced_orders=len(replaced[0]),
-        replaced=lines.name(*(column[:REPLACED_SHOWN] for column in replaced)),
+        lines=len(lines.order),
+        lines_replaced=effect.replaced,
+        rows=written["rows"],
+        orders=written["orders"],
+        items=written["items"],
+        replaced_orders=len(effect.orders[0]),
+        replaced=lines.name(*(column[:REPLACED_SHOWN] for column in effect.orders)),
+        lines_taken_back=written["taken_back"],
+        lines_unmatched=written["unmatched"] + effect.unmatched,
+        rows_netted_out=written["netted_out"],
+        merged=lines.merged,
     )
 
 
@@ -159,97 +142,49 @@ def _require_distinct(field: str, values: list[str]) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Lines:
-    """All lines of the parts, one place a line in every array.
-
-    order: the code of (source, order_id), in their order; part: the place of the line's drop among `drop_keys`, which
-    ascend; batch: by part. Amounts are in ten-thousandths.
-    """
-
-    table: pa.Table
-    drop_keys: Arrow
-    batches: Ints
-    part: NDArray[np.int32]
-    sources: Arrow
-    order_ids: Arrow
-    items: Texts
-    customers: Texts
-    order: Ints
-
-    @classmethod
-    def read(cls, parts: Sequence[OrderPart]) -> "_Lines":
-        coded = ("source", "item_id", "customer_id")
-        tables = [read_columns(part.path, _LINES_SCHEMA.names, coded=coded) for part in parts]
-        table = pa.concat_tables(tables) if tables else _LINES_SCHEMA.empty_table()
-        sources, order_ids, items, customers = (
-            texts(table[name]) for name in ("source", "order_id", "item_id", "customer_id")
-        )
-        return cls(
-            table.select(["quantity", "line_total", "ordered_at"]),
-            text_array([part.drop_key for part in parts]),
-            np.array([part.batch for part in parts], np.int64),
-            np.repeat(np.arange(len(parts), dtype=np.int32), [one.num_rows for one in tables]),
-            sources.values,
-            order_ids.values,
-            items,
-            customers,
-            sources.codes.astype(np.int64) * len(order_ids) + order_ids.codes,
-        )
-
-    def latest(self) -> tuple[NDArray[np.bool_], tuple[Ints, Ints, Ints]]:
-        """Which lines are in effect; and of each order in several batches its code and its last two batches."""
-        batch = self.batches[self.part]
-        if not len(batch) or (batch == batch[0]).all():
-            nothing = np.empty(0, np.int64)
-            return np.ones(len(batch), bool), (nothing, nothing, nothing)
-        by_order = np.lexsort((batch, self.order))
-        order, batch_of = self.order[by_order], batch[by_order]
-        first = np.concatenate([[True], (order[1:] != order[:-1]) | (batch_of[1:] != batch_of[:-1])])
-        order, batch_of = order[first], batch_of[first]  # each order in each of its batches, ascending
-        last = np.concatenate([order[1:] != order[:-1], [True]])
-        in_effect = batch == batch_of[last][np.searchsorted(order[last], self.order)]
-        again = np.flatnonzero(last[1:] & (order[1:] == order[:-1])) + 1
-        return in_effect, (order[again], batch_of[again - 1], batch_of[again])
-
-    def name(self, order: Ints, before: Ints, after: Ints) -> tuple[ReplacedOrder, ...]:
-        """Orders that were replaced, by the names people know."""
-        found = zip(order.tolist(), before.tolist(), after.tolist(), strict=True)
-        return tuple(
-            ReplacedOrder(str(self.sources[code // width]), str(self.order_ids[code % width]), old, new)
-            for width in (len(self.order_ids),)
-            for code, old, new in found
-        )
-
-
-def _write(lines: _Lines, in_effect: NDArray[np.bool_], writer: TableWriter) -> tuple[int, int, int]:
-    """Writes one row an order and item of the lines in effect; returns how many rows, orders and items there are."""
-    rows = orders = 0
+def _write(lines: AcceptedLines, in_effect: NDArray[np.bool_], writer: TableWriter) -> Counter[str]:
+    """Writes one row an order and item of which something is left, and counts."""
+    counts: Counter[str] = Counter()
     seen = np.zeros(len(lines.items), bool)
-    amounts, known = money(lines.table["line_total"])
-    quantity, ordered_at = numbers(lines.table["quantity"]), numbers(lines.table["ordered_at"], null=_NEVER)
+    amounts, known = money(lines.amounts["line_total"])
+    ordered_at = numbers(lines.amounts["ordered_at"], null=_NEVER)
     for used in _ranges(lines.order, in_effect):
-        grouped = _Grouped.of(lines, used)
-        item, starts = grouped.item, grouped.starts
-        customer = grouped.of_order(lines.customers.codes.astype(np.int64), null=NULL)
-        first = grouped.of_order(ordered_at)
-        source, order_id = np.divmod(grouped.order, len(lines.order_ids))
+        group = _Grouped.of(lines, used)
+        mine, starts = group.lines, group.starts
+        units = np.add.reduceat(lines.quantity[mine], starts)
+        kept = units > 0
+        item, source, order_id = group.item[kept], *np.divmod(group.order[kept], len(lines.order_ids))
+        customer = group.of_order(lines.customers.codes.astype(np.int64), null=NULL)[kept]
+        first = group.of_order(ordered_at)[kept]
+        has_total = np.logical_or.reduceat(known[mine], starts)[kept]
         writer.write(
             text_column(lines.sources, source),
             lines.order_ids.take(number_column(order_id)),
             text_column(lines.items.values, item),
-            number_column(np.add.reduceat(quantity[grouped.lines], starts)),
-            money_column(
-                sum_money(amounts[grouped.lines], starts), np.logical_or.reduceat(known[grouped.lines], starts)
-            ),
+            number_column(units[kept]),
+            money_column(sum_money(amounts[mine], starts)[kept], has_total),
             text_column(lines.customers.values, np.where(customer == _NEVER, NULL, customer)),
             number_column(first, TIME, known=first != _NEVER),
-            text_column(lines.drop_keys, np.minimum.reduceat(lines.part[grouped.lines], starts)),
+            text_column(lines.drop_keys, np.minimum.reduceat(lines.part[mine], starts)[kept]),
         )
-        rows += len(starts)
-        orders += len(grouped.order_starts)
         seen[item] = True
-    return rows, orders, int(np.count_nonzero(seen))
+        order = group.order[kept]
+        counts.update(rows=len(item), orders=int(np.count_nonzero(np.diff(order))) + min(1, len(order)))
+        if not kept.all() or (lines.quantity[mine] < 0).any():
+            counts.update(_taken_back(lines.quantity[mine], starts, kept))
+    counts["items"] = int(np.count_nonzero(seen))
+    return counts
+
+
+def _taken_back(quantity: Ints, starts: Ints, kept: NDArray[np.bool_]) -> dict[str, int]:
+    """How many lines took units back, how many had nothing to take back, and how many rows are gone."""
+    back = np.add.reduceat(quantity < 0, starts, dtype=np.int64)
+    bought = np.logical_or.reduceat(quantity > 0, starts)
+    return {
+        "taken_back": int(back[bought].sum()),
+        "unmatched": int(back[~bought].sum()),
+        "netted_out": int(np.count_nonzero(bought & ~kept)),
+    }
 
 
 def _ranges(order: Ints, in_effect: NDArray[np.bool_]) -> Iterator[Ints]:
@@ -282,7 +217,7 @@ class _Grouped:
     order_starts: Ints
 
     @classmethod
-    def of(cls, lines: _Lines, used: Ints) -> "_Grouped":
+    def of(cls, lines: AcceptedLines, used: Ints) -> "_Grouped":
         key = lines.order[used] * len(lines.items) + lines.items.codes[used]
         by_key = np.argsort(key, kind="stable")
         key = key[by_key]

@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from reco.model.checks import check_key_nulls, check_similar_bounds, check_symmetry
-from reco.orders.view import OrderPart
+from reco.orders.accepted import OrderPart
 from reco_pipeline_tests.model_tables import Built, build, rows
 
 OPTIONAL = {

@@ -12,7 +12,8 @@ from reco.errors import GateRefused, ItemNotFound, LakeError, SnapshotDamaged, S
 from reco.model.cooccurrence import build_cooccurrence
 from reco.model.item_stats import build_item_stats
 from reco.model.similar import build_similar
-from reco.orders.view import OrderPart, build_orders
+from reco.orders.accepted import OrderPart
+from reco.orders.view import build_orders
 from reco.progress import listening
 from reco.snapshot.build import SnapshotBuild
 from reco.snapshot.garbage import collect_garbage

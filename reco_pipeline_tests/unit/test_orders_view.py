@@ -2,6 +2,7 @@
 
 import datetime as dt
 import random
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -102,6 +103,103 @@ def test_many_parts_are_one_scan(tmp_path: Path) -> None:
     parts = [part(tmp_path, f"day-{n:03}", [line(f"{n:03}", "pid")], batch=n) for n in range(320)]
     build_orders(parts, tmp_path / "out")
     assert [(r[1], r[7]) for r in rows(tmp_path / "out")] == [(f"{n:03}", f"day-{n:03}") for n in range(320)]
+
+
+# ------------------------------------------------------------------------------------------------- taking units back
+def test_what_is_taken_back_nets_out(tmp_path: Path) -> None:
+    """Units taken back leave the order; an item of which nothing is left is no part of it."""
+    lines = [
+        line("1", "pid", quantity=3, total="30"),
+        line("1", "pid", quantity=-1, total="-10"),
+        line("1", "cal", quantity=2, total="8"),
+        line("1", "cal", quantity=-2, total="-8"),
+        line("2", "cal", quantity=1),
+        line("2", "cal", quantity=-5),
+    ]
+    report = build_orders([part(tmp_path, "d", lines)], tmp_path / "out")
+    assert [r[1:5] for r in rows(tmp_path / "out")] == [("1", "pid", 2, Decimal(20))]
+    assert (report.rows, report.orders, report.items) == (1, 1, 1)
+    assert (report.lines_taken_back, report.rows_netted_out, report.lines_unmatched) == (3, 2, 0)
+
+
+def test_a_return_of_a_later_batch_leaves_the_rest_of_the_order(tmp_path: Path) -> None:
+    """A return that comes alone nets with the order it names instead of replacing it; a new export replaces both."""
+    first = part(tmp_path, "a", [line("1", "pid", quantity=2), line("1", "cal")], 1)
+    back = part(tmp_path, "b", [line("1", "pid", quantity=-1)], 2)
+    report = build_orders([first, back], tmp_path / "out")
+    assert [r[2:4] for r in rows(tmp_path / "out")] == [("cal", 1), ("pid", 1)]
+    assert (report.lines_taken_back, report.replaced_orders, report.lines_replaced) == (1, 0, 0)
+    again = part(tmp_path, "c", [line("1", "pid", quantity=5)], 3)
+    report = build_orders([first, back, again], tmp_path / "out")
+    assert [r[2:4] for r in rows(tmp_path / "out")] == [("pid", 5)]
+    assert (report.lines_taken_back, report.replaced_orders, report.lines_replaced) == (0, 1, 3)
+
+
+def test_what_was_not_bought_cannot_be_taken_back(tmp_path: Path) -> None:
+    """A return without its order, or of another item, counts for nothing and is counted."""
+    lines = [line("1", "pid"), line("1", "cal", quantity=-1), line("9", "pid", quantity=-1)]
+    report = build_orders([part(tmp_path, "d", lines)], tmp_path / "out")
+    assert [r[1:4] for r in rows(tmp_path / "out")] == [("1", "pid", 1)]
+    assert (report.lines, report.lines_taken_back, report.lines_unmatched) == (3, 0, 2)
+    nothing = build_orders([part(tmp_path, "e", [line("1", "pid", quantity=-1)])], tmp_path / "none")
+    assert (nothing.rows, nothing.orders, nothing.lines_unmatched) == (0, 0, 1)
+
+
+@settings(max_examples=60)
+@given(
+    lines=st.lists(
+        st.tuples(st.sampled_from("12"), st.sampled_from("ab"), st.integers(-3, 3).filter(bool), st.integers(1, 3)),
+        max_size=12,
+    )
+)
+def test_netting_is_what_a_plain_count_says(
+    lines: list[tuple[str, str, int, int]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Random purchases and returns over three batches give what going through them one by one gives."""
+    folder = tmp_path_factory.mktemp("netting")
+    parts = [
+        part(folder, f"d{batch}", [line(o, i, quantity=q) for o, i, q, b in lines if b == batch], batch)
+        for batch in (1, 2, 3)
+    ]
+    report = build_orders(parts, folder / "out")
+    latest = {o: max(b for o2, _, q, b in lines if o2 == o and q > 0) for o, _, q, _ in lines if q > 0}
+    used = [(o, i, q) for o, i, q, b in lines if o in latest and (b == latest[o] if q > 0 else b >= latest[o])]
+    bought = {(o, i) for o, i, q in used if q > 0}
+    net = {key: sum(q for o, i, q in used if (o, i) == key) for key in bought}
+    assert {(r[1], r[2]): r[3] for r in rows(folder / "out")} == {key: n for key, n in net.items() if n > 0}
+    assert report.lines_replaced == sum(o in latest for o, *_ in lines) - len(used)
+    assert report.lines_taken_back == sum(q < 0 and (o, i) in bought for o, i, q in used)
+    assert report.lines_unmatched == sum(q < 0 and (o, i) not in bought for o, i, q in used) + sum(
+        o not in latest for o, *_ in lines
+    )
+
+
+# ------------------------------------------------------------------------------------------------------- merging items
+def test_ids_that_differ_as_allowed_are_one_item(tmp_path: Path) -> None:
+    """The most frequent id stands for all, among equals the smallest; the report names what stands under which."""
+    lines = [line("1", "85123a"), line("1", "85123A"), line("2", "85123A"), line("2", "x"), line("3", "X")]
+    one = replace(part(tmp_path, "d", lines), merge=("case",))
+    report = build_orders([one], tmp_path / "out")
+    assert [r[1:4] for r in rows(tmp_path / "out")] == [
+        ("1", "85123A", 2),
+        ("2", "85123A", 1),
+        ("2", "X", 1),
+        ("3", "X", 1),
+    ]
+    assert report.merged == (("shop", "85123a", "85123A", 1), ("shop", "x", "X", 1))
+    assert report.items == 2
+
+
+def test_only_what_the_source_allows_is_merged(tmp_path: Path) -> None:
+    """Case, blanks and the form of characters are three differences, and a source without the rule keeps its ids."""
+    ids = ["Caf\u00e9 au lait", "Cafe\u0301 au lait", "Caf\u00e9  au lait ", "caf\u00e9 au lait"]
+    parts = [part(tmp_path, "d", [line(str(n), one) for n, one in enumerate(ids)])]
+    for merge, items in (((), 4), (("unicode",), 3), (("unicode", "spaces"), 2), (("case", "unicode", "spaces"), 1)):
+        assert build_orders([replace(parts[0], merge=merge)], tmp_path / "out").items == items
+    other = part(tmp_path, "e", [line("9", "CAF\u00c9 AU LAIT", source="till")])
+    report = build_orders([replace(parts[0], merge=("case", "unicode", "spaces")), other], tmp_path / "out")
+    assert report.items == 2
+    assert {one.source for one in report.merged} == {"shop"}
 
 
 def test_ranges_of_orders_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,79 @@
+"""Ids that mean one item: what a source lets differ, and which of the ids stands for all.
+
+Belongs here: comparing item ids and choosing among them. Does not belong here: reading lines or writing the report.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reco.storage.columns import Ints, Texts
+
+Difference = Literal["case", "spaces", "unicode"]
+"""What may differ: upper and lower case, blanks (how many, which, and at the ends), the form of composed characters."""
+
+
+class MergedItem(NamedTuple):
+    """An id of a source that stands under another one; lines: how many lines came with it."""
+
+    source: str
+    item_id: str
+    merged_into: str
+    lines: int
+
+
+def comparable(item_id: str, differences: Sequence[str]) -> str:
+    """What is equal for ids that differ in nothing else; `unicode` is normal form C."""
+    text = unicodedata.normalize("NFC", item_id) if "unicode" in differences else item_id
+    text = " ".join(text.split()) if "spaces" in differences else text
+    return text.casefold() if "case" in differences else text
+
+
+def merge(
+    items: Texts, differences: Sequence[tuple[str, ...]], part: NDArray[np.int32], sources: Texts
+) -> tuple[Texts, tuple[MergedItem, ...]]:
+    """Gives lines whose ids mean one item one id: the most frequent of them, the smallest by bytes among equals.
+
+    Args:
+        items: the item of each line.
+        differences: what may differ in the ids of each part; parts with the same rule are merged together.
+        part: the part of each line.
+        sources: the source of each line.
+
+    Returns:
+        The items with the codes changed, and what was merged, by source and id.
+    """
+    codes = items.codes
+    merged: list[MergedItem] = []
+    for rule in sorted({one for one in differences if one}):
+        mine = np.array([one == rule for one in differences])[part]
+        counts = np.bincount(items.codes[mine], minlength=len(items))
+        target = _targets(items, counts, rule)
+        moved = mine & (target[items.codes] != items.codes)
+        if not moved.any():
+            continue
+        codes = np.where(moved, target[items.codes], codes).astype(np.int32)
+        pairs, lines = np.unique(
+            np.stack([sources.codes[moved], items.codes[moved]], axis=1), axis=0, return_counts=True
+        )
+        merged += [
+            MergedItem(str(sources.values[s]), str(items.values[i]), str(items.values[target[i]]), n)
+            for (s, i), n in zip(pairs.tolist(), lines.tolist(), strict=True)
+        ]
+    return Texts(items.values, codes), tuple(sorted(merged))
+
+
+def _targets(items: Texts, counts: Ints, rule: Sequence[str]) -> Ints:
+    """The place of the id that stands for each; an id nobody used stands for itself."""
+    best: dict[str, int] = {}
+    used = np.flatnonzero(counts).tolist()
+    keys = {i: comparable(str(items.values[i]), rule) for i in used}
+    for i, key in keys.items():
+        if key not in best or counts[i] > counts[best[key]]:
+            best[key] = i
+    target = np.arange(len(counts))
+    target[used] = [best[keys[i]] for i in used]
+    return target
