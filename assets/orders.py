@@ -8,8 +8,9 @@ import datetime as dt
 import dagster as dg
 
 from assets.common import MODEL, OWNERS, table_metadata
-from assets.tables import column_lineage, definition_metadata
+from assets.tables import PREVIEW_ROWS, column_lineage, definition_metadata, markdown_table
 from reco.orders.drops import ORDER_LINES
+from reco.orders.merging import MergedItem
 from reco.orders.orders import ORDERS, make_orders
 from resources.home import DatabaseResource, LakeResource
 
@@ -17,16 +18,17 @@ from resources.home import DatabaseResource, LakeResource
 @dg.asset(
     deps=[ORDER_LINES],
     group_name=MODEL,
-    kinds={"duckdb", "parquet"},
+    kinds={"numpy", "parquet"},
     owners=OWNERS,
     code_version="1",
     metadata=definition_metadata(ORDERS),
 )
 def orders(context: dg.AssetExecutionContext, lake: LakeResource, database: DatabaseResource) -> dg.MaterializeResult:
-    """Every order once: an item repeated in an order adds up, and an order in a later batch replaces the earlier."""
+    """Every order once: repeats of an item add up, what is taken back nets out, a later batch replaces an order."""
     store = lake.open()
     with database.locked() as home:
-        report = make_orders(home.ledger, store, now=dt.datetime.now(dt.UTC), run_id=context.run.run_id)
+        made = make_orders(home.ledger, store, now=dt.datetime.now(dt.UTC), run_id=context.run.run_id)
+    report = made.report
     return dg.MaterializeResult(
         metadata={
             **table_metadata(
@@ -36,8 +38,18 @@ def orders(context: dg.AssetExecutionContext, lake: LakeResource, database: Data
                 orders=report.orders,
                 items=report.items,
                 replaced_orders=report.replaced_orders,
+                lines_replaced=report.lines_replaced,
+                lines_taken_back=report.lines_taken_back,
+                lines_unmatched=report.lines_unmatched,
+                rows_netted_out=report.rows_netted_out,
+                items_merged=len(report.merged),
             ),
             **column_lineage(ORDERS),
+            **(
+                {"merged_items": markdown_table(MergedItem._fields, report.merged[:PREVIEW_ROWS])}
+                if report.merged
+                else {}
+            ),
         },
-        data_version=dg.DataVersion(report.digest),
+        data_version=dg.DataVersion(made.digest),
     )

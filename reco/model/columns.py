@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from reco.model.tables import ITEM_COOCCURRENCE, ITEM_STATS, SIMILAR_ITEMS
 from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES
+from reco.orders.merging import MERGED_ITEMS
 from reco.orders.orders import ORDERS
 from reco.orders.rules import COLUMNS
 
@@ -27,7 +28,7 @@ _LINE_MEANINGS = {
     "order_id": "The order the line belongs to, as text.",
     "item_id": "The item, as text; the name where the file has no id.",
     "item_name": "The item's name in this line.",
-    "quantity": "Units ordered, at least 1; 1 where the file has no quantity.",
+    "quantity": "Units ordered, 1 where the file has no quantity; below zero where the line takes units back.",
     "unit_price": "Price of one unit in the shop's currency.",
     "line_total": "Price of the whole line; unit price times quantity where the file has none.",
     "customer_id": "The customer, as text. Personal data.",
@@ -62,7 +63,12 @@ _ORDERS = (
     Column("source", "VARCHAR", "With order_id the identity of an order.", sources=_from(ORDER_LINES, "source")),
     Column("order_id", "VARCHAR", "The order.", sources=_from(ORDER_LINES, "order_id")),
     Column("item_id", "VARCHAR", "An item of the order, once.", sources=_from(ORDER_LINES, "item_id")),
-    Column("quantity", "BIGINT", "Units over all its lines.", sources=_from(ORDER_LINES, "quantity")),
+    Column(
+        "quantity",
+        "BIGINT",
+        "Units of all its lines less those taken back.",
+        sources=_from(ORDER_LINES, "quantity"),
+    ),
     Column(
         "revenue",
         "DECIMAL(18,4)",
@@ -81,6 +87,13 @@ _ORDERS = (
         "ordered_at", "TIMESTAMP", "The order's earliest time.", nullable=True, sources=_from(ORDER_LINES, "ordered_at")
     ),
     Column("drop_key", "VARCHAR", "The drop that brought the row."),
+)
+
+_MERGED_ITEMS = (
+    Column("source", "VARCHAR", "The source whose rule merges.", sources=_from(ORDER_LINES, "source")),
+    Column("item_id", "VARCHAR", "An id that stands under another one.", sources=_from(ORDER_LINES, "item_id")),
+    Column("merged_into", "VARCHAR", "That one: the most frequent of the item's ids."),
+    Column("lines", "BIGINT", "Lines that came with item_id."),
 )
 
 _ITEM_STATS = (
@@ -141,6 +154,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ORDER_LINES: _ORDER_LINES,
     QUARANTINED_LINES: _QUARANTINED_LINES,
     ORDERS: _ORDERS,
+    MERGED_ITEMS: _MERGED_ITEMS,
     ITEM_STATS: _ITEM_STATS,
     ITEM_COOCCURRENCE: _ITEM_COOCCURRENCE,
     SIMILAR_ITEMS: _SIMILAR_ITEMS,

@@ -11,7 +11,16 @@ from pathlib import Path
 import duckdb
 
 from reco.errors import UsageError
-from reco.storage.engine import Limits, fetch_row, literal, open_engine, parquet, require_files, write_parquet
+from reco.storage.engine import (
+    Limits,
+    fetch_row,
+    literal,
+    open_engine,
+    parquet,
+    require_files,
+    row_count,
+    write_parquet,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,7 @@ def build_item_stats(
     out: Path,
     *,
     batches: Sequence[int] | None = None,
+    merged: Path | None = None,
     limits: Limits | None = None,
 ) -> ItemStatsReport:
     """Writes the `item_stats` table: one row per item that is in an order.
@@ -59,6 +69,7 @@ def build_item_stats(
         out: Parquet file to write; columns as in the lake's contract, sorted by rank.
         batches: the batch of each of `lines`. With it only lines that are in effect name an item: those of the latest
             batch of their order. Without it all lines do, replaced ones too.
+        merged: the `merged_items` table: lines of an id that stands under another one name that one.
         limits: memory and threads; the result does not depend on them.
 
     Raises:
@@ -81,7 +92,7 @@ def build_item_stats(
             FROM {parquet(orders)} GROUP BY item_id
             """
         )
-        _define_line_texts(con, lines, batches)
+        _define_line_texts(con, lines, batches, merged)
         _define_vote(con, "item_name")
         _define_vote(con, "category")
         _define_catalogue(con, names)
@@ -104,7 +115,9 @@ def build_item_stats(
         return _report(con, out, all_orders)
 
 
-def _define_line_texts(con: duckdb.DuckDBPyConnection, lines: Sequence[Path], batches: Sequence[int] | None) -> None:
+def _define_line_texts(
+    con: duckdb.DuckDBPyConnection, lines: Sequence[Path], batches: Sequence[int] | None, merged: Path | None
+) -> None:
     """The table `line_texts`: how many lines give an item this name and category."""
     if not lines:
         con.execute("CREATE TEMP TABLE line_texts (item_id VARCHAR, item_name VARCHAR, category VARCHAR, lines BIGINT)")
@@ -122,10 +135,14 @@ def _define_line_texts(con: duckdb.DuckDBPyConnection, lines: Sequence[Path], ba
             """
         )
         source += " JOIN parts USING (filename) JOIN latest USING (source, order_id, batch)"
+    item = "item_id"
+    if merged is not None and row_count(merged):
+        item = "coalesce(merged_into, item_id) AS item_id"
+        source += f" LEFT JOIN (SELECT source, item_id, merged_into FROM {parquet(merged)}) USING (source, item_id)"
     con.execute(
         f"""
         CREATE TEMP TABLE line_texts AS
-        SELECT item_id, nullif(trim(item_name), '') AS item_name, nullif(trim(category), '') AS category,
+        SELECT {item}, nullif(trim(item_name), '') AS item_name, nullif(trim(category), '') AS category,
                count(*) AS lines
         FROM {source} GROUP BY ALL
         """

@@ -10,6 +10,7 @@ from reco.model.item_stats import ItemStatsReport, build_item_stats
 from reco.model.similar import SimilarReport, build_similar
 from reco.orders.drops import ORDER_LINES
 from reco.orders.ledger import DropLedger, DropStatus, inputs_digest
+from reco.orders.merging import MERGED_ITEMS
 from reco.orders.orders import INPUT, ORDERS
 from reco.progress import stage
 from reco.storage.lake import Lake, file_digest
@@ -33,7 +34,12 @@ def make_item_stats(ledger: DropLedger, lake: Lake) -> tuple[ItemStatsReport, st
     names = lake.path(ITEM_NAMES)
     with stage(ITEM_STATS), lake.replace(ITEM_STATS) as path:
         report = build_item_stats(
-            lake.existing(ORDERS), lines, names if names.is_file() else None, path, batches=[d.batch for d in drops]
+            lake.existing(ORDERS),
+            lines,
+            names if names.is_file() else None,
+            path,
+            batches=[d.batch for d in drops],
+            merged=lake.existing(MERGED_ITEMS),
         )
     return report, lake.stamp(ITEM_STATS, inputs).digest
 

@@ -79,6 +79,11 @@ class Drop:
     lines_duplicate: int | None
     reasons: dict[str, int] | None
 
+    @property
+    def merge_items(self) -> tuple[str, ...]:
+        """What the rules of its profile let differ in the ids of one item."""
+        return tuple(self.profile.get("rules", {}).get("merge_items", ()))
+
 
 @dataclass(frozen=True)
 class Registration:

@@ -5,13 +5,19 @@ Belongs here: comparing item ids and choosing among them. Does not belong here: 
 
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from reco.storage.columns import Ints, Texts
+from reco.storage.columns import COUNT, TEXT, Ints, Texts, number_column, text_array, write_table
 
+MERGED_ITEMS = "merged_items"
+"""The table that says which ids stand under which."""
+
+MERGED_SCHEMA = pa.schema([("source", TEXT), ("item_id", TEXT), ("merged_into", TEXT), ("lines", COUNT)])
 Difference = Literal["case", "spaces", "unicode"]
 """What may differ: upper and lower case, blanks (how many, which, and at the ends), the form of composed characters."""
 
@@ -64,6 +70,13 @@ def merge(
             for (s, i), n in zip(pairs.tolist(), lines.tolist(), strict=True)
         ]
     return Texts(items.values, codes), tuple(sorted(merged))
+
+
+def write_merged(merged: Sequence[MergedItem], out: Path) -> None:
+    """Writes the `merged_items` table: source, item_id, merged_into, lines BIGINT; sorted by source and item_id."""
+    with write_table(out, MERGED_SCHEMA) as writer:
+        texts = [text_array([str(one[i]) for one in merged]) for i in range(3)]
+        writer.write(*texts, number_column(np.array([one.lines for one in merged], np.int64)))
 
 
 def _targets(items: Texts, counts: Ints, rule: Sequence[str]) -> Ints:

@@ -13,7 +13,8 @@ from reco.audit.trail import Event, append, events
 from reco.orders.accepted import OrderPart
 from reco.orders.drops import ORDER_LINES
 from reco.orders.ledger import DropLedger, DropStatus, inputs_digest
-from reco.orders.view import build_orders
+from reco.orders.merging import MERGED_ITEMS, write_merged
+from reco.orders.view import OrdersReport, build_orders
 from reco.progress import stage
 from reco.storage.engine import fetch_row, open_engine, parquet
 from reco.storage.lake import Lake
@@ -24,13 +25,9 @@ INPUT = "drops"
 
 @dataclass(frozen=True)
 class OrdersMade:
-    """The figures of the made table and its digest."""
+    """The figures of the made table, and its digest."""
 
-    lines: int
-    rows: int
-    orders: int
-    items: int
-    replaced_orders: int
+    report: OrdersReport
     digest: str
 
 
@@ -41,9 +38,11 @@ def make_orders(ledger: DropLedger, lake: Lake, *, now: dt.datetime, run_id: str
         LakeError: the lines of a drop are not in the lake.
     """
     drops = ledger.drops(status=DropStatus.INGESTED)
-    parts = [OrderPart(lake.existing(ORDER_LINES, d.key), d.key, d.batch, d.name) for d in drops]
+    parts = [OrderPart(lake.existing(ORDER_LINES, d.key), d.key, d.batch, d.name, d.merge_items) for d in drops]
     with stage(ORDERS), lake.replace(ORDERS) as path:
         report = build_orders(parts, path)
+    with lake.replace(MERGED_ITEMS) as path:
+        write_merged(report.merged, path)
     stamp = lake.stamp(ORDERS, {INPUT: inputs_digest(drops)})
     details: dict[str, Any] = {"orders": report.replaced_orders, "first": [list(one) for one in report.replaced]}
     last = events(ledger.engine, event=Event.ORDERS_REPLACED, limit=1)
@@ -57,7 +56,7 @@ def make_orders(ledger: DropLedger, lake: Lake, *, now: dt.datetime, run_id: str
                 run_id=run_id,
                 **details,
             )
-    return OrdersMade(report.lines, report.rows, report.orders, report.items, report.replaced_orders, stamp.digest)
+    return OrdersMade(report, stamp.digest)
 
 
 @dataclass(frozen=True)

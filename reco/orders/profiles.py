@@ -154,6 +154,7 @@ class Rules(_Part):
     excluded_status: ExcludedStatus | None = None
     exclude_items: tuple[str, ...] = ()
     strip_decimal: tuple[ColumnName, ...] = ()
+    merge_items: tuple[Literal["case", "spaces", "unicode"], ...] = ()
     max_lines_per_order: int = Field(default=0, ge=0)
     max_line_bytes: int = Field(default=2**20, ge=1024, le=MAX_LINE_BYTES)
 

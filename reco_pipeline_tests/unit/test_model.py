@@ -4,6 +4,7 @@ import datetime as dt
 import math
 import random
 from collections import Counter
+from dataclasses import replace
 from decimal import Decimal
 from itertools import combinations
 from pathlib import Path
@@ -18,6 +19,7 @@ from reco.model.checks import check_key_nulls, check_similar_bounds, check_symme
 from reco.model.cooccurrence import build_cooccurrence
 from reco.model.item_stats import build_item_stats
 from reco.model.similar import build_similar
+from reco.orders.merging import write_merged
 from reco.orders.view import build_orders
 from reco.storage.engine import Limits
 from reco_pipeline_tests.model_tables import Built, baskets, build, line, part, rows, types, write_lines
@@ -100,6 +102,17 @@ def test_lines_of_a_replaced_order_name_nothing(tmp_path: Path) -> None:
     assert rows(build(tmp_path / "out", parts).stats)[0][1] == "Pump"
     build_item_stats(tmp_path / "out/orders.parquet", [p.path for p in parts], None, tmp_path / "all")
     assert rows(tmp_path / "all")[0][1] == "A typo", "without batches every line has a say, and ties go to the smallest"
+
+
+def test_lines_of_a_merged_id_name_the_item_it_stands_under(tmp_path: Path) -> None:
+    """A name that came with another spelling of the id is the item's; an equal id of another source keeps its own."""
+    lines = [line("1", "a", item_name="Pump"), line("2", "A"), line("3", "A")]
+    one = replace(part(tmp_path, "d", lines), merge=("case",))
+    other = part(tmp_path, "e", [line("4", "a", source="till", item_name="Hose")])
+    report = build_orders([one, other], tmp_path / "orders")
+    write_merged(report.merged, tmp_path / "merged")
+    build_item_stats(tmp_path / "orders", [one.path, other.path], None, tmp_path / "out", merged=tmp_path / "merged")
+    assert {r[0]: r[1] for r in rows(tmp_path / "out")} == {"A": "Pump", "a": "Hose"}
 
 
 def test_one_batch_number_for_each_part(tmp_path: Path, shop: Built) -> None:

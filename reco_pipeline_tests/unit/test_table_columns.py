@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 
 from assets.tables import column_lineage, markdown_table, preview
 from reco.model.columns import TABLES
+from reco.orders.merging import MergedItem, write_merged
 from reco.orders.parts import ORDER_LINES_SCHEMA, QUARANTINED_SCHEMA
 from reco_pipeline_tests.model_tables import build, line, part, types
 
@@ -22,8 +23,11 @@ def test_the_description_of_every_table_is_that_of_its_file(tmp_path: Path) -> N
             writer.write_table(schema.empty_table())
         assert list(types(tmp_path / f"{table}.parquet").items()) == list(described(table).items())
     built = build(tmp_path / "lake", [part(tmp_path, "a", [line("1", "PID", total="2.5"), line("1", "Hose")])])
+    merged = tmp_path / "merged.parquet"
+    write_merged([MergedItem("shop", "a", "A", 3)], merged)
     files = {
         "orders": built.orders,
+        "merged_items": merged,
         "item_stats": built.stats,
         "item_cooccurrence": built.pairs,
         "similar_items": built.similar,
