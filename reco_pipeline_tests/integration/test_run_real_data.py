@@ -1,5 +1,6 @@
 """Known answers of real order files, through the command people type."""
 
+import signal
 import tarfile
 from pathlib import Path
 
@@ -85,6 +86,7 @@ def test_the_prototypes_data(tmp_path: Path) -> None:
     assert (similar["item_id"], similar["evidence"]["pair_orders"]) == (kit, 17_951)
     with running_api({"RECO_HOME": str(shop.home)}) as api:
         _ask_as_the_prototype_did(api, kit)
+        assert api.stop(signal.SIGTERM)[0] == 0, "which ends the home's embedded server too"
 
 
 def _ask_as_the_prototype_did(api: Api, kit: str) -> None:
