@@ -108,6 +108,15 @@ class DropUnmapped(DropError):
     code = "drop_unmapped"
 
 
+class DropAmbiguous(DropUnmapped):
+    """Values of a drop can be read in two ways; `details["questions"]` says which, with the profile lines that answer.
+
+    Each question has `column`, `about` ("dates" or "decimals"), `message`, and `answers`, lines of TOML to choose from.
+    """
+
+    code = "drop_ambiguous"
+
+
 class LedgerBroken(RecoError):
     """Lines read are not lines accepted + excluded + quarantined. Always a defect of ours."""
 

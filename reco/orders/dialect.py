@@ -7,7 +7,7 @@ the meaning of columns (`reco.orders.headers`).
 import csv
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +43,17 @@ class Dialect:
 
 @dataclass(frozen=True)
 class Layout:
-    """What the first lines of a file tell: dialect, header, and where each canonical column stands."""
+    """What the first lines of a file tell: dialect, header, and where each canonical column stands.
+
+    `delimiter_confidence` is the share (0..1) of the first records that have a field for every name of the header under
+    this delimiter, 1 where the profile gives it. `unmapped` says which column is missing; `mapping` is then empty.
+    """
 
     dialect: Dialect
     header: tuple[str, ...]
     mapping: Mapping
+    delimiter_confidence: float = 1.0
+    unmapped: DropUnmapped | None = None
 
 
 @dataclass(frozen=True)
@@ -99,28 +105,46 @@ def read_layout(head: str, profile: SourceProfile, file: str) -> Layout:
         DropEmpty: there is nothing but blank lines.
         DropUnmapped: the columns needed are not there under any delimiter.
     """
+    layout = find_layout(head, profile, file)
+    if layout.unmapped is not None:
+        raise layout.unmapped
+    return layout
+
+
+def find_layout(head: str, profile: SourceProfile, file: str) -> Layout:
+    """Finds delimiter and header in the first lines of a file, and the columns if they are there.
+
+    Raises:
+        DropEmpty: there is nothing but blank lines.
+    """
     lines = _lines(head)[:_SAMPLE_LINES]
     blank = next((i for i, line in enumerate(lines) if line), None)
     if blank is None:
         raise DropEmpty(f"{file} holds blank lines only.", hint="Export it again.", name=file)
     spec = profile.dialect
-    quote = '"' if spec.quote is None else spec.quote
     candidates = (spec.delimiter,) if spec.delimiter else _DELIMITERS
-    found: list[tuple[bool, float, int, Layout | DropUnmapped]] = []
-    for delimiter in candidates:
-        header, used = _header(lines[blank:], delimiter, quote, spec.names)
-        shape = Counter(len(fields) for fields in _records(lines[blank + used :], delimiter, quote))
-        share = shape[len(header)] / max(1, shape.total())
-        dialect = Dialect(delimiter, quote, spec.decimal, spec.header, used, blank)
-        try:
-            layout: Layout | DropUnmapped = Layout(dialect, header, map_header(header, profile, file))
-        except DropUnmapped as error:
-            layout = error
-        found.append((isinstance(layout, Layout), share if len(header) > 1 else 0.0, len(header), layout))
-    best = max(found, key=lambda one: one[:3])[3]
-    if isinstance(best, DropUnmapped):
-        raise best
-    return best
+    found = [_layout(lines[blank:], blank, delimiter, profile, file) for delimiter in candidates]
+    best = max(found, key=_rank)
+    return replace(best, delimiter_confidence=1.0) if spec.delimiter else best
+
+
+def _layout(lines: list[str], blank: int, delimiter: str, profile: SourceProfile, file: str) -> Layout:
+    spec = profile.dialect
+    quote = '"' if spec.quote is None else spec.quote
+    header, used = _header(lines, delimiter, quote, spec.names)
+    shape = Counter(len(fields) for fields in _records(lines[used:], delimiter, quote))
+    share = shape[len(header)] / max(1, shape.total())
+    dialect = Dialect(delimiter, quote, spec.decimal or ".", spec.header, used, blank)
+    try:
+        return Layout(dialect, header, map_header(header, profile, file), share)
+    except DropUnmapped as error:
+        return Layout(dialect, header, Mapping({}, {}), share, error)
+
+
+def _rank(layout: Layout) -> tuple[bool, float, int]:
+    """What makes one delimiter better than another: known columns, records as wide as the header, a wide header."""
+    columns = len(layout.header)
+    return layout.unmapped is None, layout.delimiter_confidence if columns > 1 else 0.0, columns
 
 
 def _guess(head: bytes) -> str:

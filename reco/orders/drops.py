@@ -46,7 +46,7 @@ class DropResult:
     """What reading one drop gave. A failed drop has its error, no files, and counts of zero.
 
     `mapping` has the header name, or list of names, of each canonical column; `reasons` counts the lines that were not
-    accepted by the reason that decided.
+    accepted by the reason that decided. `confidence` is how sure detection was of `encoding` and `delimiter`, 0..1.
     """
 
     key: str
@@ -58,3 +58,4 @@ class DropResult:
     mapping: dict[str, str | list[str]] | None = None
     counts: LineCounts = LineCounts()
     reasons: dict[str, int] = field(default_factory=dict)
+    confidence: dict[str, float] = field(default_factory=dict)

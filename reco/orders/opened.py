@@ -12,12 +12,24 @@ from typing import BinaryIO
 
 import numpy as np
 
-from reco.orders.dialect import HEAD_BYTES, Layout, header_only, read_layout
+from reco.orders.dialect import HEAD_BYTES, Layout, find_layout, header_only
 from reco.orders.drops import DropFile
 from reco.orders.lines import Ints, LineScan, find_starts, next_line, scan_lines
 from reco.orders.records import Record, RecordReader
-from reco.orders.source import UTF8, Text, as_text, canonical_encoding, fallback_encoding, peek, unpack
+from reco.orders.source import (
+    UTF8,
+    Text,
+    as_text,
+    canonical_encoding,
+    fallback_encoding,
+    has_mark,
+    peek,
+    unpack,
+    western_confidence,
+)
 
+UTF16_WITHOUT_MARK = 0.9
+"""How sure UTF-16 is where only the places of its NUL bytes tell."""
 _COPY_BLOCK = 2**20
 
 
@@ -28,6 +40,7 @@ class OpenedDrop:
     `gaps` are the physical lines, ascending, that are no row of the fast scan: header, blank and suspicious lines, and
     later those the scan rejects. `faults` are the records with a structural fault, by line; `joined` gives the end of
     each accepted record of several lines. The rows of the record reader are in `extra`, their lines in `extra_lines`.
+    `encoding_confidence` is how sure the encoding is, 0..1.
     """
 
     drop: DropFile
@@ -38,6 +51,7 @@ class OpenedDrop:
     gaps: Ints
     lines_read: int
     lines_blank: int
+    encoding_confidence: float
     faults: list[Record] = field(default_factory=list)
     joined: dict[int, int] = field(default_factory=dict)
     extra_lines: Ints = field(default_factory=lambda: np.empty(0, np.int64))
@@ -45,6 +59,14 @@ class OpenedDrop:
     extra: Path | None = None
     first_row: int = 0
     first_extra_row: int = 0
+
+    @property
+    def confidence(self) -> dict[str, float]:
+        """How sure detection is of the encoding and the delimiter: 0..1, and 1 where the profile gives them."""
+        return {
+            "encoding": self.encoding_confidence,
+            "delimiter": round(self.layout.delimiter_confidence, 2),
+        }
 
     @property
     def plain_rows(self) -> int:
@@ -83,35 +105,40 @@ class OpenedDrop:
         return [(at, end or next_line(self.text, at)[0]) for at, end in zip(starts, ends, strict=True)]
 
 
-def open_drop(drop: DropFile, folder: Path, *, record_by_record: bool = False) -> OpenedDrop:
+def open_drop(drop: DropFile, folder: Path, *, record_by_record: bool = False, orders: bool = True) -> OpenedDrop:
     """Unpacks and decodes a drop, looks at its header and at every byte, and reads its suspicious lines.
 
     Args:
         drop: the drop.
         folder: an empty folder for what has to be written on the way.
         record_by_record: read every line as if it were suspicious. Slow, and equal in its result.
+        orders: the file has to hold order lines; without, it may be any CSV, also one with no line below its header.
 
     Raises:
         DropMissing, DropEmpty, DropUnreadable, DropUnmapped: the drop cannot be used.
     """
     folder.mkdir(parents=True)
-    text, scan, layout = _decoded(drop, unpack(drop.path, folder, drop.name), folder)
+    text, scan, layout, confidence = _decoded(drop, unpack(drop.path, folder, drop.name), folder)
+    if orders and layout.unmapped is not None:
+        raise layout.unmapped
     dialect = layout.dialect
     ahead = dialect.header_lines + dialect.blank_lines
-    opened = OpenedDrop(drop, folder, text, scan, layout, np.arange(1, ahead + 1, dtype=np.int64), 0, 0)
+    opened = OpenedDrop(drop, folder, text, scan, layout, np.arange(1, ahead + 1, dtype=np.int64), 0, 0, confidence)
     taken_lines, taken_blanks = _read_suspects(opened, _all(opened) if record_by_record else _suspects(opened), ahead)
     opened.gaps = np.union1d(np.union1d(opened.gaps, scan.blank), taken_lines)
     opened.lines_blank = len(scan.blank) - taken_blanks
     records = len(opened.faults) + len(opened.extra_lines)
     opened.lines_read = scan.lines - dialect.header_lines - opened.lines_blank - (len(taken_lines) - records)
-    if not opened.lines_read:
+    if orders and not opened.lines_read:
         raise header_only(drop.name)
     opened.plain = _plain_file(opened) if opened.plain_rows else None
     return opened
 
 
-def _decoded(drop: DropFile, path: Path, folder: Path) -> tuple[Text, LineScan, Layout]:
+def _decoded(drop: DropFile, path: Path, folder: Path) -> tuple[Text, LineScan, Layout, float]:
+    """The text of a file, what its bytes tell, and how sure its encoding is (0..1)."""
     head = peek(path, drop.name, HEAD_BYTES)
+    told = drop.profile.dialect.encoding is not None or has_mark(head)
     known = canonical_encoding(drop.profile.dialect.encoding, head)
     text = as_text(path, known or UTF8, folder)
     layout = _layout(text, drop)
@@ -120,12 +147,20 @@ def _decoded(drop: DropFile, path: Path, folder: Path) -> tuple[Text, LineScan, 
         text = as_text(path, fallback_encoding(path), folder)
         layout = _layout(text, drop)
         scan = _scan(text, drop, layout)
-    return text, scan, layout
+        return text, scan, layout, western_confidence(_head(text))
+    if told:
+        return text, scan, layout, 1.0
+    if text.encoding == UTF8:
+        return text, scan, layout, round(1 - scan.undecodable / max(1, scan.non_ascii), 2)
+    return text, scan, layout, UTF16_WITHOUT_MARK
+
+
+def _head(text: Text) -> str:
+    return text.data[text.start : text.start + HEAD_BYTES].decode(UTF8, "replace")
 
 
 def _layout(text: Text, drop: DropFile) -> Layout:
-    head = text.data[text.start : text.start + HEAD_BYTES].decode(UTF8, "replace")
-    return read_layout(head, drop.profile, drop.name)
+    return find_layout(_head(text), drop.profile, drop.name)
 
 
 def _scan(text: Text, drop: DropFile, layout: Layout) -> LineScan:

@@ -7,6 +7,7 @@ looking at order files, which may only fill in what a profile leaves unsaid (`re
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache
@@ -26,6 +27,20 @@ MAX_LINE_BYTES = 16 * 2**20
 """The largest `max_line_bytes` a profile may ask for: the block in which files are scanned."""
 
 
+EXCEL, EPOCH_SECONDS, EPOCH_MILLISECONDS = "excel", "epoch_seconds", "epoch_milliseconds"
+DAY_FIRST, MONTH_FIRST = "day_first", "month_first"
+NAMED_FORMATS = (DAY_FIRST, MONTH_FIRST, EXCEL, EPOCH_SECONDS, EPOCH_MILLISECONDS)
+"""Formats of a time beyond strptime; the first two say how `1/2/2010` is meant, whatever clock follows."""
+_TIME_CODES = set("aAbBdDfgGHIjmMnpSuUVwWxXyYzZ%")
+
+
+def toml_value(value: str | list[str] | tuple[str, ...]) -> str:
+    """A text, or a list of texts, as TOML writes it."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return "[" + ", ".join(toml_value(one) for one in value) + "]"
+
+
 def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
@@ -42,11 +57,21 @@ class _Part(BaseModel):
 class TimeColumn(_Part):
     """Where the time of an order stands; several columns (date, time) are joined with a blank.
 
-    `format` is in the codes of strptime (`%d/%m/%Y %H:%M`), for what detection cannot know.
+    `format` is for what detection cannot know: in the codes of strptime (`%d/%m/%Y %H:%M`), or one of `NAMED_FORMATS`.
     """
 
     column: ColumnNames
     format: str | None = Field(default=None, min_length=2)
+
+    @field_validator("format")
+    @classmethod
+    def _readable(cls, value: str | None) -> str | None:
+        if value is None or value in NAMED_FORMATS:
+            return value
+        codes = [code.lstrip("-") for code in re.findall(r"%(-?.?)", value)]
+        if not codes or not set(codes) <= _TIME_CODES:
+            raise ValueError(f"{value!r} is no format such as '%d/%m/%Y %H:%M', and none of {', '.join(NAMED_FORMATS)}")
+        return value
 
 
 def _as_time_column(value: Any) -> Any:
@@ -96,7 +121,7 @@ class DialectSpec(_Part):
     encoding: str | None = None
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     quote: str | None = Field(default=None, max_length=1, description='"" for files that know no quotes.')
-    decimal: Literal[".", ","] = "."
+    decimal: Literal[".", ","] | None = None
     header: bool = True
     names: tuple[str, ...] = ()
 

@@ -105,11 +105,11 @@ def _read_group(
     if not believed:
         return doubted
     reading = sql.Reading(drops[0].drop.profile, drops[0].layout.mapping, now)
-    styles: dict[int, str] = {}
-    for i, style in judge.time_styles(con, reading, drops).items():
+    styles: dict[int, sql.Style] = {}
+    for i, style in judge.styles(con, reading, drops).items():
         if isinstance(style, DropError) and i in believed:
             yield DropResult(drops[i].drop.key, "failed", style)
-        elif isinstance(style, str) and i in believed:
+        elif isinstance(style, sql.Style) and i in believed:
             styles[i] = style
     whole = judge.whole_drop(con, reading, [drops[i] for i in styles])
     left_out = judge.left_out(reading, whole)
@@ -123,19 +123,20 @@ def _read_group(
                     writer = stack.enter_context(write_parts(lake, opened.drop.key))
                 writer.write(judged.accepted, judged.others)
                 if judged.run.last:
-                    result = _result(opened, writer, repeats[opened.drop.key])
+                    result = _result(judged.run, writer, repeats[opened.drop.key])
                     stack.close()
                     writer = None
                     yield result
     return doubted
 
 
-def _result(opened: OpenedDrop, writer: PartWriter, duplicates: int) -> DropResult:
-    """What reading a drop gave.
+def _result(run: judge.Run, writer: PartWriter, duplicates: int) -> DropResult:
+    """What reading a drop gave, after its last run.
 
     Raises:
         LedgerBroken: the lines counted from the bytes are not those accepted and refused.
     """
+    opened = run.drop
     excluded, quarantined = writer.dispositions["excluded"], writer.dispositions["quarantined"]
     if writer.accepted + excluded + quarantined != opened.lines_read:
         raise LedgerBroken(
@@ -149,7 +150,7 @@ def _result(opened: OpenedDrop, writer: PartWriter, duplicates: int) -> DropResu
         opened.drop.key,
         "ingested",
         encoding=opened.text.encoding,
-        dialect=layout.dialect.to_json(),
+        dialect=layout.dialect.to_json() | {"decimal": run.style.decimal},
         header=list(layout.header),
         mapping=layout.mapping.named(layout.header),
         counts=LineCounts(
@@ -162,4 +163,5 @@ def _result(opened: OpenedDrop, writer: PartWriter, duplicates: int) -> DropResu
             lines_duplicate=duplicates,
         ),
         reasons=dict(sorted(writer.reasons.items())),
+        confidence=opened.confidence,
     )

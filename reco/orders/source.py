@@ -36,6 +36,12 @@ _OTHER_FORMATS = {
 }
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x1a\x1b") | {127})
 _BINARY_SHARE = 0.05
+_WESTERN_SIGNS = set(  # of money, measure, quotation, and the like
+    (
+        b"\x80\x82\x84\x85\x91\x92\x93\x94\x96\x97\x99\xa0\xa1\xa2\xa3\xa5\xa7\xa9\xab"
+        b"\xae\xb0\xb2\xb3\xb5\xb7\xba\xbb\xbc\xbd\xbe\xbf\xd7"
+    ).decode("cp1252")
+)
 UTF8 = "utf-8"
 
 
@@ -128,6 +134,10 @@ def peek(path: Path, file: str, size: int) -> bytes:
 
 def _head(path: Path, file: str, size: int = 2**16) -> bytes:
     try:
+        if path.exists() and not path.is_dir() and not path.is_file():
+            raise DropUnreadable(
+                f"{file} is no regular file.", hint="Write the orders to a file and give that.", name=file
+            )
         with path.open("rb") as handle:
             head = handle.read(size)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
@@ -184,6 +194,11 @@ def bom_encoding(head: bytes) -> str | None:
     )
 
 
+def has_mark(head: bytes) -> bool:
+    """Whether a file begins with a byte order mark."""
+    return head.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+
+
 def fallback_encoding(path: Path) -> str:
     """cp1252, or latin-1 where the file has bytes that cp1252 does not know."""
     unknown = bytes([0x81, 0x8D, 0x8F, 0x90, 0x9D])
@@ -217,6 +232,17 @@ def as_text(path: Path, encoding: str, scratch: Path) -> Text:
     _transcode(path, copy, encoding, mark)
     unit = 2 if encoding.startswith("utf-16") else 1
     return Text(copy, _map(copy), original, encoding, 0, mark, unit)
+
+
+def western_confidence(text: str) -> float:
+    """How sure it is that text read as cp1252 or latin-1 is in that encoding (0..0.9), from its characters.
+
+    Both give some character for almost every byte, so that only what stands there can tell: letters and the signs that
+    people write, or a jumble. Never certain, since the encodings of other alphabets have letters in the same places.
+    """
+    beyond = [character for character in text if character > "\x7f"]
+    usual = sum(character.isalpha() or character in _WESTERN_SIGNS for character in beyond)
+    return round(0.9 * usual / len(beyond), 2) if beyond else 0.5
 
 
 def decode_head(head: bytes, encoding: str) -> str:

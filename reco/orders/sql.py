@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from reco.orders.headers import Mapping
-from reco.orders.profiles import SourceProfile
+from reco.orders.profiles import NAMED_FORMATS, SourceProfile
 from reco.orders.rules import CHECKS, COLUMNS, EARLIEST, MONEY_SQL, Check, ColumnRule, latest
 from reco.orders.times import local_time, with_format
 from reco.storage.engine import literal
@@ -20,6 +20,14 @@ _BLANKS = " \t\n\r\v\f\u00a0\u2007\u202f\u3000\ufeff"
 _CURRENCY = "[$£€¥₹₩₽₺฿]|[A-Z]{2,3}[$]?"
 ID_JOINER = "|"
 """Stands between the parts of an order id that is made of several columns."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one drop writes its values: its times (`reco.orders.times.Style`) and the decimal sign of its amounts."""
+
+    time: str
+    decimal: str
 
 
 @dataclass(frozen=True)
@@ -37,14 +45,15 @@ class Reading:
             place = self.mapping.columns["item_name"]
         if place is None:
             return "CAST(NULL AS VARCHAR)"
-        parts = [self._trimmed(position) for position in place]
+        parts = [self.trimmed(position) for position in place]
         if len(parts) == 1:
             return parts[0]
         if column == "ordered_at":
             return f"nullif(concat_ws(' ', {', '.join(parts)}), '')"
         return f" || '{ID_JOINER}' || ".join(parts)
 
-    def _trimmed(self, position: int) -> str:
+    def trimmed(self, position: int) -> str:
+        """The trimmed text of the column at a position."""
         # Trimming with a list of characters is slow: only what does not begin and end with visible ASCII is trimmed.
         bordered = f"c{position} < '!' OR c{position} > '~' OR c{position}[-1] < '!' OR c{position}[-1] > '~'"
         text = f"CASE WHEN {bordered} THEN nullif(trim(c{position}, {literal(_BLANKS)}), '') ELSE c{position} END"
@@ -57,9 +66,9 @@ class Reading:
         """The text of the columns that shop rules look at, by reason."""
         rules, marks = self.profile.rules, {}
         if rules.cancelled:
-            marks["cancelled"] = self._trimmed(self.mapping.extra[rules.cancelled.column])
+            marks["cancelled"] = self.trimmed(self.mapping.extra[rules.cancelled.column])
         if rules.excluded_status:
-            marks["excluded_status"] = self._trimmed(self.mapping.extra[rules.excluded_status.column])
+            marks["excluded_status"] = self.trimmed(self.mapping.extra[rules.excluded_status.column])
         return marks
 
     def marked_column(self, reason: str) -> str | None:
@@ -81,7 +90,7 @@ def texts(reading: Reading, where: str) -> str:
     return f"SELECT rowid AS rid, {', '.join([*columns, *marks])} FROM raw WHERE {where}"
 
 
-def typed(reading: Reading, style: str, where: str) -> str:
+def typed(reading: Reading, style: Style, where: str) -> str:
     """The statement that gives `rid`, every canonical column cast, and `flags`: one bit a failed check."""
     plain = [rule for rule in COLUMNS if rule.name != "line_total"]
     casts = [f"{_cast(rule, reading, style)} AS {rule.name}" for rule in plain]
@@ -95,23 +104,21 @@ def typed(reading: Reading, style: str, where: str) -> str:
     )
 
 
-def _cast(rule: ColumnRule, reading: Reading, style: str) -> str:
+def _cast(rule: ColumnRule, reading: Reading, style: Style) -> str:
     if not reading.has(rule.name):
         absent = rule.absent
         if absent == "{unit_price_times_quantity}":
             absent = _product() if reading.has("unit_price") else "NULL"
         return f"CAST({absent} AS {rule.sql_type})"
     text = f"t_{rule.name}"
-    decimal = reading.profile.dialect.decimal
     zone = reading.profile.timezone
     spec = reading.profile.columns.ordered_at
+    coded = spec.format if spec and spec.format not in NAMED_FORMATS else None
     return {
         "{text}": lambda: text,
-        "{whole_number}": lambda: _whole_number(text, decimal),
-        "{money}": lambda: _money(text, decimal),
-        "{time}": lambda: (
-            with_format(text, spec.format, zone) if spec and spec.format else local_time(text, style, zone)
-        ),
+        "{whole_number}": lambda: _whole_number(text, style.decimal),
+        "{money}": lambda: _money(text, style.decimal),
+        "{time}": lambda: with_format(text, coded, zone) if coded else local_time(text, style.time, zone),
     }[rule.cast]()
 
 
@@ -129,7 +136,7 @@ def _whole_number(text: str, decimal: str) -> str:
 def _money(text: str, decimal: str) -> str:
     """An amount, with a currency sign or code and thousands separators where they are usual."""
     group = "[,' \u00a0\u202f]" if decimal == "." else "[.' \u00a0\u202f]"
-    number = f"([0-9]{{1,3}}({group}[0-9]{{3}})+|[0-9]{{1,12}})([{decimal}][0-9]*)?|[{decimal}][0-9]+"
+    number = f"([1-9][0-9]{{0,2}}({group}[0-9]{{3}})+|[0-9]{{1,12}})([{decimal}][0-9]*)?|[{decimal}][0-9]+"
     blank = "[ \u00a0]?"
     amount = literal(f"^[-+]?{blank}({_CURRENCY})?{blank}[-+]?({number}){blank}({_CURRENCY})?$")
     bare = f"regexp_replace({text}, {literal(f'[^0-9+{decimal}-]')}, '', 'g')"
@@ -137,6 +144,35 @@ def _money(text: str, decimal: str) -> str:
     plain = literal(r"^-?[0-9]{1,12}([.][0-9]+)?$")
     fast = f"WHEN regexp_matches({text}, {plain}) THEN TRY_CAST({text} AS {MONEY_SQL})" if decimal == "." else ""
     return f"CASE {fast} WHEN regexp_matches({text}, {amount}) THEN TRY_CAST({bare} AS {MONEY_SQL}) END"
+
+
+def decimal_marks(reading: Reading) -> str:
+    """Per drop, whether an amount has a comma; quick."""
+    has_comma = " OR ".join(f"contains(c{i}, ',')" for i in _amounts(reading))
+    return f"SELECT file_no, bool_or({has_comma}) FROM raw GROUP BY file_no"
+
+
+def decimal_readings(reading: Reading, file_no: int) -> str:
+    """What fills `reco.orders.decimals.Amounts` for a drop, in the order of its fields."""
+    texts = " UNION ALL ".join(
+        f"SELECT {reading.trimmed(i)} AS t FROM raw WHERE file_no = {file_no:d}" for i in _amounts(reading)
+    )
+    return (
+        "SELECT count(point), count(comma), count(coalesce(point, comma)), count(*) FILTER (WHERE point = comma), "
+        "min(t) FILTER (WHERE point <> comma) "
+        f"FROM (SELECT t, {_money('t', '.')} AS point, {_money('t', ',')} AS comma FROM ({texts}))"
+    )
+
+
+def _amounts(reading: Reading) -> list[int]:
+    """The positions of the columns that hold amounts of money."""
+    places = [reading.mapping.columns.get(rule.name) for rule in COLUMNS if rule.cast == "{money}"]
+    return [place[0] for place in places if place is not None]
+
+
+def has_amounts(reading: Reading) -> bool:
+    """Whether the file has a column that holds amounts of money."""
+    return bool(_amounts(reading))
 
 
 def _flags(reading: Reading) -> Iterable[str]:

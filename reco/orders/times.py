@@ -5,56 +5,81 @@ the rule table says. A form that two calendars fit is never guessed: it takes th
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from reco.errors import DropUnmapped
+from reco.orders.profiles import DAY_FIRST, EPOCH_MILLISECONDS, EPOCH_SECONDS, EXCEL, MONTH_FIRST, toml_value
 from reco.storage.engine import literal
 
-Style = Literal["plain", "day_first", "month_first"]
-"""How `1/2/2010` is to be read; `plain` where no value has that shape."""
+Style = Literal["plain", "day_first", "month_first", "either", "excel", "epoch_seconds", "epoch_milliseconds"]
+"""How a column writes times: `plain` has no value like `1/2/2010`; in `either` each such value fits one order only."""
 
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
 _WORDS = ("%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y")
 _SHAPE = r"^([0-9]{1,2})[/.-]([0-9]{1,2})[/.-]([0-9]{4}|[0-9]{2})([ T]|$)"
 _ISO_SHAPE = "^[0-9]{4}[-/]"
 _OFFSET = r"^(.*:[0-9.]+) ?([+-][0-9]{2}):?([0-9]{2})$"
+_NUMBERS: dict[str, tuple[str, str, str]] = {
+    # style: the shape that detection takes for it, the shape it can have, and milliseconds since 1970 of a number x
+    EXCEL: (r"^[34567][0-9]{4}([.,][0-9]+)?$", r"^[0-9]{1,6}([.,][0-9]+)?$", "(x - 25569) * 86400000"),
+    EPOCH_SECONDS: (r"^[0-9]{9,10}([.,][0-9]+)?$", r"^[0-9]{1,11}([.,][0-9]+)?$", "x * 1000"),
+    EPOCH_MILLISECONDS: (r"^[0-9]{12,13}([.,]0+)?$", r"^[0-9]{1,14}([.,]0+)?$", "x"),
+}
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """How many values of a column have the shape of `1/2/2010`, and under which reading they are dates."""
+    """How many values of a column that are no ISO times have which shape.
 
+    `others` are all of them. `shaped` look like `1/2/2010`; under each reading so many of these are dates, `either`
+    under at least one, `same` under both with the same meaning; `doubtful` is one with two meanings. The last three are
+    numbers that count days or time.
+    """
+
+    others: int
     shaped: int
     day_first: int
     month_first: int
     either: int
     same: int
+    doubtful: str | None
+    excel: int
+    epoch_seconds: int
+    epoch_milliseconds: int
 
-    def style(self, column: str, file: str) -> Style:
-        """The only reading under which every date of the column is one.
+    def number(self) -> str | None:
+        """The style of a column that is one of numbers, as far as the values that are no ISO times tell."""
+        kinds = {EXCEL: self.excel, EPOCH_SECONDS: self.epoch_seconds, EPOCH_MILLISECONDS: self.epoch_milliseconds}
+        kind = max(kinds, key=lambda name: kinds[name])
+        return kind if kinds[kind] * 2 > self.others and not self.shaped else None
 
-        Raises:
-            DropUnmapped: both readings fit, or neither fits all.
+    def style(self, column: str | list[str], file: str) -> Style | dict[str, Any]:
+        """The only reading under which every date of the column is one, or the question that has to be answered.
+
+        `either` where no date has two readings, though no single order of day and month fits all of them.
         """
         if not self.shaped or self.same == self.either:
             return "day_first" if self.shaped else "plain"
         fits = [self.day_first == self.either, self.month_first == self.either]
         if fits.count(True) == 1:
             return "day_first" if fits[0] else "month_first"
+        if self.day_first + self.month_first - self.either == self.same:
+            return "either"
         both = "day/month and month/day both fit" if all(fits) else "neither day/month nor month/day fits all"
-        raise DropUnmapped(
-            f"The dates in column {column!r} of {file} cannot be read without knowing their format: {both}.",
-            hint=f'Say it in a source profile: ordered_at = {{ column = "{column}", format = "%d/%m/%Y %H:%M" }}, '
-            "or %m/%d/%Y.",
-            name=file,
-            column=column,
-        )
+        name = column if isinstance(column, str) else " + ".join(column)
+        line = "ordered_at = {{ column = {}, format = {} }}"
+        return {
+            "column": name,
+            "about": "dates",
+            "message": f"The dates in column {name!r} of {file} cannot be read without knowing their format: {both}, "
+            f"as in {self.doubtful!r}.",
+            "answers": [line.format(toml_value(column), toml_value(order)) for order in (DAY_FIRST, MONTH_FIRST)],
+        }
 
 
 def shapes(text: str) -> str:
     """The aggregates that fill `Shapes`, in the order of its fields."""
     shaped = f"regexp_matches({text}, {literal(_SHAPE)})"
-    day, month = (_calendar(text, style) for style in ("day_first", "month_first"))
+    day, month = (_calendar(text, style) for style in (DAY_FIRST, MONTH_FIRST))
     tests = (
         "TRUE",
         f"{day} IS NOT NULL",
@@ -62,7 +87,9 @@ def shapes(text: str) -> str:
         f"coalesce({day}, {month}) IS NOT NULL",
         f"{day} = {month}",
     )
-    return ", ".join(f"count(*) FILTER (WHERE {shaped} AND {test})" for test in tests)
+    counts = [f"count(*) FILTER (WHERE {shaped} AND {test})" for test in tests]
+    numbers = [f"count(*) FILTER (WHERE regexp_matches({text}, {literal(_NUMBERS[kind][0])}))" for kind in _NUMBERS]
+    return ", ".join(["count(*)", *counts, f"min({text}) FILTER (WHERE {shaped} AND {day} <> {month})", *numbers])
 
 
 def not_iso(text: str) -> str:
@@ -75,6 +102,8 @@ def local_time(text: str, style: str, zone: str) -> str:
 
     An offset in the text counts; a time without one is in the zone.
     """
+    if style in _NUMBERS:
+        return _number(text, style, zone)
     # The cheap test: a time that ends in digits and has no sign where an offset would be.
     naive = (
         f"length({text}) <= 19 AND {text}[-1] BETWEEN '0' AND '9' AND strpos({text}, '+') = 0 "
@@ -100,13 +129,24 @@ def with_format(text: str, form: str, zone: str) -> str:
     return f"timezone('UTC', {parsed})" if "%z" in form or "%Z" in form else _to_utc(parsed, zone)
 
 
+def _number(text: str, style: str, zone: str) -> str:
+    """A count of days or time. Excel knows no time zone, so its days are the shop's; it is exact to a millisecond."""
+    _, shape, since_1970 = _NUMBERS[style]
+    number = f"CAST(replace({text}, ',', '.') AS DOUBLE)"
+    moment = f"epoch_ms(CAST(round({since_1970.replace('x', number)}) AS BIGINT))"
+    utc = _to_utc(moment, zone) if style == EXCEL else moment
+    return f"CASE WHEN regexp_matches({text}, {literal(shape)}) THEN {utc} END"
+
+
 def _to_utc(naive: str, zone: str) -> str:
     return naive if zone == "UTC" else f"timezone('UTC', timezone({literal(zone)}, {naive}))"
 
 
 def _calendar(text: str, style: str) -> str:
+    if style == "either":
+        return f"coalesce({_calendar(text, DAY_FIRST)}, {_calendar(text, MONTH_FIRST)})"
     slashed = f"regexp_replace({text}, {literal(_SHAPE)}, {literal(chr(92) + '1/' + chr(92) + '2/' + chr(92) + '3 ')})"
-    days = "%d/%m" if style == "day_first" else "%m/%d"
+    days = "%d/%m" if style == DAY_FIRST else "%m/%d"
     return f"try_strptime(rtrim({slashed}), {_formats((days + '/%y', days + '/%Y'))})"
 
 

@@ -155,7 +155,7 @@ def test_a_column_of_dates_tells_its_order(values: list[str], first: dt.datetime
     assert one_value("order_date", values, tmp_path).column("ordered_at")[0] == first
 
 
-@pytest.mark.parametrize("values", [["1/2/2024", "3/4/2024"], ["13/2/2024", "2/13/2024"]])
+@pytest.mark.parametrize("values", [["1/2/2024", "3/4/2024"], ["13/2/2024", "2/13/2024", "3/4/2024"]])
 def test_dates_that_fit_two_formats_are_not_guessed(values: list[str], tmp_path: Path) -> None:
     """The drop fails, asking for `format`; with it the drop is read."""
     error = one_value("order_date", values, tmp_path).result.error
