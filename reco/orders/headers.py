@@ -105,6 +105,11 @@ def map_header(header: Sequence[str], profile: SourceProfile, file: str) -> Mapp
     return Mapping(columns, {name: _place(name, places, header, file) for name in sorted(extra)})
 
 
+def recognised(header: Sequence[str]) -> dict[str, int]:
+    """The columns that their usual names tell, by position, whether or not they do for orders."""
+    return {column: place[0] for column, place in _recognise(_places(header), taken={}).items()}
+
+
 def _places(header: Sequence[str]) -> dict[str, list[int]]:
     places: dict[str, list[int]] = {}
     for i, name in enumerate(header):

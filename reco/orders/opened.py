@@ -140,11 +140,11 @@ def _decoded(drop: DropFile, path: Path, folder: Path) -> tuple[Text, LineScan, 
     head = peek(path, drop.name, HEAD_BYTES)
     told = drop.profile.dialect.encoding is not None or has_mark(head)
     known = canonical_encoding(drop.profile.dialect.encoding, head)
-    text = as_text(path, known or UTF8, folder)
+    text = as_text(path, known or UTF8, folder, drop.name)
     layout = _layout(text, drop)
     scan = _scan(text, drop, layout)
     if known is None and scan.undecodable and scan.mostly_invalid():
-        text = as_text(path, fallback_encoding(path), folder)
+        text = as_text(path, fallback_encoding(path), folder, drop.name)
         layout = _layout(text, drop)
         scan = _scan(text, drop, layout)
         return text, scan, layout, western_confidence(_head(text))

@@ -219,13 +219,18 @@ def canonical_encoding(declared: str | None, head: bytes) -> str | None:
     return UTF8 if name == "utf-8-sig" else name
 
 
-def as_text(path: Path, encoding: str, scratch: Path) -> Text:
+def as_text(path: Path, encoding: str, scratch: Path, file: str) -> Text:
     """A file as UTF-8 text: the file itself where it is UTF-8, else a copy in the scratch folder.
 
     Bytes that the encoding does not know become bytes that are no UTF-8, so that their lines are found and reported.
+
+    Raises:
+        DropEmpty: there is nothing but a byte order mark.
     """
     original = _map(path)
     mark = _mark(original[:4], encoding)
+    if mark == len(original):
+        raise _empty(file)
     if encoding in (UTF8, "ascii"):
         return Text(path, original, original, encoding, mark, mark, 0)
     copy = scratch / "text"

@@ -6,7 +6,7 @@ Belongs here: names and help of the commands and their groups. Does not belong h
 import typer
 
 from reco import __version__
-from reco_pipeline.cli import ask, dev, drops, pipeline, serve, snapshots, system
+from reco_pipeline.cli import ask, dev, drops, inspect, pipeline, serve, snapshots, system
 
 app = typer.Typer(
     name="reco",
@@ -35,6 +35,7 @@ def _root(
 app.command("run")(pipeline.run)
 app.command("dev")(dev.dev)
 app.command("drop")(pipeline.drop)
+app.command("inspect")(inspect.inspect)
 app.command("sample")(pipeline.sample)
 app.add_typer(drops.app, name="drops")
 app.command("similar")(ask.similar)
