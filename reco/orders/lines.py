@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reco.orders.source import Text
+from reco.progress import report
 
 BLOCK = 16 * 2**20
 Ints = NDArray[np.int64]
@@ -96,6 +97,8 @@ def scan_lines(text: Text, *, delimiter: str, quote: str, columns: int, max_line
         starts.append(cut.starts[found] + start)
         blanks.append(np.flatnonzero(cut.lengths() == 0) + scan.lines + 1)
         scan.lines += len(cut.starts)
+        if len(view) > BLOCK:
+            report("megabytes scanned", end // 10**6, len(view) // 10**6)
     if suspects:
         scan.suspects, scan.suspect_starts = np.concatenate(suspects), np.concatenate(starts)
         scan.blank = np.concatenate(blanks)

@@ -18,6 +18,8 @@ from reco.orders.dialect import Probe, probe
 from reco.orders.drops import DropFile, DropResult, LineCounts
 from reco.orders.opened import OpenedDrop, open_drop
 from reco.orders.parts import PartWriter, write_parts
+from reco.orders.schema import MAX_CHECKED_ROWS
+from reco.progress import report
 from reco.storage.engine import open_engine
 from reco.storage.lake import Lake
 
@@ -122,6 +124,8 @@ def _read_group(
                 if writer is None:
                     writer = stack.enter_context(write_parts(lake, opened.drop.key))
                 writer.write(judged.accepted, judged.others)
+                if opened.scan.lines > MAX_CHECKED_ROWS:
+                    report("lines judged", judged.run.stop - 1, opened.scan.lines)
                 if judged.run.last:
                     result = _result(judged.run, writer, repeats[opened.drop.key])
                     stack.close()
