@@ -10,7 +10,9 @@ from pathlib import Path
 from reco.errors import UsageError
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".psv")
-PACKED = (".gz",)
+PACKED = (".gz", ".zst", ".zstd", ".zip")
+ARCHIVE = ".zip"
+"""An archive's name need not tell what it holds."""
 _STEM_LENGTH = 60
 
 
@@ -43,7 +45,8 @@ def find_files(path: Path) -> list[Path]:
     )
     if not found:
         raise UsageError(
-            f"{path} holds no order file.", hint=f"Expected names ending in {', '.join(SUFFIXES)}, also with .gz."
+            f"{path} holds no order file.",
+            hint=f"Expected names ending in {', '.join(SUFFIXES)}, also with {', '.join(PACKED)}.",
         )
     return found
 
@@ -51,6 +54,8 @@ def find_files(path: Path) -> list[Path]:
 def is_order_file(path: Path) -> bool:
     """Whether a file's name says that it holds orders."""
     name = path.name.lower()
+    if name.endswith(ARCHIVE):
+        return True
     for suffix in PACKED:
         name = name.removesuffix(suffix)
     return name.endswith(SUFFIXES)

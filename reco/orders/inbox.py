@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from reco.errors import ConfigError, DropMissing, DropUnreadable, InboxUnavailable, UsageError
-from reco.orders.files import SUFFIXES, is_order_file
+from reco.orders.files import PACKED, SUFFIXES, is_order_file
 from reco.orders.profiles import SourceProfile, builtin_profiles, load_profile
 from reco.settings import S3_PLACE, Settings
 from reco.storage.lake import fsync_folder
@@ -230,7 +230,8 @@ def _require_order_file(file: Path) -> None:
     if not is_order_file(file):
         raise UsageError(
             f"{file.name} would not be seen in the inbox: its name is not that of an order file.",
-            hint=f"Order files end in {', '.join(SUFFIXES)}, also with .gz; `reco run --orders FILE` takes any name.",
+            hint=f"Order files end in {', '.join(SUFFIXES)}, also with {', '.join(PACKED)}; "
+            "`reco run --orders FILE` takes any name.",
         )
 
 

@@ -1,32 +1,24 @@
 """The bytes of a drop, opened: unpacked, and as UTF-8 text beside the original.
 
-Belongs here: gzip, encodings, and finding the original bytes behind a place in the text. Does not belong here: lines
-and columns.
+Belongs here: encodings, and finding the original bytes behind a place in the text. Does not belong here: how packed
+files are unpacked (`reco.orders.packed`), lines and columns.
 """
 
 import codecs
 import mmap
-import shutil
-import zlib
 from dataclasses import dataclass
-from gzip import BadGzipFile
-from gzip import open as gzip_open
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reco.errors import DropEmpty, DropMissing, DropUnreadable
+from reco.orders.packed import BLOCK, open_packed, packing, read_start, unpack_into
 
-BLOCK = 2**20
-_GZIP = b"\x1f\x8b"
 _OTHER_FORMATS = {
-    b"PK\x03\x04": "a zip archive or an Excel workbook",
-    b"PK\x05\x06": "an empty zip archive",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",
     b"PAR1": "a Parquet file",
     b"%PDF": "a PDF document",
-    b"\x28\xb5\x2f\xfd": "a zstd archive",
     b"\xfd7zXZ": "an xz archive",
     b"BZh": "a bzip2 archive",
     b"7z\xbc\xaf": "a 7z archive",
@@ -89,23 +81,20 @@ def _code_units(part: NDArray[np.uint8], unit: int) -> int:
 
 
 def unpack(path: Path, scratch: Path, file: str) -> Path:
-    """The file itself, or what a gzip file holds, unpacked into the scratch folder with bounded memory.
+    """The file itself, or what a packed file holds, unpacked into the scratch folder with bounded memory.
 
     Raises:
         DropMissing, DropEmpty, DropUnreadable: there is no such file, it has no bytes, or it is damaged or no text.
     """
     head = _head(path, file)
-    if not head.startswith(_GZIP):
+    kind = packing(head)
+    if kind is None:
         _refuse_other_formats(head, file)
         return path
     plain = scratch / "unpacked"
     try:
-        with gzip_open(path) as packed, plain.open("wb") as target:
-            shutil.copyfileobj(packed, target, BLOCK)
-    except (BadGzipFile, EOFError, zlib.error) as error:
-        raise DropUnreadable(
-            f"{file} is a damaged gzip file: {error}.", hint="Copy or export it again.", name=file
-        ) from error
+        with open_packed(path, kind, file) as stream, plain.open("wb") as target:
+            unpack_into(stream, target, path.stat().st_size, file)
     except OSError as error:
         raise _unreadable(file, error) from error
     _refuse_other_formats(_head(plain, file), file)
@@ -119,13 +108,13 @@ def peek(path: Path, file: str, size: int) -> bytes:
         DropMissing, DropEmpty, DropUnreadable: as `unpack`.
     """
     head = _head(path, file, size)
-    if head.startswith(_GZIP):
+    kind = packing(head)
+    if kind is not None:
         try:
-            head = zlib.decompressobj(wbits=31).decompress(head, size)
-        except zlib.error as error:
-            raise DropUnreadable(
-                f"{file} is a damaged gzip file: {error}.", hint="Copy or export it again.", name=file
-            ) from error
+            with open_packed(path, kind, file) as stream:
+                head = read_start(stream, size)
+        except OSError as error:
+            raise _unreadable(file, error) from error
         if not head:
             raise _empty(file)
     _refuse_other_formats(head, file)
@@ -162,7 +151,9 @@ def _unreadable(file: str, error: OSError) -> DropUnreadable:
 
 
 def _refuse_other_formats(head: bytes, file: str) -> None:
-    what = next((what for magic, what in _OTHER_FORMATS.items() if head.startswith(magic)), None)
+    kind = packing(head)  # of what was unpacked: a plain file gets here only if it is not packed
+    what = f"another {kind} file" if kind else None
+    what = what or next((what for magic, what in _OTHER_FORMATS.items() if head.startswith(magic)), None)
     utf16 = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     if what is None and not utf16 and not _looks_like_utf16(head):
         controls = len(head) - len(head.translate(None, _CONTROLS))
@@ -170,7 +161,7 @@ def _refuse_other_formats(head: bytes, file: str) -> None:
     if what is not None:
         raise DropUnreadable(
             f"{file} holds {what}, and CSV text was expected.",
-            hint="Export the orders as CSV (.csv, .tsv, .txt or .psv, also gzipped).",
+            hint="Export the orders as CSV (.csv, .tsv, .txt or .psv, also packed with gzip, zstd or zip).",
             name=file,
         )
 
