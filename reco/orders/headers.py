@@ -102,6 +102,9 @@ def map_header(header: Sequence[str], profile: SourceProfile, file: str) -> Mapp
         )
     rules = profile.rules
     extra = {one.column for one in (rules.cancelled, rules.excluded_status) if one is not None} | {*rules.strip_decimal}
+    status = rules.excluded_status
+    if status and status.if_present and not _found(status.column, places) and status.column not in rules.strip_decimal:
+        extra.discard(status.column)
     return Mapping(columns, {name: _place(name, places, header, file) for name in sorted(extra)})
 
 
@@ -119,7 +122,7 @@ def _places(header: Sequence[str]) -> dict[str, list[int]]:
 
 
 def _place(name: str, places: dict[str, list[int]], header: Sequence[str], file: str) -> int:
-    found = places.get(name.strip()) or places.get("~" + plain_name(name)) or []
+    found = _found(name, places)
     if len(found) != 1:
         raise DropUnmapped(
             f"{file} has {'no' if not found else 'more than one'} column {name!r}: found {_list(header)}.",
@@ -129,6 +132,10 @@ def _place(name: str, places: dict[str, list[int]], header: Sequence[str], file:
             needed=[name],
         )
     return found[0]
+
+
+def _found(name: str, places: dict[str, list[int]]) -> list[int]:
+    return places.get(name.strip()) or places.get("~" + plain_name(name)) or []
 
 
 def _recognise(places: dict[str, list[int]], taken: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:

@@ -52,10 +52,11 @@ class Judged:
 
 @dataclass(frozen=True)
 class WholeDrop:
-    """What takes a whole drop to know: repeated records (`raw` rows) and rows of orders that are too large."""
+    """What takes a whole drop to know, as rows of `raw`: repeated records, orders too large, orders of a status."""
 
     duplicates: Ints
     oversized: Ints
+    excluded: Ints
 
 
 def runs(drops: Sequence[OpenedDrop], styles: dict[int, sql.Style]) -> Iterator[list[Run]]:
@@ -160,13 +161,20 @@ def whole_drop(con: duckdb.DuckDBPyConnection, reading: sql.Reading, drops: Sequ
             f"SELECT rid FROM (SELECT rowid AS rid, file_no, {order} AS o FROM raw) WHERE o IS NOT NULL "
             f"QUALIFY count(*) OVER (PARTITION BY file_no, o) > {limit}"
         )
-        oversized = np.sort(con.sql(query).fetchnumpy()["rid"].astype(np.int64))
+        oversized = _sorted_rows(con, query)
+    status = sql.excluded_orders(reading)
+    excluded = _sorted_rows(con, status) if status else np.empty(0, np.int64)
     found = []
     for drop in drops:
         rows, lines = _rows(drop, 1, drop.scan.lines + 1)
         rows = rows[np.argsort(lines, kind="stable")] if len(drop.extra_lines) else rows
-        found.append(WholeDrop(_repeats(rows, hashes), _common(rows, oversized)))
+        found.append(WholeDrop(_repeats(rows, hashes), _common(rows, oversized), _common(rows, excluded)))
     return found
+
+
+def _sorted_rows(con: duckdb.DuckDBPyConnection, query: str) -> Ints:
+    rows: Ints = con.sql(query).fetchnumpy()["rid"].astype(np.int64)
+    return np.sort(rows)
 
 
 def _common(rows: Ints, some: Ints) -> Ints:
@@ -269,12 +277,18 @@ def _flags_of(rows: Ints, left_out: Ints) -> Ints:
 
 def left_out(reading: sql.Reading, found: Sequence[WholeDrop]) -> Ints:
     """The rows a shop's rules leave out for what only the whole drop tells, with their flags."""
-    nothing = np.empty(0, np.int64)
     repeated = [one.duplicates for one in found] if reading.profile.rules.duplicates == "exclude" else []
-    repeats = np.sort(np.concatenate([nothing, *repeated]))
-    large = np.sort(np.concatenate([nothing, *(one.oversized for one in found)]))
-    flags = [np.full(len(repeats), _BIT["duplicate_line"]), np.full(len(large), _BIT["oversized_order"])]
-    return np.stack([np.concatenate([repeats, large]), np.concatenate(flags).astype(np.int64)])
+    kinds = {
+        "duplicate_line": repeated,
+        "excluded_status": [one.excluded for one in found],
+        "oversized_order": [one.oversized for one in found],
+    }
+    nothing = np.empty(0, np.int64)
+    rows = {reason: np.sort(np.concatenate([nothing, *parts])) for reason, parts in kinds.items()}
+    flags = [np.full(len(some), _BIT[reason], np.int64) for reason, some in rows.items()]
+    together = np.stack([np.concatenate(list(rows.values())), np.concatenate(flags)])
+    order = np.argsort(together[0], kind="stable")
+    return np.asarray(together[:, order])
 
 
 def _refused(

@@ -165,10 +165,16 @@ class Cancelled(_Part):
 
 
 class ExcludedStatus(_Part):
-    """Lines whose `column` holds one of `values`, in any case, are left out."""
+    """Lines whose `column` holds one of `values`, in any case, are left out.
+
+    With `whole_order` so is every other line of such an order in the drop, for exports that write the status on an
+    order's first line only. With `if_present` a file without the column is read, and none of its lines left out.
+    """
 
     column: ColumnName
     values: tuple[str, ...] = Field(min_length=1)
+    whole_order: bool = False
+    if_present: bool = False
 
 
 class Rules(_Part):

@@ -67,7 +67,7 @@ class Reading:
         rules, marks = self.profile.rules, {}
         if rules.cancelled:
             marks["cancelled"] = self.trimmed(self.mapping.extra[rules.cancelled.column])
-        if rules.excluded_status:
+        if rules.excluded_status and rules.excluded_status.column in self.mapping.extra:
             marks["excluded_status"] = self.trimmed(self.mapping.extra[rules.excluded_status.column])
         return marks
 
@@ -146,6 +146,18 @@ def _money(text: str, decimal: str) -> str:
     return f"CASE {fast} WHEN regexp_matches({text}, {amount}) THEN TRY_CAST({bare} AS {MONEY_SQL}) END"
 
 
+def excluded_orders(reading: Reading) -> str | None:
+    """The statement that gives the rows of orders left out as a whole for a status of one of their lines."""
+    status, mark = reading.profile.rules.excluded_status, reading.marks().get("excluded_status")
+    if status is None or not status.whole_order or mark is None:
+        return None
+    values = _list(value.strip().lower() for value in status.values)
+    return (
+        f"SELECT rid FROM (SELECT rowid AS rid, file_no, {reading.text('order_id')} AS o, lower({mark}) AS m FROM raw) "
+        f"WHERE o IS NOT NULL QUALIFY bool_or(m IN {values}) OVER (PARTITION BY file_no, o)"
+    )
+
+
 def decimal_marks(reading: Reading) -> str:
     """Per drop, whether an amount has a comma; quick."""
     has_comma = " OR ".join(f"contains(c{i}, ',')" for i in _amounts(reading))
@@ -186,7 +198,7 @@ def _predicate(check: Check, reading: Reading) -> str | None:
     rules = reading.profile.rules
     switched_on = {
         "cancelled": bool(rules.cancelled),
-        "excluded_status": bool(rules.excluded_status),
+        "excluded_status": "excluded_status" in reading.marks(),
         "excluded_item": bool(rules.exclude_items),
     }
     if not switched_on.get(check.reason, check.column is not None and reading.has(check.column)):
