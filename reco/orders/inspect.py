@@ -5,7 +5,6 @@ any reading of its own: what would be accepted is found by the reader itself, in
 """
 
 import datetime as dt
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from reco.orders.drops import QUARANTINED_LINES, DropFile, DropResult
 from reco.orders.lines import next_line
 from reco.orders.profiles import SourceProfile
 from reco.orders.reader import read_batch
-from reco.orders.records import MESSAGES, Record, RecordReader
+from reco.orders.records import MESSAGES, RecordReader
 from reco.orders.rules import MAX_VALUE_CHARS
 from reco.orders.source import UTF8, as_text, decode_head, peek
 from reco.orders.starter import Detected, starter_profile
@@ -166,7 +165,7 @@ def _structural(table: Table, refusal: DropError, scratch: Path) -> Inspection:
             "lines_header": layout.dialect.header_lines,
             "lines_blank": opened.lines_blank,
         },
-        reasons=dict(sorted(Counter(str(record.reason) for record in table.faults).items())),
+        reasons=table.faults.reasons(),
         first_lines=_first_lines(drop, encoding, scratch),
         examples=_faults(table),
         profile=starter_profile(drop.name, drop.profile, found),
@@ -219,19 +218,17 @@ def _rows(file: pq.ParquetFile) -> Iterator[dict[str, Any]]:
 
 def _faults(table: Table) -> list[Example]:
     """The first lines of each structural reason."""
-    text, seen, found = table.opened.text, Counter[str](), []
-    for record in table.faults:
-        reason = record.reason or ""
-        seen[reason] += 1
-        if seen[reason] <= EXAMPLES_OF_A_REASON:
-            raw = _shown(_original(table, record), text.encoding)
-            found.append(Example(record.line, reason, None, None, MESSAGES[reason], raw))
+    text, found = table.opened.text, []
+    missing = {reason: min(count, EXAMPLES_OF_A_REASON) for reason, count in table.faults.reasons().items()}
+    for fault in table.faults:
+        if not any(missing.values()):
+            break
+        if missing[fault.reason]:
+            missing[fault.reason] -= 1
+            start, end = text.original_offsets(np.array([fault.start, fault.end], np.int64)).tolist()
+            raw = _shown(text.original[start:end], text.encoding)
+            found.append(Example(fault.line, fault.reason, None, None, MESSAGES[fault.reason], raw))
     return found
-
-
-def _original(table: Table, record: Record) -> bytes:
-    start, end = table.opened.text.original_offsets(np.array([record.start, record.end], np.int64)).tolist()
-    return table.opened.text.original[start:end]
 
 
 def _shown(raw: bytes, encoding: str) -> str:

@@ -4,7 +4,6 @@ Belongs here: running the rule table's SQL over bounded runs of lines and turnin
 here: the rules, reading files, and writing parts.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +26,7 @@ from reco.storage.engine import fetch_row
 
 _LINES_OF_A_RUN = 2**40
 """More lines than a file has: keeps runs apart where run and line are one number."""
+_HASHES_AT_ONCE = 4_000_000
 _BIT = {check.reason: 1 << i for i, check in reversed(list(enumerate(CHECKS)))}
 
 
@@ -152,9 +152,8 @@ def _decimals(
 
 def whole_drop(con: duckdb.DuckDBPyConnection, reading: sql.Reading, drops: Sequence[OpenedDrop]) -> list[WholeDrop]:
     """What takes each whole drop to know, by position."""
-    hashes = con.sql("SELECT whole FROM raw").fetchnumpy()["whole"]  # rows of a table come in the order of their rowid
     limit = reading.profile.rules.max_lines_per_order
-    oversized = np.empty(0, np.int64)
+    oversized = excluded = np.empty(0, np.int64)
     if limit:
         order = reading.text("order_id")
         query = (
@@ -162,14 +161,13 @@ def whole_drop(con: duckdb.DuckDBPyConnection, reading: sql.Reading, drops: Sequ
             f"QUALIFY count(*) OVER (PARTITION BY file_no, o) > {limit}"
         )
         oversized = _sorted_rows(con, query)
-    status = sql.excluded_orders(reading)
-    excluded = _sorted_rows(con, status) if status else np.empty(0, np.int64)
-    found = []
-    for drop in drops:
-        rows, lines = _rows(drop, 1, drop.scan.lines + 1)
-        rows = rows[np.argsort(lines, kind="stable")] if len(drop.extra_lines) else rows
-        found.append(WholeDrop(_repeats(rows, hashes), _common(rows, oversized), _common(rows, excluded)))
-    return found
+    if status := sql.excluded_orders(reading):
+        excluded = _sorted_rows(con, status)
+    rows, hashes = _alike(con)
+    return [
+        WholeDrop(_repeats(drop, rows, hashes), oversized[drop.mine(oversized)], excluded[drop.mine(excluded)])
+        for drop in drops
+    ]
 
 
 def _sorted_rows(con: duckdb.DuckDBPyConnection, query: str) -> Ints:
@@ -177,23 +175,32 @@ def _sorted_rows(con: duckdb.DuckDBPyConnection, query: str) -> Ints:
     return np.sort(rows)
 
 
-def _common(rows: Ints, some: Ints) -> Ints:
-    """Those of `some`, which ascend, that are among the rows."""
-    return some[np.isin(some, rows)] if len(some) else some
+def _alike(con: duckdb.DuckDBPyConnection) -> tuple[Ints, Any]:
+    """The rows whose hash another row has too, ascending, and their hashes; in portions that bound the memory."""
+    (count,) = fetch_row(con, "SELECT count(*) FROM raw")
+    portions = count // _HASHES_AT_ONCE + 1
+    found_rows, found_hashes = [], []
+    for i in range(portions):
+        found = con.sql(f"SELECT rowid AS rid, whole FROM raw WHERE whole % {portions} = {i}").fetchnumpy()
+        rows, hashes = np.asarray(found["rid"]), np.asarray(found["whole"])
+        ordered = np.sort(hashes)
+        repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+        if len(repeated):
+            alike = repeated[np.minimum(np.searchsorted(repeated, hashes), len(repeated) - 1)] == hashes
+            found_rows.append(rows[alike])
+            found_hashes.append(hashes[alike])
+    rows = np.concatenate([np.empty(0, np.int64), *found_rows])
+    order = np.argsort(rows)
+    return rows[order], np.concatenate([np.empty(0, np.uint64), *found_hashes])[order]
 
 
-def _repeats(rows: Ints, hashes: Any) -> Ints:
-    """Those of the rows, which are in the order of their lines, whose hash came before."""
-    mine = np.asarray(hashes)[rows]
-    ordered = np.sort(mine)
-    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
-    if not len(repeated):
-        return np.empty(0, np.int64)
-    candidates = np.flatnonzero(repeated[np.minimum(np.searchsorted(repeated, mine), len(repeated) - 1)] == mine)
-    candidates = candidates[np.argsort(mine[candidates], kind="stable")]
-    hashed = mine[candidates]
-    again = np.concatenate([[False], hashed[1:] == hashed[:-1]])
-    return np.sort(rows[candidates[again]])
+def _repeats(drop: OpenedDrop, rows: Ints, hashes: Any) -> Ints:
+    """Those of the rows of a drop whose hash came before in the order of its lines."""
+    mine = drop.mine(rows)
+    order = np.lexsort((drop.lines_of_raw(rows[mine]), hashes[mine]))
+    ordered = hashes[mine][order]
+    again = np.flatnonzero(ordered[1:] == ordered[:-1]) + 1
+    return np.sort(rows[mine][order][again])
 
 
 def _rows(drop: OpenedDrop, start: int, stop: int) -> tuple[Ints, Ints]:
@@ -309,13 +316,13 @@ def _refused(
 def _others(run: Run, reading: sql.Reading, refused: Sequence[tuple[int, int, dict[str, Any]]]) -> list[OtherLine]:
     """The lines of a run that are not accepted, in order, with their bytes as they came."""
     drop = run.drop
-    low = bisect_left(drop.faults, run.start, key=lambda record: record.line)
-    high = bisect_left(drop.faults, run.stop, key=lambda record: record.line)
     spans = drop.spans(np.array([line for line, _, _ in refused], np.int64)) if refused else []
     found: list[tuple[int, tuple[int, int], Any]] = [
         (line, span, (flags, texts)) for (line, flags, texts), span in zip(refused, spans, strict=True)
     ]
-    found += [(record.line, (record.start, record.end), record.reason) for record in drop.faults[low:high]]
+    found += [
+        (fault.line, (fault.start, fault.end), fault.reason) for fault in drop.faults.between(run.start, run.stop)
+    ]
     found.sort(key=lambda one: one[0])
     places = np.array([place for _, span, _ in found for place in span], np.int64)
     offsets = drop.text.original_offsets(places).reshape(-1, 2).tolist()

@@ -5,6 +5,7 @@ went where. Does not belong here: the scan (`reco.orders.scan`), and the meaning
 """
 
 import csv
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 from reco.orders.dialect import HEAD_BYTES, Layout, find_layout, header_only
 from reco.orders.drops import DropFile
 from reco.orders.lines import Ints, LineScan, find_starts, next_line, scan_lines
-from reco.orders.records import Record, RecordReader
+from reco.orders.records import Faults, RecordReader
 from reco.orders.source import (
     UTF8,
     Text,
@@ -38,9 +39,9 @@ class OpenedDrop:
     """A drop, its text, and where each of its lines goes.
 
     `gaps` are the physical lines, ascending, that are no row of the fast scan: header, blank and suspicious lines, and
-    later those the scan rejects. `faults` are the records with a structural fault, by line; `joined` gives the end of
-    each accepted record of several lines. The rows of the record reader are in `extra`, their lines in `extra_lines`.
-    `encoding_confidence` is how sure the encoding is, 0..1.
+    later those the scan rejects. `faults` are the records with a structural fault; `joined_lines` are the first lines
+    of whole records of several lines, `joined_ends` where these end. The rows of the record reader are in `extra`,
+    their lines in `extra_lines`. `encoding_confidence` is how sure the encoding is, 0..1.
     """
 
     drop: DropFile
@@ -52,8 +53,9 @@ class OpenedDrop:
     lines_read: int
     lines_blank: int
     encoding_confidence: float
-    faults: list[Record] = field(default_factory=list)
-    joined: dict[int, int] = field(default_factory=dict)
+    faults: Faults = field(default_factory=Faults)
+    joined_lines: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    joined_ends: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     extra_lines: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     plain: Path | None = None
     extra: Path | None = None
@@ -89,20 +91,38 @@ class OpenedDrop:
 
     def reject(self, lines: Ints) -> bool:
         """Takes lines the scan refused as faults; False if the record reader finds nothing wrong with one of them."""
-        reader = self.reader()
+        reader, found = self.reader(), Faults()
         starts = find_starts(self.text, self.scan, lines)
-        records = [reader.record(line, at) for line, at in zip(lines.tolist(), starts.tolist(), strict=True)]
-        if any(record.reason is None or record.lines > 1 for record in records):
-            return False
-        self.faults = sorted([*self.faults, *records], key=lambda record: record.line)
+        for line, at in zip(lines.tolist(), starts.tolist(), strict=True):
+            record = reader.record(line, at)
+            if record.reason is None or record.lines > 1:
+                return False
+            found.add(record)
+        self.faults = self.faults.merged(found)
         self.gaps = np.union1d(self.gaps, lines)
         return True
 
     def spans(self, lines: Ints) -> list[tuple[int, int]]:
         """Where the records that begin at these lines (ascending) begin and end in the text."""
-        starts = find_starts(self.text, self.scan, lines).tolist()
-        ends = (self.joined.get(line) for line in lines.tolist())
-        return [(at, end or next_line(self.text, at)[0]) for at, end in zip(starts, ends, strict=True)]
+        starts = find_starts(self.text, self.scan, lines)
+        at = np.searchsorted(self.joined_lines, lines)
+        joined = np.isin(lines, self.joined_lines)
+        return [
+            (start, int(self.joined_ends[i]) if several else next_line(self.text, start)[0])
+            for start, i, several in zip(starts.tolist(), at.tolist(), joined.tolist(), strict=True)
+        ]
+
+    def mine(self, rows: Ints) -> Ints:
+        """The positions of this drop's rows among rows of `raw`, which ascend."""
+        ends = (self.first_row + self.plain_rows, self.first_extra_row + len(self.extra_lines))
+        edges = np.searchsorted(rows, [self.first_row, ends[0], self.first_extra_row, ends[1]]).tolist()
+        return np.concatenate([np.arange(*edges[:2], dtype=np.int64), np.arange(*edges[2:], dtype=np.int64)])
+
+    def lines_of_raw(self, rows: Ints) -> Ints:
+        """The physical lines of this drop's rows of `raw`: plain ones, then those of the record reader."""
+        plain = rows[(rows >= self.first_row) & (rows < self.first_row + self.plain_rows)]
+        extra = rows[len(plain) :]
+        return np.concatenate([self.lines_of(plain - self.first_row), self.extra_lines[extra - self.first_extra_row]])
 
 
 def open_drop(drop: DropFile, folder: Path, *, record_by_record: bool = False, orders: bool = True) -> OpenedDrop:
@@ -174,7 +194,8 @@ def _scan(text: Text, drop: DropFile, layout: Layout) -> LineScan:
 
 
 def _suspects(opened: OpenedDrop) -> Iterator[tuple[int, int]]:
-    return zip(opened.scan.suspects.tolist(), opened.scan.suspect_starts.tolist(), strict=True)
+    pairs = zip(opened.scan.suspects, opened.scan.suspect_starts, strict=True)
+    return ((int(line), int(start)) for line, start in pairs)
 
 
 def _all(opened: OpenedDrop) -> Iterator[tuple[int, int]]:
@@ -187,8 +208,7 @@ def _all(opened: OpenedDrop) -> Iterator[tuple[int, int]]:
 
 def _read_suspects(opened: OpenedDrop, suspects: Iterator[tuple[int, int]], ahead: int) -> tuple[Ints, int]:
     """Reads the suspicious records; returns the physical lines they take and how many blank lines are among them."""
-    lines: list[int] = []
-    taken: list[int] = []
+    lines, taken, joined, ends = array("q"), array("q"), array("q"), array("q")
     blanks = 0
     path = opened.folder / "extra.csv"
     with path.open("w", encoding=UTF8, newline="") as target:
@@ -197,15 +217,20 @@ def _read_suspects(opened: OpenedDrop, suspects: Iterator[tuple[int, int]], ahea
             taken.extend(range(record.line, record.line + record.lines))
             blanks += record.blank_lines
             if record.fields is None:
-                opened.faults.append(record)
+                opened.faults.add(record)
                 continue
             writer.writerow(record.fields)
             lines.append(record.line)
             if record.lines > 1:
-                opened.joined[record.line] = record.end
-    opened.extra_lines = np.array(lines, np.int64)
+                joined.append(record.line)
+                ends.append(record.end)
+    opened.extra_lines, opened.joined_lines, opened.joined_ends = _ints(lines), _ints(joined), _ints(ends)
     opened.extra = path if lines else None
-    return np.array(taken, np.int64), blanks
+    return _ints(taken), blanks
+
+
+def _ints(values: "array[int]") -> Ints:
+    return np.array(values, np.int64)
 
 
 def _plain_file(opened: OpenedDrop) -> Path:

@@ -4,6 +4,7 @@ Belongs here: the order of the steps, and what one drop's failure means for the 
 """
 
 import datetime as dt
+import os
 import shutil
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
@@ -20,13 +21,16 @@ from reco.orders.opened import OpenedDrop, open_drop
 from reco.orders.parts import PartWriter, write_parts
 from reco.orders.schema import MAX_CHECKED_ROWS
 from reco.progress import report
-from reco.storage.engine import open_engine
+from reco.storage.engine import Limits, open_engine
 from reco.storage.lake import Lake
 
 __all__ = ["DropFile", "DropResult", "LineCounts", "Probe", "probe", "read_batch"]
 
 SCAN_BYTES = 512 * 2**20
 """Text that is read in one scan; a larger file is a scan of its own."""
+SCAN_MEMORY = 1536 * 2**20
+"""Bytes of a scan's records that stay in memory; the others are spilled to the scratch folder."""
+SCAN_MEMORY_OF_A_THREAD = 128 * 2**20
 
 
 def read_batch(
@@ -54,6 +58,12 @@ def read_batch(
             yield from _read_portion(portion, lake, now, folder, record_by_record=record_by_record)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _limits() -> Limits:
+    """What the scan may take: bounded whatever the size of a file, and room for the buffers of every thread."""
+    threads = os.cpu_count() or 1
+    return Limits(min(Limits().memory(), max(SCAN_MEMORY, threads * SCAN_MEMORY_OF_A_THREAD)))
 
 
 def _portions(drops: Sequence[DropFile]) -> Iterator[list[DropFile]]:
@@ -85,7 +95,7 @@ def _read_portion(
         group = (drop.profile.digest, dialect.delimiter, dialect.quote, dialect.header, opened.layout.header)
         groups.setdefault(group, []).append(opened)
     for i, group_drops in enumerate(groups.values()):
-        with open_engine("order_lines", folder / f"group-{i}") as con:
+        with open_engine("order_lines", folder / f"group-{i}", _limits()) as con:
             doubted = yield from _read_group(con, group_drops, lake, now, folder / f"links-{i}")
             if doubted:
                 again = [open_drop(drop.drop, drop.folder / "again", record_by_record=True) for drop in doubted]

@@ -5,8 +5,13 @@ fast reader takes (`reco.orders.scan`), and what fields mean.
 """
 
 import csv
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
 
 from reco.orders.dialect import Dialect
 from reco.orders.lines import next_line
@@ -39,6 +44,63 @@ class Record:
     end: int
     fields: list[str] | None
     reason: str | None = None
+
+
+class Fault(NamedTuple):
+    """A record with a structural fault: its first line, its bytes in the text, and the reason."""
+
+    line: int
+    start: int
+    end: int
+    reason: str
+
+
+_CODES = tuple(MESSAGES)
+
+
+class Faults:
+    """Many faults by line, at 25 bytes each."""
+
+    def __init__(self) -> None:
+        self.places = (array("q"), array("q"), array("q"))
+        """Line, start and end of each fault, in three columns."""
+        self.codes = array("B")
+        """The reason of each fault, by its position in `MESSAGES`."""
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __iter__(self) -> Iterator[Fault]:
+        return (self._at(i) for i in range(len(self)))
+
+    def _at(self, i: int) -> Fault:
+        line, start, end = (values[i] for values in self.places)
+        return Fault(line, start, end, _CODES[self.codes[i]])
+
+    def add(self, record: Record) -> None:
+        """Takes a record that has a reason; its line comes after all others."""
+        for values, value in zip(self.places, (record.line, record.start, record.end), strict=True):
+            values.append(value)
+        self.codes.append(_CODES.index(str(record.reason)))
+
+    def between(self, first: int, stop: int) -> list[Fault]:
+        """The faults at these lines, the last one not included."""
+        lines = self.places[0]
+        return [self._at(i) for i in range(bisect_left(lines, first), bisect_left(lines, stop))]
+
+    def merged(self, other: "Faults") -> "Faults":
+        """These faults and others, by line."""
+        together = Faults()
+        order = np.argsort(np.array(self.places[0] + other.places[0], np.int64), kind="stable")
+        for values, mine, theirs in zip(together.places, self.places, other.places, strict=True):
+            values.frombytes(np.array(mine + theirs, np.int64)[order].tobytes())
+        together.codes.frombytes(np.array(self.codes + other.codes, np.uint8)[order].tobytes())
+        return together
+
+    def reasons(self) -> dict[str, int]:
+        """How many faults have which reason."""
+        counts = np.bincount(np.array(self.codes, np.uint8), minlength=len(_CODES)).tolist()
+        return {reason: count for reason, count in sorted(zip(_CODES, counts, strict=True)) if count}
 
 
 @dataclass(frozen=True)

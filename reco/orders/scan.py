@@ -84,10 +84,11 @@ def _reconcile(con: duckdb.DuckDBPyConnection, drops: Sequence[OpenedDrop]) -> s
     counts = con.sql("SELECT file_no, min(rowid), max(rowid), count(*) FROM raw GROUP BY file_no").fetchall()
     rows = {file_no: (first, last, count) for file_no, first, last, count in counts}
     rejected = con.sql(
-        "SELECT CAST(parse_filename(s.file_path, true) AS INTEGER), list(DISTINCT e.line ORDER BY e.line) "
-        "FROM reject_errors e JOIN reject_scans s USING (scan_id, file_id) GROUP BY 1"
-    ).fetchall()
-    rejects = {file_no: np.array(lines, np.int64) for file_no, lines in rejected}
+        "SELECT DISTINCT CAST(parse_filename(s.file_path, true) AS INTEGER) AS file_no, CAST(e.line AS BIGINT) AS line "
+        "FROM reject_errors e JOIN reject_scans s USING (scan_id, file_id) ORDER BY file_no, line"
+    ).fetchnumpy()
+    files, firsts = np.unique(rejected["file_no"], return_index=True)
+    rejects = dict(zip(files.tolist(), np.split(rejected["line"].astype(np.int64), firsts[1:]), strict=False))
     doubted = set()
     for i, drop in enumerate(drops):
         if drop.plain is None:

@@ -18,7 +18,7 @@ from reco.orders.drops import DropFile
 from reco.orders.headers import Mapping
 from reco.orders.lines import Ints
 from reco.orders.opened import OpenedDrop, open_drop
-from reco.orders.records import Record
+from reco.orders.records import Faults
 from reco.storage.engine import open_engine
 
 _ROWS = 20_000
@@ -37,7 +37,7 @@ class Table:
         return self.opened.layout.header
 
     @property
-    def faults(self) -> list[Record]:
+    def faults(self) -> Faults:
         """The records with a structural fault, by line."""
         return self.opened.faults
 
