@@ -6,8 +6,9 @@ from pathlib import Path
 
 import polars as pl
 
+from reco.orders.accepted import OrderPart
 from reco.orders.profiles import SourceProfile
-from reco.orders.view import OrderPart, build_orders
+from reco.orders.view import build_orders
 from reco_pipeline_tests.reading import ReadDrop, read_bytes
 
 SHOPIFY_LINE = (
