@@ -20,6 +20,7 @@ from reco.orders.drops import DropFile, DropResult, LineCounts
 from reco.orders.opened import OpenedDrop, open_drop
 from reco.orders.parts import PartWriter, write_parts
 from reco.orders.schema import MAX_CHECKED_ROWS
+from reco.orders.styles import find_styles
 from reco.progress import report
 from reco.storage.engine import Limits, open_engine
 from reco.storage.lake import Lake
@@ -118,7 +119,7 @@ def _read_group(
         return doubted
     reading = sql.Reading(drops[0].drop.profile, drops[0].layout.mapping, now)
     styles: dict[int, sql.Style] = {}
-    for i, style in judge.styles(con, reading, drops).items():
+    for i, style in find_styles(con, reading, drops).items():
         if isinstance(style, DropError) and i in believed:
             yield DropResult(drops[i].drop.key, "failed", style)
         elif isinstance(style, sql.Style) and i in believed:
