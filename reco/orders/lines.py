@@ -17,6 +17,9 @@ BLOCK = 16 * 2**20
 Ints = NDArray[np.int64]
 _LF, _CR = 10, 13
 _WINDOW = 2**18
+_SAMPLES = 8
+_SAMPLE_LINES = 256
+"""Lines of each sample: together, a block is known to have few ragged lines, at no cost worth measuring."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,14 @@ class _Cut:
     def lengths(self) -> Ints:
         return self.ends - self.starts
 
+    def some(self, first: int, stop: int) -> "_Cut":
+        """A run of these lines."""
+        return _Cut(self.starts[first:stop], self.ends[first:stop])
+
+    def moved(self) -> "_Cut":
+        """The same lines relative to the start of the first."""
+        return _Cut(self.starts - self.starts[0], self.ends - self.starts[0])
+
 
 def next_line(text: Text, start: int) -> tuple[int, int]:
     """Where the line that begins at `start` ends, without and with its line end."""
@@ -78,7 +89,8 @@ def scan_lines(text: Text, *, delimiter: str, quote: str, columns: int, max_line
     """Counts the lines of a text and finds those that need a closer look.
 
     A suspect has an odd number of quotes or a quote in an unusual place, a NUL byte, bytes that are no UTF-8, more
-    than `max_line_bytes` bytes, or an empty last field too many.
+    than `max_line_bytes` bytes, or an empty last field too many. Where more than a few lines have another number of
+    fields than the header, these are suspects too: the fast reader would keep kilobytes for each, and lose count.
     """
     scan = LineScan()
     suspects, starts, blanks = [], [], []
@@ -92,6 +104,8 @@ def scan_lines(text: Text, *, delimiter: str, quote: str, columns: int, max_line
         if quote:
             odd |= _quotes(part, cut, quote, delimiter)
         odd |= _open_ended(part, cut, quote, delimiter, columns)
+        if not odd.all() and _some_ragged(part, cut, quote, delimiter, columns):
+            odd |= _ragged(part, cut, quote, delimiter, columns)
         found = np.flatnonzero(odd)
         suspects.append(found + scan.lines + 1)
         starts.append(cut.starts[found] + start)
@@ -213,6 +227,30 @@ def _quotes(part: NDArray[np.uint8], cut: _Cut, quote: str, delimiter: str) -> N
     after = np.where(at + 1 < len(part), part[np.minimum(at + 1, len(part) - 1)], _LF)
     odd[owners[~np.where(opening, border[before], border[after])]] = True
     return odd
+
+
+def _some_ragged(part: NDArray[np.uint8], cut: _Cut, quote: str, delimiter: str, columns: int) -> bool:
+    """Whether a sample of a block's lines has ragged ones; all of its lines where there are few."""
+    count = len(cut.starts)
+    firsts = range(0, count, max(_SAMPLE_LINES, count // _SAMPLES))
+    return any(
+        bool(
+            _ragged(part[int(sample.starts[0]) : int(sample.ends[-1])], sample.moved(), quote, delimiter, columns).any()
+        )
+        for sample in (cut.some(first, first + _SAMPLE_LINES) for first in firsts)
+    )
+
+
+def _ragged(part: NDArray[np.uint8], cut: _Cut, quote: str, delimiter: str, columns: int) -> NDArray[np.bool_]:
+    """Lines with more or fewer fields than there are columns, where quotes stand only around whole fields."""
+    at = np.flatnonzero(part == ord(delimiter))
+    if quote and len(at):
+        marks = np.flatnonzero(part == ord(quote))
+        if len(marks):
+            before = np.searchsorted(marks, cut.starts)[np.searchsorted(cut.starts, at, side="right") - 1]
+            at = at[(np.searchsorted(marks, at) - before) % 2 == 0]
+    counts = np.searchsorted(at, cut.ends) - np.searchsorted(at, cut.starts)
+    return np.asarray((counts != columns - 1) & (cut.lengths() > 0))
 
 
 def _open_ended(part: NDArray[np.uint8], cut: _Cut, quote: str, delimiter: str, columns: int) -> NDArray[np.bool_]:

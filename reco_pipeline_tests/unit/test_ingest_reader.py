@@ -10,6 +10,7 @@ import pytest
 from reco.errors import DropEmpty, DropMissing, DropUnmapped, DropUnreadable, LedgerBroken
 from reco.orders import judge, opened
 from reco.orders.dialect import probe
+from reco.orders.drops import DropFile
 from reco.orders.profiles import SourceProfile, load_profile
 from reco.orders.records import MAX_JOINED_LINES
 from reco.orders.rules import COLUMNS, REASONS
@@ -516,3 +517,29 @@ def test_the_reason_codes_are_the_documented_ones() -> None:
         "cancelled excluded_item excluded_status oversized_order missing_order_id missing_item invalid_quantity "
         "nonpositive_quantity invalid_price negative_price invalid_timestamp timestamp_out_of_range"
     )
+
+
+def test_ragged_lines_are_kept_from_the_fast_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where many lines are ragged, which it would remember at kilobytes each, it sees whole ones only."""
+    lines = [b'%d,"a, b",1\n' % i if i % 10 else b'%d,"a, b"\n' % i for i in range(1, 5001)]
+    ragged, whole = tmp_path / "ragged.csv", tmp_path / "whole.csv"
+    ragged.write_bytes(b"order_id,item_id,quantity\n" + b"".join(lines))
+    whole.write_bytes(b"order_id,item_id,quantity\n" + b"".join(line for line in lines if line.endswith(b"1\n")))
+    drops = [opened.open_drop(DropFile(p.stem, p, p.name, profile()), tmp_path / p.stem) for p in (ragged, whole)]
+    assert [(one.plain_rows, len(one.faults)) for one in drops] == [(4500, 500), (4500, 0)]
+    assert drops[0].faults.reasons() == {"too_few_fields": 500}
+    # A few far apart are left to the reader, which tells them by line: the sample of a block need not hold them.
+    monkeypatch.setattr("reco.orders.lines._SAMPLES", 1)
+    ragged.write_bytes(b"order_id,item_id\n" + b"1,a\n" * 400 + b"1\n" + b"1,b\n" * 400)
+    assert read_bytes(ragged.read_bytes(), tmp_path).faults == {402: "too_few_fields"}
+    assert opened.open_drop(DropFile("few", ragged, "few", profile()), tmp_path / "few").plain_rows == 801
+
+
+def test_repeats_are_found_in_portions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many portions the hashes are compared in, the same repeats are found."""
+    text = b"order_id,item_id\n" + b"".join(b'%d,"a\nb"\n%d,c\n' % (i % 40, i % 60) for i in range(100))
+    exclude = profile(rules={"duplicates": "exclude"})
+    expected = read_bytes(text, tmp_path, exclude)
+    assert expected.result.counts.lines_duplicate == 60 + 40
+    monkeypatch.setattr("reco.orders.judge._HASHES_AT_ONCE", 7)
+    assert read_bytes(text, tmp_path, exclude).digests == expected.digests
