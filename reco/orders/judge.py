@@ -64,14 +64,15 @@ def runs(drops: Sequence[OpenedDrop], styles: dict[int, sql.Style]) -> Iterator[
     for i, drop in enumerate(drops):
         if i not in styles:
             continue
-        end = drop.scan.lines + 1
-        for start in range(1, end, MAX_CHECKED_ROWS):
-            stop = min(start + MAX_CHECKED_ROWS, end)
+        start, end = 1, drop.scan.lines + 1
+        while start < end:
+            stop = drop.scan.run_from(start, MAX_CHECKED_ROWS)
             if chunk and (stop - start > room or chunk[-1].style != styles[i]):
                 yield chunk
                 chunk, room = [], MAX_CHECKED_ROWS
             chunk.append(Run(drop, styles[i], start, stop, stop == end))
             room -= stop - start
+            start = stop
     if chunk:
         yield chunk
 

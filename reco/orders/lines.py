@@ -4,6 +4,7 @@ Belongs here: everything that is known from the bytes alone, in blocks with nump
 their meaning. A line ends with LF, CRLF or CR, whichever comes; its number counts from 1.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ from reco.orders.source import Text
 from reco.progress import report
 
 BLOCK = 16 * 2**20
+RUN_BYTES = 8 * BLOCK
 Ints = NDArray[np.int64]
 _LF, _CR = 10, 13
 _WINDOW = 2**18
@@ -47,6 +49,15 @@ class LineScan:
     line_ends: set[str] = field(default_factory=set)
     undecodable: int = 0
     non_ascii: int = 0
+
+    def run_from(self, line: int, most: int) -> int:
+        """Where a run of lines that begins at a line ends: before the line returned.
+
+        It has at most `most` lines, and not much more than `RUN_BYTES` of text.
+        """
+        last = bisect_right(self.blocks, line, key=lambda block: block.first_line) + RUN_BYTES // BLOCK - 1
+        stop = self.blocks[last].first_line if last < len(self.blocks) else self.lines + 1
+        return min(line + most, max(stop, line + 1), self.lines + 1)
 
     def mostly_invalid(self) -> bool:
         """Whether the lines beyond ASCII are for the most part no UTF-8, so that the file is in another encoding."""

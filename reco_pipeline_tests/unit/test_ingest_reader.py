@@ -1,5 +1,6 @@
 import datetime as dt
 import gzip
+import itertools
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -543,3 +544,19 @@ def test_repeats_are_found_in_portions(tmp_path: Path, monkeypatch: pytest.Monke
     assert expected.result.counts.lines_duplicate == 60 + 40
     monkeypatch.setattr("reco.orders.judge._HASHES_AT_ONCE", 7)
     assert read_bytes(text, tmp_path, exclude).digests == expected.digests
+
+
+def test_wide_files_are_judged_by_their_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of lines is bounded by its text too, and what the lines give does not depend on it."""
+    text = b"order_id,item_id\n" + b"".join(b"%d,%s\n" % (i, b"x" * 100) if i % 9 else b"%d\n" % i for i in range(3000))
+    expected = read_bytes(text, tmp_path)
+    monkeypatch.setattr("reco.orders.lines.BLOCK", 2000)
+    monkeypatch.setattr("reco.orders.lines.RUN_BYTES", 4000)
+    scan = opened.open_drop(DropFile("wide", tmp_path / "orders.csv", "wide", profile()), tmp_path / "wide").scan
+    bounds = [1]
+    while bounds[-1] <= scan.lines:
+        bounds.append(scan.run_from(bounds[-1], 500_000))
+    assert bounds[-1] == scan.lines + 1
+    assert 20 < max(stop - start for start, stop in itertools.pairwise(bounds)) < 60
+    read = read_bytes(text, tmp_path)
+    assert (read.faults, read.accepted.rows()) == (expected.faults, expected.accepted.rows())
