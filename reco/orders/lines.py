@@ -122,6 +122,7 @@ def scan_lines(text: Text, *, delimiter: str, quote: str, columns: int, max_line
         starts.append(cut.starts[found] + start)
         blanks.append(np.flatnonzero(cut.lengths() == 0) + scan.lines + 1)
         scan.lines += len(cut.starts)
+        text.release(start, end)
         if len(view) > BLOCK:
             report("megabytes scanned", end // 10**6, len(view) // 10**6)
     if suspects:

@@ -268,6 +268,7 @@ def _copy_plain_lines(opened: OpenedDrop, target: BinaryIO) -> None:
         follows = i + 1 < len(starts) and gaps[i + 1] == gaps[i] + 1
         at = starts[i + 1] if follows else next_line(text, start)[1]
     _copy(text, at, text.size, target)
+    text.release(0, text.size)
 
 
 def _copy(text: Text, start: int, end: int, target: BinaryIO) -> None:

@@ -58,6 +58,11 @@ class Text:
         """Bytes of the text, byte order mark included."""
         return len(self.data)
 
+    def release(self, start: int, end: int) -> None:
+        """Gives the memory of a part that was read back to the system; it can be read again."""
+        first = start - start % mmap.PAGESIZE
+        self.data.madvise(mmap.MADV_DONTNEED, first, end - first)
+
     def original_offsets(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
         """Byte offsets in the original (unpacked) file of places in the text, which must ascend."""
         if not self.unit:
