@@ -39,7 +39,7 @@ def look(path: Path) -> Inspection:
 
 
 def test_valid_files_have_the_expected_values(corpora: Path) -> None:
-    """Every field of the 38 files with known values equals them; blank lines are no records."""
+    """Every field is as the 39 known answers have it, two of them for one file; blank lines are no records."""
     compared = Counter[str]()
     for path, expected in expected_tables(corpora):
         if path.stem == "all-empty":
@@ -48,7 +48,7 @@ def test_valid_files_have_the_expected_values(corpora: Path) -> None:
         else:
             assert read_table(path) == (expected or [["foo", "bar", "baz"]]), path
         compared[path.relative_to(corpora).parts[0]] += 1
-    assert compared == {"csv-spectrum": 12, "csv-test-data": 18, "w3c-csvw-tests": 8}
+    assert compared == {"csv-spectrum": 12, "csv-test-data": 18, "w3c-csvw-tests": 9}
 
 
 def test_files_made_to_be_wrong_say_what_is_wrong(corpora: Path) -> None:
