@@ -6,6 +6,7 @@ Does not belong here: when they run, or what the assets do.
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES
 from reco.orders.orders import ORDERS
 from reco.snapshot.release import REDIS_SNAPSHOT
 from reco_pipeline.receiving import receive_waiting_files
@@ -25,6 +26,12 @@ rebuild_recommendations = dg.define_asset_job(
     description="From the ingested lines to served recommendations, without reading any drop again.",
 )
 
+recheck_drops = dg.define_asset_job(
+    "recheck_drops",
+    selection=dg.AssetSelection.checks_for_assets(ORDER_LINES, QUARANTINED_LINES, ORDERS),
+    description="Judges every drop anew, by the limits as they are now. Makes nothing.",
+)
+
 
 @dg.graph
 def receive_drops() -> None:
@@ -35,4 +42,4 @@ def receive_drops() -> None:
 def all_jobs(database: DatabaseResource) -> list[Job]:
     """Every job. One that is made of ops gets its resource here: Dagster would make a second copy of its sensor."""
     receive = receive_drops.to_job(resource_defs={"database": database}, executor_def=dg.in_process_executor)
-    return [drops_to_recommendations, rebuild_recommendations, receive]
+    return [drops_to_recommendations, rebuild_recommendations, recheck_drops, receive]

@@ -7,6 +7,7 @@ a poor drop only warns.
 
 from assets.checks.ingest import drops_and_lines, lines_reconcile
 from assets.checks.model import pairs_symmetric_and_bounded, scores_bounded
+from assets.checks.orders import volume_usual
 from assets.checks.partitions import drop_quality
 from assets.checks.serving import served_snapshot
 
@@ -14,6 +15,7 @@ all_checks = [
     lines_reconcile,
     drops_and_lines,
     drop_quality,
+    volume_usual,
     pairs_symmetric_and_bounded,
     scores_bounded,
     served_snapshot,

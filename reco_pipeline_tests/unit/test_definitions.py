@@ -21,11 +21,19 @@ CHECKS = {
     "order_lines:key_fields_present",
     "order_lines:quality_score",
     "order_lines:columns_complete",
+    "order_lines:values_valid",
     "order_lines:few_duplicates",
+    "order_lines:items_consistent",
+    "order_lines:orders_consistent",
+    "order_lines:orders_timely",
+    "order_lines:prices_usual",
+    "order_lines:quantities_usual",
+    "order_lines:mix_steady",
     "order_lines:dates_sane",
     "order_lines:drop_quality by order_drops",
     "quarantined_lines:quarantine_rate",
     "quarantined_lines:quarantine_steady",
+    "orders:volume_usual",
     "item_cooccurrence:pairs_symmetric_and_bounded",
     "similar_items:scores_bounded",
     "redis_snapshot:published_keys_equal blocking",
@@ -34,9 +42,11 @@ CHECKS = {
     "redis_snapshot:lists_overlap",
 }
 MODEL = ASSETS - {"raw_orders", "order_lines", "quarantined_lines"}
+LINES = {"order_lines", "quarantined_lines", "orders"}
 JOBS = {
     "drops_to_recommendations": (ASSETS - {"raw_orders"}, CHECKS),
     "rebuild_recommendations": (MODEL, {check for check in CHECKS if check.split(":")[0] in MODEL}),
+    "recheck_drops": (set(), {check for check in CHECKS if check.split(":")[0] in LINES}),
 }
 
 
