@@ -147,6 +147,15 @@ class Settings(BaseSettings):
         default=5.0, ge=1, le=1000, description="Spreads from what is usual for a weekday at which a day warns."
     )
     volume_weeks: int = Field(default=8, ge=4, le=260, description="Weeks that a day is compared with.")
+    orphan_warn_rate: float = Field(
+        default=0.02, ge=0, le=1, description="Share of sold items that no catalogue lists above which the check warns."
+    )
+    unsold_warn_rate: float = Field(
+        default=0.5, ge=0, le=1, description="Share of listed items that were never sold above which the check warns."
+    )
+    price_warn_change: float = Field(
+        default=0.5, gt=0, le=100, description="Rise of a listed price that is a jump, as a share; so is its reverse."
+    )
     drift_warn_index: float = Field(
         default=0.25, ge=0, le=100, description="Population stability index above which the check warns."
     )

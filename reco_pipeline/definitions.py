@@ -10,6 +10,7 @@ check_top_level_packages()
 
 import dagster as dg  # noqa: E402 - the guard above must speak before an import of a wrong package fails
 
+from assets.catalogue import catalogue  # noqa: E402
 from assets.checks import all_checks  # noqa: E402
 from assets.ingest import ingest_drops, raw_orders  # noqa: E402
 from assets.model import item_cooccurrence, item_stats, similar_items  # noqa: E402
@@ -24,6 +25,7 @@ from resources.home import DatabaseResource, LakeResource, RedisResource, Settin
 all_assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
     raw_orders,
     ingest_drops,
+    catalogue,
     orders,
     item_stats,
     item_cooccurrence,

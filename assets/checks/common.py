@@ -17,7 +17,12 @@ SHOWN = 20
 Figure = float | str | dg.MetadataValue | None
 
 
-def spec(asset: str, name: str, partitions_def: dg.PartitionsDefinition | None = None) -> dg.AssetCheckSpec:
+def spec(
+    asset: str,
+    name: str,
+    partitions_def: dg.PartitionsDefinition | None = None,
+    additional_deps: Sequence[str] = (),
+) -> dg.AssetCheckSpec:
     """The spec of a check of the catalogue."""
     one = entry(asset, name)
     with warnings.catch_warnings():
@@ -29,6 +34,7 @@ def spec(asset: str, name: str, partitions_def: dg.PartitionsDefinition | None =
             description=one.promise,
             blocking=one.weight is Weight.BLOCKING,
             partitions_def=partitions_def,
+            additional_deps=list(additional_deps),
         )
 
 

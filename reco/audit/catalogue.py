@@ -132,6 +132,23 @@ CATALOGUE: tuple[CheckEntry, ...] = (
         "Every day of the newest drops has about as many orders and lines as the same weekday of the weeks before.",
     ),
     CheckEntry(
+        "catalogue",
+        "catalogue_lines_reconcile",
+        Weight.ERROR,
+        "Lines read = accepted + quarantined, per catalogue.",
+    ),
+    CheckEntry("catalogue", "catalogues_usable", Weight.WARNING, "Every catalogue that was given could be used."),
+    CheckEntry("catalogue", "catalogue_complete", Weight.WARNING, "Most listed items have a name and a category."),
+    CheckEntry("catalogue", "catalogue_ids_unique", Weight.WARNING, "Few items stand in a catalogue twice."),
+    CheckEntry(
+        "catalogue",
+        "catalogue_prices_steady",
+        Weight.WARNING,
+        "Few prices jumped against the catalogue before.",
+    ),
+    CheckEntry("catalogue", "sold_items_listed", Weight.WARNING, "Nearly all items that are sold are in a catalogue."),
+    CheckEntry("catalogue", "listed_items_sold", Weight.WARNING, "Many of the listed items were sold at least once."),
+    CheckEntry(
         "item_cooccurrence",
         "pairs_symmetric_and_bounded",
         Weight.ERROR,

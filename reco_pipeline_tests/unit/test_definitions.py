@@ -9,6 +9,7 @@ ASSETS = {
     "raw_orders",
     "order_lines",
     "quarantined_lines",
+    "catalogue",
     "orders",
     "item_stats",
     "item_cooccurrence",
@@ -34,6 +35,13 @@ CHECKS = {
     "quarantined_lines:quarantine_rate",
     "quarantined_lines:quarantine_steady",
     "orders:volume_usual",
+    "catalogue:catalogue_lines_reconcile",
+    "catalogue:catalogues_usable",
+    "catalogue:catalogue_complete",
+    "catalogue:catalogue_ids_unique",
+    "catalogue:catalogue_prices_steady",
+    "catalogue:sold_items_listed",
+    "catalogue:listed_items_sold",
     "item_cooccurrence:pairs_symmetric_and_bounded",
     "similar_items:scores_bounded",
     "redis_snapshot:published_keys_equal blocking",
@@ -42,11 +50,12 @@ CHECKS = {
     "redis_snapshot:lists_overlap",
 }
 MODEL = ASSETS - {"raw_orders", "order_lines", "quarantined_lines"}
-LINES = {"order_lines", "quarantined_lines", "orders"}
+JUDGED = {"order_lines", "quarantined_lines", "orders", "catalogue"}
 JOBS = {
     "drops_to_recommendations": (ASSETS - {"raw_orders"}, CHECKS),
     "rebuild_recommendations": (MODEL, {check for check in CHECKS if check.split(":")[0] in MODEL}),
-    "recheck_drops": (set(), {check for check in CHECKS if check.split(":")[0] in LINES}),
+    "recheck_drops": (set(), {check for check in CHECKS if check.split(":")[0] in JUDGED}),
+    "read_catalogues": ({"catalogue"}, {check for check in CHECKS if check.split(":")[0] == "catalogue"}),
 }
 
 
