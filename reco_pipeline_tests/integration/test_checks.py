@@ -11,6 +11,8 @@ import redis
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus as Status
 
 from reco.audit.catalogue import CATALOGUE, Weight
+from reco.orders.profiles import load_profile
+from reco_pipeline.pending import catalogue_ledger
 from reco_pipeline_tests.graph import Graph, Outcome
 from reco_pipeline_tests.servers import running_valkey
 
@@ -161,6 +163,40 @@ def test_a_day_with_half_its_usual_orders_warns(graph: Graph) -> None:
     assert "volume_usual" in outcome.failed()
     assert "Mon 2024-04-08 has 4 orders, usual are 40" in str(outcome.evaluations["volume_usual"].description)
     assert offenders(outcome, "volume_usual")[0]["usual_orders"] == 40
+
+
+def test_a_poor_catalogue_warns_and_its_names_are_served(graph: Graph) -> None:
+    """Gaps, repeated ids, a price jump, orphans both ways and a file that is none: each check tells, nothing stops."""
+    ledger = catalogue_ledger(graph.home)
+
+    def give(name: str, *lines: str) -> None:
+        path = graph.folder / name
+        path.write_text("\n".join(["item_id,name,category,price", *lines]) + "\n")
+        ledger.register([(path, load_profile("auto"))], now=dt.datetime.now(dt.UTC))
+
+    give("first.csv", "PID,Meter,Gear,10", "Hose,Hose,Gear,2", "Pump,Pump,Gear,30")
+    assert not {one.asset for one in CATALOGUE if one.name in graph.give(a=day(1)).failed()} & {"catalogue"}
+    give("second.csv", "PID,,,100", "PID,,,100", *(f"new-{n},,Gear,1" for n in range(8)), "Hose,Schlauch,Gear,2")
+    give("third.csv")
+    outcome = graph.run("rebuild_recommendations")
+    assert outcome.errors == ()
+    found = {one.name for one in CATALOGUE if one.asset == "catalogue"} & outcome.failed()
+    assert found == {
+        "catalogues_usable",
+        "catalogue_complete",
+        "catalogue_ids_unique",
+        "catalogue_prices_steady",
+        "sold_items_listed",
+        "listed_items_sold",
+    }
+    told = {name: str(outcome.evaluations[name].description) for name in found}
+    assert told["catalogue_complete"] == "Of 10 listed items 10.0% have a name and 90.0% a category."
+    assert told["catalogue_prices_steady"].startswith("1 of 2 prices jumped")
+    assert told["sold_items_listed"].startswith("1 of 3 sold items are in no newest catalogue (33.33%, in 20 lines")
+    assert told["listed_items_sold"].startswith("8 of 10 listed items were never sold")
+    assert offenders(outcome, "sold_items_listed") == [{"item_id": "Pump", "orders": 20}]
+    stats = duckdb.sql(f"SELECT item_id, item_name FROM '{graph.home.lake.existing('item_stats')}'").fetchall()
+    assert dict(stats) == {"PID": "PID", "Hose": "Schlauch", "Pump": "Pump"}
 
 
 def test_damaged_lines_fail_the_invariants(graph: Graph) -> None:
