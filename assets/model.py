@@ -7,6 +7,7 @@ import dagster as dg
 
 from assets.common import MODEL, OWNERS, table_metadata
 from assets.tables import column_lineage, definition_metadata, preview
+from reco.catalog.table import CATALOGUE
 from reco.model.tables import (
     ITEM_COOCCURRENCE,
     ITEM_STATS,
@@ -22,7 +23,7 @@ KINDS = {"duckdb", "parquet"}
 
 
 @dg.asset(
-    deps=[ORDERS],
+    deps=[ORDERS, CATALOGUE],
     group_name=MODEL,
     kinds=KINDS,
     owners=OWNERS,

@@ -125,6 +125,43 @@ class Settings(BaseSettings):
     date_warn_span_days: int = Field(
         default=3660, ge=1, le=36600, description="Days one drop may span without a warning."
     )
+    validity_warn_rate: float = Field(
+        default=0.98, ge=0, le=1, description="Share of valid values in a column below which the check warns."
+    )
+    contradiction_warn_rate: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="Share of items, or of orders, that contradict themselves above which the check warns.",
+    )
+    age_warn_days: float = Field(
+        default=3.0, ge=0, le=36600, description="Days the newest orders may be older at receipt than is usual."
+    )
+    outlier_warn_z: float = Field(
+        default=5.0, ge=1, le=1000, description="Spreads from what is usual for an item at which a value is an outlier."
+    )
+    outlier_warn_rate: float = Field(
+        default=0.01, ge=0, le=1, description="Share of outliers in the newest drops above which the check warns."
+    )
+    volume_warn_z: float = Field(
+        default=5.0, ge=1, le=1000, description="Spreads from what is usual for a weekday at which a day warns."
+    )
+    volume_weeks: int = Field(default=8, ge=4, le=260, description="Weeks that a day is compared with.")
+    orphan_warn_rate: float = Field(
+        default=0.02, ge=0, le=1, description="Share of sold items that no catalogue lists above which the check warns."
+    )
+    unsold_warn_rate: float = Field(
+        default=0.5, ge=0, le=1, description="Share of listed items that were never sold above which the check warns."
+    )
+    price_warn_change: float = Field(
+        default=0.5, gt=0, le=100, description="Rise of a listed price that is a jump, as a share; so is its reverse."
+    )
+    drift_warn_index: float = Field(
+        default=0.25, ge=0, le=100, description="Population stability index above which the check warns."
+    )
+    error_checks: str = Field(
+        default="", description="Names of checks, separated by commas, whose failure is an error, not a warning."
+    )
     shrink_warn_rate: float = Field(
         default=0.05,
         ge=0,

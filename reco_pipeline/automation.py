@@ -22,13 +22,14 @@ from reco.orders.intake import fits_a_tick, look, settled_by_age, unknown_files
 from reco.orders.ledger import Drop
 from reco.snapshot.release import unpublished
 from reco.storage.homelock import run_at_work
-from reco_pipeline.jobs import drops_to_recommendations, rebuild_recommendations, receive_drops
+from reco_pipeline.jobs import drops_to_recommendations, read_catalogues, rebuild_recommendations, receive_drops
 from reco_pipeline.pending import (
     fail_dead_runs,
     partition_range,
     receive,
     register_partitions,
     split_pending,
+    waiting_catalogues,
     waiting_drops,
 )
 
@@ -147,16 +148,29 @@ def _process(home: Home, instance: dg.DagsterInstance, failures: "_Failures", pa
         span = f"{pending[0].batch}-{pending[-1].batch}"
         work = _Work(drops_to_recommendations.name, "drops", span, _digest(d.key for d in pending))
         return patience.attempt(work, before, partition_range(pending))
+    rest_wanted = _rest(home, failures, patience)
+    if rest_wanted is not None:
+        return rest_wanted
+    if len(waiting) > len(left):
+        given_up = len(waiting) - len(left)
+        return Wanted(None, f"{given_up} drops failed {patience.attempts} times: see the runs, then `reco run`.")
+    return Wanted(None, "Nothing is waiting.")
+
+
+def _rest(home: Home, failures: "_Failures", patience: "_Patience") -> Wanted | None:
+    """A run over the waiting catalogues; else one that publishes what was read; None where neither waits."""
+    if listed := waiting_catalogues(home):
+        work = _Work(read_catalogues.name, "catalogues", _digest(one.key for one in listed))
+        wanted = patience.attempt(work, failures.of(work))
+        if wanted.run is not None:
+            return wanted
     rest = unpublished(home)
     if rest is not None and rest.refused:
         return Wanted(None, "The gate refused what the drops make: `reco run --force` publishes it anyway.")
     if rest is not None:
         work = _Work(rebuild_recommendations.name, "inputs", f"{rest.inputs[:16]}:{rest.since}")
         return patience.attempt(work, failures.of(work))
-    if len(waiting) > len(left):
-        given_up = len(waiting) - len(left)
-        return Wanted(None, f"{given_up} drops failed {patience.attempts} times: see the runs, then `reco run`.")
-    return Wanted(None, "Nothing is waiting.")
+    return None
 
 
 @dataclass(frozen=True)
@@ -236,7 +250,7 @@ class _Failures:
 
 def _failures(instance: dg.DagsterInstance) -> _Failures:
     records = instance.get_run_records(
-        dg.RunsFilter(statuses=FAILED, tags={KIND: ["drops", "inputs", "files"]}), limit=RECORDS
+        dg.RunsFilter(statuses=FAILED, tags={KIND: ["drops", "catalogues", "inputs", "files"]}), limit=RECORDS
     )
     return _Failures(
         [

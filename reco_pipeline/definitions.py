@@ -10,11 +10,13 @@ check_top_level_packages()
 
 import dagster as dg  # noqa: E402 - the guard above must speak before an import of a wrong package fails
 
+from assets.catalogue import catalogue  # noqa: E402
 from assets.checks import all_checks  # noqa: E402
 from assets.ingest import ingest_drops, raw_orders  # noqa: E402
 from assets.model import item_cooccurrence, item_stats, similar_items  # noqa: E402
 from assets.orders import orders  # noqa: E402
 from assets.serving import redis_snapshot  # noqa: E402
+from reco.audit.catalogue import raised_checks  # noqa: E402
 from reco_pipeline.jobs import all_jobs  # noqa: E402
 from reco_pipeline.schedules import daily_schedules  # noqa: E402
 from reco_pipeline.sensors import failure_sensor, inbox_sensor  # noqa: E402
@@ -23,6 +25,7 @@ from resources.home import DatabaseResource, LakeResource, RedisResource, Settin
 all_assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
     raw_orders,
     ingest_drops,
+    catalogue,
     orders,
     item_stats,
     item_cooccurrence,
@@ -35,6 +38,7 @@ def build_defs(overrides: dict[str, str] | None = None) -> dg.Definitions:
     """The definitions, on the effective settings or, in tests, on some of them replaced."""
     settings = SettingsResource(overrides=overrides or {})
     known = settings.load()  # a schedule's hour and time zone must be known when it is made
+    raised_checks(known.error_checks)  # a name that is none stops the start
     database = DatabaseResource(settings=settings)
     jobs = all_jobs(database)
     return dg.Definitions(

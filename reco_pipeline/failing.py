@@ -9,7 +9,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from reco.audit.catalogue import CATALOGUE
+from reco.audit.catalogue import CATALOGUE, Weight
 
 PARTITIONED = {"drop_quality"}
 """Says of each drop what other checks say of all: its newest verdict is about one drop only."""
@@ -75,5 +75,7 @@ def _ask(home: Path) -> list[FailingCheck]:
                 continue
             said = record.evaluation.description if record.evaluation else None
             message = said or "the run ended before the check did"
-            found.append(FailingCheck(one.asset, one.name, one.weight.value, message, record.create_timestamp))
+            raised = record.evaluation is not None and record.evaluation.severity is dg.AssetCheckSeverity.ERROR
+            weight = Weight.ERROR if raised and one.weight is Weight.WARNING else one.weight
+            found.append(FailingCheck(one.asset, one.name, weight.value, message, record.create_timestamp))
     return found

@@ -6,6 +6,8 @@ Does not belong here: when they run, or what the assets do.
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from reco.catalog.table import CATALOGUE
+from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES
 from reco.orders.orders import ORDERS
 from reco.snapshot.release import REDIS_SNAPSHOT
 from reco_pipeline.receiving import receive_waiting_files
@@ -21,8 +23,22 @@ drops_to_recommendations = dg.define_asset_job(
 
 rebuild_recommendations = dg.define_asset_job(
     "rebuild_recommendations",
-    selection=dg.AssetSelection.assets(ORDERS).downstream() & dg.AssetSelection.assets(REDIS_SNAPSHOT).upstream(),
-    description="From the ingested lines to served recommendations, without reading any drop again.",
+    selection=dg.AssetSelection.assets(ORDERS, CATALOGUE).downstream()
+    & dg.AssetSelection.assets(REDIS_SNAPSHOT).upstream(),
+    description="From the ingested lines and the newest catalogue to served recommendations, without reading any drop "
+    "of orders again.",
+)
+
+read_catalogues = dg.define_asset_job(
+    "read_catalogues",
+    selection=dg.AssetSelection.assets(CATALOGUE),
+    description="Reads the catalogues that wait. What they change is published by the run after it.",
+)
+
+recheck_drops = dg.define_asset_job(
+    "recheck_drops",
+    selection=dg.AssetSelection.checks_for_assets(ORDER_LINES, QUARANTINED_LINES, ORDERS, CATALOGUE),
+    description="Judges every drop anew, by the limits as they are now. Makes nothing.",
 )
 
 
@@ -35,4 +51,4 @@ def receive_drops() -> None:
 def all_jobs(database: DatabaseResource) -> list[Job]:
     """Every job. One that is made of ops gets its resource here: Dagster would make a second copy of its sensor."""
     receive = receive_drops.to_job(resource_defs={"database": database}, executor_def=dg.in_process_executor)
-    return [drops_to_recommendations, rebuild_recommendations, receive]
+    return [drops_to_recommendations, rebuild_recommendations, read_catalogues, recheck_drops, receive]

@@ -7,28 +7,49 @@ partitions. Does not belong here: when to do it (`reco_pipeline.automation`, `re
 import datetime as dt
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reco.errors import Busy, DropError
+from reco.errors import Busy, DropError, ProfileError
 from reco.orders.dialect import probe
 from reco.orders.home import Home
-from reco.orders.inbox import Inbox, InboxFile
+from reco.orders.inbox import Inbox, InboxFile, is_catalogue
 from reco.orders.intake import profiles_of, take_in
-from reco.orders.ledger import Drop, DropLedger, DropStatus, Registration
+from reco.orders.ledger import Drop, DropLedger, DropStatus, Registration, Seen
 from reco.orders.profiles import SAMPLE, SourceProfile, load_profile
 from reco.progress import report
 from reco.storage.homelock import inbox_lock, services_up
-from reco.storage.lake import Lake
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
+
+    from reco.catalog.ledger import CatalogueDrop, CatalogueLedger, GivenCatalogue
 
 SAMPLE_ORDERS = 5_000
 AUTOMATION_SECONDS = 300.0
 POLL_SECONDS = 0.5
 COUNTING = (DropStatus.PENDING, DropStatus.INGESTED)
 LAUNCHER = {"reco/launcher": "command-line"}
+
+
+@dataclass(frozen=True)
+class Received:
+    """What became of the files that were taken in."""
+
+    orders: "list[Registration]" = field(default_factory=list)
+    catalogues: "list[GivenCatalogue]" = field(default_factory=list)
+
+    @property
+    def files(self) -> int:
+        """How many there were."""
+        return len(self.orders) + len(self.catalogues)
+
+    @property
+    def refused(self) -> int:
+        """How many of them could not be read."""
+        errors = [one.error for one in self.orders] + [one.error for one in self.catalogues]
+        return sum(error is not None for error in errors)
 
 
 def receive(
@@ -39,31 +60,70 @@ def receive(
     now: dt.datetime,
     wait_seconds: float,
     source: str | None = None,
-) -> list[Registration]:
-    """Takes files of the inbox into the ledger as one batch; `source` names one profile for all of them.
+) -> Received:
+    """Takes files of the inbox into the ledgers, those of orders as one batch; `source` names one profile for all.
 
     Raises:
         Busy: somebody else is at it.
-        ProfileError: `RECO_SOURCE` names no profile; nothing was taken in.
+        ProfileError: `RECO_SOURCE` names no profile, or an item file that is not there; nothing was taken in.
     """
     if not files:
-        return []
+        return Received()
     profiles = [load_profile(source)] * len(files) if source else profiles_of(files, home)
+    given = list(zip(files, profiles, strict=True))
+    listed, sold = ([one for one in given if is_catalogue(one[0]) is wanted] for wanted in (True, False))
     with inbox_lock(home.settings.home, wait_seconds):
-        keep_names(profiles, home.lake)
-        taken = take_in(home, inbox, files, profiles, now=now)
+        named = take_item_files(home, profiles, now=now)
+        orders = take_in(
+            home,
+            inbox,
+            [file for file, _ in sold],
+            [profile for _, profile in sold],
+            lambda fetched: home.ledger.register(fetched, now=now, by_hand=False),
+            now=now,
+        )
+        catalogues = take_in(
+            home,
+            inbox,
+            [file for file, _ in listed],
+            [profile for _, profile in listed],
+            lambda fetched: catalogue_ledger(home).register(fetched, now=now, by_hand=False),
+            now=now,
+        )
         retire_sample(home, now)
-        return taken
+        return Received(orders, [*named, *catalogues])
 
 
-def keep_names(profiles: Sequence[SourceProfile], lake: Lake) -> None:
-    """Keeps the item master data that profiles name."""
-    if not any(profile.items for profile in profiles):
-        return
-    from reco.catalog.names import keep_item_names
+def take_item_files(home: Home, profiles: Sequence[SourceProfile], *, now: dt.datetime) -> "list[GivenCatalogue]":
+    """Takes in the catalogues that profiles name as `items.file`; those that are known and unchanged are left out.
 
+    Raises:
+        ProfileError: a profile names a file that is not there.
+    """
+    found = []
     for profile in {profile.digest: profile for profile in profiles}.values():
-        keep_item_names(profile, lake)
+        if profile.items is None or profile.items.file is None:
+            continue
+        if not profile.items.file.is_file():
+            raise ProfileError(
+                f"The item file {profile.items.file} of source profile {profile.name} is not there.",
+                hint="Correct items.file in the source profile, or bring the file there.",
+                file=str(profile.items.file),
+            )
+        found += catalogue_ledger(home).register([(profile.items.file, profile)], now=now, by_hand=False)
+    return [one for one in found if one.seen is not Seen.KNOWN]
+
+
+def catalogue_ledger(home: Home) -> "CatalogueLedger":
+    """The ledger of the catalogues of a home."""
+    from reco.catalog.ledger import CatalogueLedger
+
+    return CatalogueLedger(home.ledger.engine, home.lake)
+
+
+def waiting_catalogues(home: Home) -> "list[CatalogueDrop]":
+    """The catalogues that were taken in and not read yet, oldest first."""
+    return catalogue_ledger(home).drops(status=DropStatus.PENDING)
 
 
 def write_first_sample(home: Home) -> list[tuple[Path, SourceProfile]]:

@@ -36,7 +36,6 @@ def receive_waiting_files(context: dg.OpExecutionContext, config: ReceiveConfig,
     taken = receive(home, inbox, second.still, now=now, wait_seconds=LOCK_SECONDS)
     # Making partitions of hundreds of drops takes seconds too: done here, the sensor finds it done.
     register_partitions(context.instance, *split_pending(home.ledger, waiting_drops(home.ledger), now))
-    refused = [one.name for one in taken if one.error]
     context.add_output_metadata(
-        {"files": len(taken), "files_refused": len(refused), "files_left": len(second.seen) - len(second.still)}
+        {"files": taken.files, "files_refused": taken.refused, "files_left": len(second.seen) - len(second.still)}
     )

@@ -23,19 +23,22 @@ from reco.settings import Settings
 from reco.storage.homelock import home_lock
 from reco_pipeline.pending import (
     LAUNCHER,
+    Received,
+    catalogue_ledger,
     fail_dead_runs,
-    keep_names,
     partition_range,
     receive,
     register_partitions,
     retire_sample,
     sample_in_use,
     split_pending,
+    take_item_files,
     wait_for_automation,
+    waiting_catalogues,
     waiting_drops,
     write_first_sample,
 )
-from reco_pipeline.summary import Published, RunSummary, drop_summaries, reasons_of
+from reco_pipeline.summary import Published, RunSummary, catalogue_summaries, drop_summaries, reasons_of
 
 if TYPE_CHECKING:
     import redis
@@ -48,9 +51,14 @@ REPOSITORY = {".dagster/repository": "__repository__@reco_pipeline"}
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What a person asked for: files or folders (none: the inbox), a source profile (none: by folder or setting)."""
+    """What a person asked for.
+
+    orders, catalogues: files, or folders of orders; the inbox where both are empty. source: a profile; None: the one of
+    the folder or setting.
+    """
 
     orders: tuple[Path, ...] = ()
+    catalogues: tuple[Path, ...] = ()
     source: str | None = None
     force: bool = False
 
@@ -74,7 +82,9 @@ def run(settings: Settings, request: RunRequest) -> RunSummary:
         home = open_home(settings)
         home.lake.sweep()
         had_sample = sample_in_use(home)
-        registrations = _take_given(home, request, given, now)
+        received = _take_given(home, request, given, now)
+        registrations = received.orders
+        listed = [*(one.drop for one in received.catalogues if one.drop), *waiting_catalogues(home)]
         note = SAMPLE_GONE if had_sample and not sample_in_use(home) else ""
         pending, unusable = split_pending(home.ledger, waiting_drops(home.ledger), now)
         drops = [*pending, *unusable]
@@ -88,7 +98,12 @@ def run(settings: Settings, request: RunRequest) -> RunSummary:
             error.details.setdefault("reasons", reasons_of(fresh))
             raise
         outcome.seconds["total"] = round(time.perf_counter() - started, 3)
-        return _summarise(home, client, registrations, drops, replace(outcome, note=note))
+        summary = _summarise(home, client, registrations, drops, replace(outcome, note=note))
+        fresh_catalogues = {one.key: one for one in catalogue_ledger(home).drops()}
+        keys = dict.fromkeys(one.key for one in listed)
+        return replace(
+            summary, catalogues=catalogue_summaries(received.catalogues, [fresh_catalogues[key] for key in keys])
+        )
 
 
 def _publish(
@@ -103,9 +118,14 @@ def _publish(
             after = home.ledger.drops(keys=[drop.key for drop in pending])
             if any(drop.status is not DropStatus.FAILED for drop in after):
                 raise
+    read = _Outcome()
+    if waiting_catalogues(home):
+        from reco_pipeline.jobs import read_catalogues
+
+        read = _run_job(home.settings, read_catalogues.name, [], [])
     if _stale(home, client, force=force):
         return _execute(home.settings, [], unusable, force=force)
-    return _Outcome()
+    return read
 
 
 @dataclass(frozen=True)
@@ -123,9 +143,9 @@ def _given_files(settings: Settings, request: RunRequest) -> list[tuple[Path, So
 
 def _take_given(
     home: Home, request: RunRequest, given: Sequence[tuple[Path, SourceProfile]], now: dt.datetime
-) -> list[Registration]:
+) -> Received:
     """The files given, else those of the inbox that are new or failed before, else a first sample."""
-    if not request.orders:
+    if not request.orders and not request.catalogues:
         place = home.settings.inbox
         if isinstance(place, Path) and not place.is_dir():
             raise ConfigError(
@@ -136,10 +156,14 @@ def _take_given(
         if files:
             return receive(home, inbox, files, now=now, source=request.source, wait_seconds=INBOX_WAIT_SECONDS)
         given = write_first_sample(home)
-    keep_names([profile for _, profile in given], home.lake)
+    named = take_item_files(home, [profile for _, profile in given], now=now)
+    profile = load_profile(request.source or home.settings.source)
+    catalogues = catalogue_ledger(home).register([(path, profile) for path in request.catalogues], now=now)
+    if not given:
+        return Received([], [*named, *catalogues])
     registrations = home.ledger.register(given, now=now, source_given=request.source is not None)
     retire_sample(home, now)
-    return registrations
+    return Received(registrations, [*named, *catalogues])
 
 
 def _stale(home: Home, client: "redis.Redis", *, force: bool) -> bool:
@@ -154,11 +178,18 @@ def _stale(home: Home, client: "redis.Redis", *, force: bool) -> bool:
 
 
 def _execute(settings: Settings, pending: list[Drop], unusable: list[Drop], *, force: bool) -> _Outcome:
-    from reco_pipeline.definitions import defs
-    from reco_pipeline.instance import held_open, open_instance
     from reco_pipeline.jobs import drops_to_recommendations, rebuild_recommendations
 
     job = drops_to_recommendations if pending else rebuild_recommendations
+    return _run_job(settings, job.name, pending, unusable, force=force)
+
+
+def _run_job(
+    settings: Settings, name: str, pending: list[Drop], unusable: list[Drop], *, force: bool = False
+) -> _Outcome:
+    from reco_pipeline.definitions import defs
+    from reco_pipeline.instance import held_open, open_instance
+
     run_config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     if force:
         run_config["ops"] = {"redis_snapshot": {"config": {"force": True}}}
@@ -167,7 +198,7 @@ def _execute(settings: Settings, pending: list[Drop], unusable: list[Drop], *, f
         fail_dead_runs(instance)
         register_partitions(instance, pending, unusable)
         with _plain_errors():
-            result = defs.resolve_job_def(job.name).execute_in_process(
+            result = defs.resolve_job_def(name).execute_in_process(
                 instance=instance,
                 run_config=run_config,
                 run_id=run_id,
@@ -178,8 +209,9 @@ def _execute(settings: Settings, pending: list[Drop], unusable: list[Drop], *, f
         for event in result.all_events
         if event.is_step_success and event.step_key
     }
-    published = result.asset_materializations_for_node("redis_snapshot")[0]
-    return _Outcome(result.run_id, seconds, bool(published.metadata["changed"].value))
+    steps = {event.step_key for event in result.all_events if event.step_key}
+    published = result.asset_materializations_for_node("redis_snapshot") if "redis_snapshot" in steps else []
+    return _Outcome(result.run_id, seconds, any(bool(one.metadata["changed"].value) for one in published))
 
 
 @contextmanager

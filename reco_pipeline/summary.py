@@ -6,10 +6,13 @@ Belongs here: the fields of `reco run --json`. Does not belong here: how they ar
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reco.audit.quality import quality_score
 from reco.orders.ledger import Drop, Registration, Seen
+
+if TYPE_CHECKING:
+    from reco.catalog.ledger import CatalogueDrop, GivenCatalogue
 
 COUNTS = ("lines_read", "lines_accepted", "lines_excluded", "lines_quarantined")
 
@@ -50,6 +53,7 @@ class RunSummary:
     changed: bool
     drops: tuple[DropSummary, ...]
     snapshot: Published
+    catalogues: tuple[DropSummary, ...] = ()
     reasons: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     note: str = ""
@@ -57,7 +61,7 @@ class RunSummary:
     @property
     def drops_failed(self) -> int:
         """How many given drops could not be used."""
-        return sum(drop.status == "failed" for drop in self.drops)
+        return sum(drop.status == "failed" for drop in (*self.drops, *self.catalogues))
 
     def total(self, count: str) -> int:
         """One of the line counts over this run's drops."""
@@ -71,6 +75,7 @@ class RunSummary:
             "published": self.published,
             "changed": self.changed,
             "drops": [asdict(drop) for drop in self.drops],
+            "catalogues": [asdict(one) for one in self.catalogues],
             **{count: self.total(count) for count in COUNTS},
             "reasons": self.reasons,
             "orders": self.snapshot.orders,
@@ -101,6 +106,17 @@ def drop_summaries(registrations: Sequence[Registration], drops: Sequence[Drop])
     return (*found, *(_of(drop) for drop in now.values()))
 
 
+def catalogue_summaries(given: "Sequence[GivenCatalogue]", drops: "Sequence[CatalogueDrop]") -> tuple[DropSummary, ...]:
+    """The catalogues of a run: those that were refused, and those given or waiting, as they stand now."""
+    known = {one.drop_key for one in given if one.seen is Seen.KNOWN}
+    refused = [DropSummary(one.name, None, None, "failed", str(one.error), 0, 0, 0, 0) for one in given if not one.drop]
+    stand = [
+        DropSummary(drop.name, drop.sha256, drop.source, "known", None, 0, 0, 0, 0) if drop.key in known else _of(drop)
+        for drop in drops
+    ]
+    return (*refused, *stand)
+
+
 def reasons_of(drops: Sequence[Drop]) -> dict[str, int]:
     """Lines not accepted by reason over these drops, most frequent first."""
     reasons: Counter[str] = Counter()
@@ -109,6 +125,6 @@ def reasons_of(drops: Sequence[Drop]) -> dict[str, int]:
     return dict(sorted(reasons.items(), key=lambda one: (-one[1], one[0])))
 
 
-def _of(drop: Drop) -> DropSummary:
+def _of(drop: "Drop | CatalogueDrop") -> DropSummary:
     counts = (getattr(drop, name) or 0 for name in COUNTS)
     return DropSummary(drop.name, drop.sha256, drop.source, drop.status.value, drop.error, *counts)

@@ -5,8 +5,10 @@ belong here: how a figure is computed. Blocking checks guard invariants that onl
 a poor drop only warns.
 """
 
+from assets.checks.catalogue import catalogue_checks
 from assets.checks.ingest import drops_and_lines, lines_reconcile
 from assets.checks.model import pairs_symmetric_and_bounded, scores_bounded
+from assets.checks.orders import volume_usual
 from assets.checks.partitions import drop_quality
 from assets.checks.serving import served_snapshot
 
@@ -14,6 +16,8 @@ all_checks = [
     lines_reconcile,
     drops_and_lines,
     drop_quality,
+    volume_usual,
+    catalogue_checks,
     pairs_symmetric_and_bounded,
     scores_bounded,
     served_snapshot,

@@ -10,9 +10,10 @@ from dataclasses import asdict
 
 import dagster as dg
 
-from assets.checks.common import result, spec
+from assets.checks import recent
+from assets.checks.common import result, sentence, spec, weighed
 from reco.audit.quality import quality_score, quarantine_rates
-from reco.audit.verdict import DropVerdict, Kind, column_completeness
+from reco.audit.verdict import DropVerdict, Kind, column_completeness, column_validity
 from reco.model.checks import check_key_nulls
 from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES
 from reco.orders.ledger import DropLedger, DropStatus
@@ -22,6 +23,7 @@ from resources.home import DatabaseResource, LakeResource, SettingsResource
 
 RECONCILE, USABLE, KEYS = "lines_reconcile", "drops_usable", "key_fields_present"
 SCORE, COMPLETE, DUPLICATES, DATES = "quality_score", "columns_complete", "few_duplicates", "dates_sane"
+VALID = "values_valid"
 RATE, STEADY = "quarantine_rate", "quarantine_steady"
 
 
@@ -49,7 +51,7 @@ def lines_reconcile(database: DatabaseResource) -> dg.AssetCheckResult:
 
 @dg.multi_asset_check(
     specs=[
-        *(spec(ORDER_LINES, name) for name in (USABLE, KEYS, SCORE, COMPLETE, DUPLICATES, DATES)),
+        *(spec(ORDER_LINES, name) for name in (USABLE, KEYS, SCORE, COMPLETE, VALID, DUPLICATES, DATES, *recent.NAMES)),
         *(spec(QUARANTINED_LINES, name) for name in (RATE, STEADY)),
     ],
     can_subset=True,
@@ -60,21 +62,23 @@ def drops_and_lines(
     lake: LakeResource,
     settings: SettingsResource,
 ) -> Iterator[dg.AssetCheckResult]:
-    """Judges every drop of the ledger from its counts and one scan of its stored lines."""
-    ledger, store = database.ledger(), lake.open()
-    verdicts = drop_verdicts(ledger, store, quality_limits(settings.load()))
+    """Judges every drop of the ledger from its counts and one scan of its stored lines; looks again at the newest."""
+    ledger, store, known = database.ledger(), lake.open(), settings.load()
+    verdicts = drop_verdicts(ledger, store, quality_limits(known))
     makers: dict[str, Callable[[], dg.AssetCheckResult]] = {
         USABLE: lambda: _usable(ledger),
         KEYS: lambda: _keys(verdicts, store),
         SCORE: lambda: _score(verdicts),
         COMPLETE: lambda: _complete(verdicts),
+        VALID: lambda: _valid(verdicts),
         DUPLICATES: lambda: _duplicates(verdicts),
         DATES: lambda: _dates(verdicts),
         RATE: lambda: _rate(verdicts, ledger),
         STEADY: lambda: _steady(newest_batch(verdicts)),
+        **recent.makers(verdicts, store, known),
     }
     for key in sorted(context.selected_asset_check_keys):
-        yield makers[key.name]()
+        yield weighed(makers[key.name](), known)
 
 
 def _usable(ledger: DropLedger) -> dg.AssetCheckResult:
@@ -110,7 +114,7 @@ def _score(verdicts: Sequence[DropVerdict]) -> dg.AssetCheckResult:
         ORDER_LINES,
         SCORE,
         passed=not low,
-        found=_sentence(low, Kind.SCORE, f"Quality score {total:.2f} over {len(verdicts)} drops."),
+        found=sentence(low, Kind.SCORE, f"Quality score {total:.2f} over {len(verdicts)} drops."),
         figures={"quality_score": total, "drops": len(verdicts), "drops_below_limit": len(low)},
         worst=[
             {"drop": v.facts.name, "quality_score": v.quality_score, "quarantined": v.facts.quarantined} for v in low
@@ -126,12 +130,27 @@ def _complete(verdicts: Sequence[DropVerdict]) -> dg.AssetCheckResult:
         ORDER_LINES,
         COMPLETE,
         passed=not wrong,
-        found=_sentence(wrong, Kind.COMPLETENESS, f"Lines with a value: {words}."),
+        found=sentence(wrong, Kind.COMPLETENESS, f"Lines with a value: {words}."),
         figures={
             **{f"completeness/{column}": share for column, share in shares.items()},
             "drops_incomplete": len(wrong),
         },
         worst=[{"drop": v.facts.name, **{c: f"{share:.2%}" for c, share in v.completeness.items()}} for v in wrong],
+    )
+
+
+def _valid(verdicts: Sequence[DropVerdict]) -> dg.AssetCheckResult:
+    wrong = [v for v in verdicts if v.of(Kind.VALIDITY)]
+    validity = column_validity([v.facts for v in verdicts])
+    words = ", ".join(f"{column} {share:.2%}" for column, share in validity.items())
+    figures: dict[str, float | str | None] = {f"validity/{name}": share for name, share in validity.items()}
+    return result(
+        ORDER_LINES,
+        VALID,
+        passed=not wrong,
+        found=sentence(wrong, Kind.VALIDITY, f"Valid values: {words}." if words else "Every value is valid."),
+        figures={"least_validity": min(validity.values(), default=1.0), **figures},
+        worst=[{"drop": v.facts.name, "problem": one.message} for v in wrong for one in v.of(Kind.VALIDITY)],
     )
 
 
@@ -143,7 +162,7 @@ def _duplicates(verdicts: Sequence[DropVerdict]) -> dg.AssetCheckResult:
         ORDER_LINES,
         DUPLICATES,
         passed=not wrong,
-        found=_sentence(wrong, Kind.DUPLICATES, f"{repeats} of {read} lines repeat another exactly ({rate:.2%})."),
+        found=sentence(wrong, Kind.DUPLICATES, f"{repeats} of {read} lines repeat another exactly ({rate:.2%})."),
         figures={"duplicate_rate": rate, "lines_duplicate": repeats, "drops_above_limit": len(wrong)},
         worst=[
             {"drop": v.facts.name, "duplicate_rate": v.duplicate_rate, "lines_duplicate": v.facts.duplicates}
@@ -161,7 +180,7 @@ def _dates(verdicts: Sequence[DropVerdict]) -> dg.AssetCheckResult:
         ORDER_LINES,
         DATES,
         passed=not wrong,
-        found=_sentence(wrong, Kind.DATES, sane),
+        found=sentence(wrong, Kind.DATES, sane),
         figures={
             "drops_with_wrong_dates": len(wrong),
             "span_days": (max(lasts) - min(firsts)).days if firsts and lasts else None,
@@ -202,7 +221,7 @@ def _steady(newest: Sequence[DropVerdict]) -> dg.AssetCheckResult:
         QUARANTINED_LINES,
         STEADY,
         passed=not jumped,
-        found=_sentence(jumped, Kind.JUMP, f"{rate:.2%} of the newest lines quarantined; {past}."),
+        found=sentence(jumped, Kind.JUMP, f"{rate:.2%} of the newest lines quarantined; {past}."),
         figures={"newest_rate": rate, "recent_rate": recent, "drops": len(newest), "drops_jumped": len(jumped)},
         worst=[
             {"drop": v.facts.name, "quarantine_rate": v.quarantine_rate, "recent_rate": v.recent_rate} for v in jumped
@@ -212,11 +231,3 @@ def _steady(newest: Sequence[DropVerdict]) -> dg.AssetCheckResult:
 
 def _counts(verdicts: Sequence[DropVerdict]) -> tuple[int, int]:
     return sum(v.facts.read for v in verdicts), sum(v.facts.quarantined for v in verdicts)
-
-
-def _sentence(wrong: Sequence[DropVerdict], kind: Kind, otherwise: str) -> str:
-    """What is wrong with the first drop and how many others are like it; else how things stand."""
-    if not wrong:
-        return otherwise
-    others = f" ({len(wrong) - 1} other drops too)" if len(wrong) > 1 else ""
-    return f"{wrong[0].facts.name}: {wrong[0].of(kind)[0].message}{others}."

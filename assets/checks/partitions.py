@@ -34,26 +34,30 @@ def drop_quality(
     settings: SettingsResource,
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """One verdict for each drop of the run; of all drops where it is executed without a partition ("Execute all")."""
-    ledger = database.ledger()
-    verdicts = {v.facts.key: v for v in drop_verdicts(ledger, lake.open(), quality_limits(settings.load()))}
+    ledger, known = database.ledger(), settings.load()
+    verdicts = {v.facts.key: v for v in drop_verdicts(ledger, lake.open(), quality_limits(known))}
+    weight = severity(ORDER_LINES, DROP_QUALITY, known)
     run = context.op_execution_context
     given = run.has_partition_key or run.has_partition_key_range
     asked = list(run.partition_keys) if given else list(verdicts)
     drops = {drop.key: drop for drop in ledger.drops(keys=asked)}
     targets = _materializations(context.instance, asked)
     for key in asked:
-        yield _evaluation(*_drop_result(verdicts.get(key), drops.get(key)), partition=key, target=targets.get(key))
+        yield _evaluation(
+            *_drop_result(verdicts.get(key), drops.get(key)), weight, partition=key, target=targets.get(key)
+        )
     if not given:  # the run planned one evaluation without a partition, which would stay open for ever
         worse = [v.facts.name for v in verdicts.values() if v.findings]
         named = f": {', '.join(worse[:5])}{' and others' if len(worse) > 5 else ''}" if worse else ""
         found = f"{len(asked)} drops judged, {len(worse)} worse than the limits{named}."
-        yield _evaluation(not worse, found, {"drops": len(asked), "drops_worse": len(worse)})
+        yield _evaluation(not worse, found, {"drops": len(asked), "drops_worse": len(worse)}, weight)
 
 
 def _evaluation(
     passed: bool,
     found: str,
     figures: Mapping[str, float],
+    weight: dg.AssetCheckSeverity,
     *,
     partition: str | None = None,
     target: AssetCheckEvaluationTargetMaterializationData | None = None,
@@ -64,7 +68,7 @@ def _evaluation(
         passed=passed,
         description=found,
         metadata=rounded(figures),
-        severity=severity(ORDER_LINES, DROP_QUALITY),
+        severity=weight,
         blocking=False,
         partition=partition,
         target_materialization_data=target,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets.checks.common import result, spec
+from assets.checks.common import result, spec, weighed
 from reco.settings import Settings
 from reco.snapshot.change import SnapshotChange, served_change
 from reco.snapshot.release import REDIS_SNAPSHOT, verify_current
@@ -28,7 +28,7 @@ def served_snapshot(
     with redis.client() as client:
         if chosen - {EQUAL}:
             change = served_change(client, settings.namespace)
-            yield from (one for one in _change_results(change, settings) if one.check_name in chosen)
+            yield from (weighed(one, settings) for one in _change_results(change, settings) if one.check_name in chosen)
         if EQUAL in chosen:  # last: a failing blocking check ends the step
             yield _equal(verify_current(client, settings.namespace, lake.open()))
 

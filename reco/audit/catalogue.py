@@ -7,6 +7,8 @@ Belongs here: names and promises, light enough for any command. Does not belong 
 from dataclasses import dataclass
 from enum import StrEnum
 
+from reco.errors import ConfigError
+
 
 class Weight(StrEnum):
     """What a failure means.
@@ -56,7 +58,54 @@ CATALOGUE: tuple[CheckEntry, ...] = (
         Weight.WARNING,
         "A column that a drop's file has is filled in most of its lines.",
     ),
-    CheckEntry("order_lines", "few_duplicates", Weight.WARNING, "Few lines of a drop repeat another line exactly."),
+    CheckEntry(
+        "order_lines",
+        "values_valid",
+        Weight.WARNING,
+        "Nearly all values of a column of a drop are valid: amounts, whole numbers, times.",
+    ),
+    CheckEntry(
+        "order_lines",
+        "few_duplicates",
+        Weight.WARNING,
+        "Lines are unique: few of a drop repeat another line exactly.",
+    ),
+    CheckEntry(
+        "order_lines",
+        "items_consistent",
+        Weight.WARNING,
+        "Few items of the recent drops have two names, or two categories.",
+    ),
+    CheckEntry(
+        "order_lines",
+        "orders_consistent",
+        Weight.WARNING,
+        "Few orders of the newest drops have two customers, or times a day or more apart.",
+    ),
+    CheckEntry(
+        "order_lines",
+        "orders_timely",
+        Weight.WARNING,
+        "The newest drops came about as soon after their newest order as the drops before them.",
+    ),
+    CheckEntry(
+        "order_lines",
+        "prices_usual",
+        Weight.WARNING,
+        "Few prices of the newest drops are far from what is usual for their item.",
+    ),
+    CheckEntry(
+        "order_lines",
+        "quantities_usual",
+        Weight.WARNING,
+        "Few quantities of the newest drops are far from what is usual for their item.",
+    ),
+    CheckEntry(
+        "order_lines",
+        "mix_steady",
+        Weight.WARNING,
+        "No drift: items, categories, prices and sizes of orders are distributed as in the drops before.",
+    ),
     CheckEntry(
         "order_lines",
         "dates_sane",
@@ -76,6 +125,29 @@ CATALOGUE: tuple[CheckEntry, ...] = (
         Weight.WARNING,
         "The newest drops have about as many quarantined lines as the drops before them.",
     ),
+    CheckEntry(
+        "orders",
+        "volume_usual",
+        Weight.WARNING,
+        "Every day of the newest drops has about as many orders and lines as the same weekday of the weeks before.",
+    ),
+    CheckEntry(
+        "catalogue",
+        "catalogue_lines_reconcile",
+        Weight.ERROR,
+        "Lines read = accepted + quarantined, per catalogue.",
+    ),
+    CheckEntry("catalogue", "catalogues_usable", Weight.WARNING, "Every catalogue that was given could be used."),
+    CheckEntry("catalogue", "catalogue_complete", Weight.WARNING, "Most listed items have a name and a category."),
+    CheckEntry("catalogue", "catalogue_ids_unique", Weight.WARNING, "Few items stand in a catalogue twice."),
+    CheckEntry(
+        "catalogue",
+        "catalogue_prices_steady",
+        Weight.WARNING,
+        "Few prices jumped against the catalogue before.",
+    ),
+    CheckEntry("catalogue", "sold_items_listed", Weight.WARNING, "Nearly all items that are sold are in a catalogue."),
+    CheckEntry("catalogue", "listed_items_sold", Weight.WARNING, "Many of the listed items were sold at least once."),
     CheckEntry(
         "item_cooccurrence",
         "pairs_symmetric_and_bounded",
@@ -112,3 +184,20 @@ CATALOGUE: tuple[CheckEntry, ...] = (
 def entry(asset: str, name: str) -> CheckEntry:
     """The entry of a check, which must be in the list."""
     return next(one for one in CATALOGUE if (one.asset, one.name) == (asset, name))
+
+
+def raised_checks(names: str) -> frozenset[str]:
+    """The checks that a shop raised from warning to error, from the setting `RECO_ERROR_CHECKS`.
+
+    Raises:
+        ConfigError: a name is not that of a check which warns.
+    """
+    given = {name.strip() for name in names.split(",")} - {""}
+    warning = {one.name for one in CATALOGUE if one.weight is Weight.WARNING}
+    if unknown := sorted(given - warning):
+        raise ConfigError(
+            f"RECO_ERROR_CHECKS names {', '.join(unknown)}, which is no check that warns.",
+            hint=f"Choose among {', '.join(sorted(warning))}.",
+            settings=["RECO_ERROR_CHECKS"],
+        )
+    return frozenset(given)

@@ -7,7 +7,7 @@ nothing.
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from reco.audit.contents import LineContents
@@ -30,6 +30,7 @@ class Kind(StrEnum):
     DUPLICATES = "duplicates"
     COMPLETENESS = "completeness"
     DATES = "dates"
+    VALIDITY = "validity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,16 @@ class QualityLimits:
     completeness: float = 0.5
     lag_days: int = 366
     span_days: int = 3660
+    validity: float = 0.98
 
 
 @dataclass(frozen=True, slots=True)
 class DropFacts:
-    """What is known of one ingested drop. columns: the optional columns its file has, by their canonical names."""
+    """What is known of one ingested drop.
+
+    columns: the optional columns its file has, by their canonical names; invalid: quarantined lines by the column whose
+    value is none.
+    """
 
     key: str
     name: str
@@ -59,6 +65,8 @@ class DropFacts:
     duplicates: int
     columns: tuple[str, ...]
     contents: LineContents
+    source: str = ""
+    invalid: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,8 @@ class DropVerdict:
     """The figures of one drop and what is wrong with them. Rates and shares are in 0..1.
 
     recent_rate: the quarantine rate of the drops before it, None with fewer than LEAST_PAST of them; completeness: the
-    share of accepted lines with a value, for each optional column of its file.
+    share of accepted lines with a value, for each optional column of its file; validity: the share of values that are
+    valid, for each column that has an invalid one.
     """
 
     facts: DropFacts
@@ -83,6 +92,7 @@ class DropVerdict:
     recent_rate: float | None
     duplicate_rate: float
     completeness: Mapping[str, float]
+    validity: Mapping[str, float]
     findings: tuple[Finding, ...]
 
     def of(self, kind: Kind) -> list[Finding]:
@@ -108,6 +118,17 @@ def column_completeness(drops: Sequence[DropFacts]) -> dict[str, float]:
     return {column: present[column] / count for column, count in sorted(lines.items()) if count}
 
 
+def column_validity(drops: Sequence[DropFacts]) -> dict[str, float]:
+    """The share of values present that are valid, for each column with an invalid one, over all these drops.
+
+    Valid values are those of accepted lines; lines that a rule of the shop leaves out count on neither side.
+    """
+    columns = sorted({column for drop in drops for column in drop.invalid})
+    valid = {column: sum(drop.contents.present.get(column, 0) for drop in drops) for column in columns}
+    invalid = {column: sum(drop.invalid.get(column, 0) for drop in drops) for column in columns}
+    return {column: valid[column] / (valid[column] + invalid[column]) for column in columns if invalid[column]}
+
+
 def _judge(drop: DropFacts, past: Sequence[DropFacts], limits: QualityLimits) -> DropVerdict:
     score = quality_score(drop.read, drop.quarantined)
     rate, repeats = _share(drop.quarantined, drop.read), _share(drop.duplicates, drop.read)
@@ -130,6 +151,11 @@ def _judge(drop: DropFacts, past: Sequence[DropFacts], limits: QualityLimits) ->
         if share < limits.completeness:
             words = f"{column} has a value in {share:.2%} of lines, below {limits.completeness:.2%}"
             findings.append((Kind.COMPLETENESS, words))
+    validity = column_validity([drop])
+    for column, share in validity.items():
+        if share < limits.validity:
+            words = f"{column} is valid in {share:.2%} of its values, below {limits.validity:.2%}"
+            findings.append((Kind.VALIDITY, words))
     findings += [(Kind.DATES, words) for words in _date_problems(drop, past, limits)]
     return DropVerdict(
         drop,
@@ -138,6 +164,7 @@ def _judge(drop: DropFacts, past: Sequence[DropFacts], limits: QualityLimits) ->
         recent_rate=recent,
         duplicate_rate=repeats,
         completeness=completeness,
+        validity=validity,
         findings=tuple(Finding(kind, words) for kind, words in findings),
     )
 

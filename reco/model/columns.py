@@ -6,11 +6,12 @@ it with the files that are written. Does not belong here: how a column is comput
 
 from dataclasses import dataclass
 
+from reco.catalog.table import CATALOGUE
 from reco.model.tables import ITEM_COOCCURRENCE, ITEM_STATS, SIMILAR_ITEMS
 from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES
 from reco.orders.merging import MERGED_ITEMS
 from reco.orders.orders import ORDERS
-from reco.orders.rules import COLUMNS
+from reco.orders.rules import COLUMNS, MONEY_SQL
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,20 +97,32 @@ _MERGED_ITEMS = (
     Column("lines", "BIGINT", "Lines that came with item_id."),
 )
 
+_CATALOGUE = (
+    Column("item_id", "VARCHAR", "The item, as text; the name where the file has no id."),
+    Column("item_name", "VARCHAR", "Its name.", nullable=True),
+    Column("category", "VARCHAR", "Its category.", nullable=True),
+    Column("price", MONEY_SQL, "Its listed price, in the shop's currency.", nullable=True),
+    Column("in_stock", "BOOLEAN", "Whether it can be had.", nullable=True),
+    Column("url", "VARCHAR", "Where the shop shows it.", nullable=True),
+    Column("source", "VARCHAR", "The source profile its catalogue was read with."),
+    Column("drop_key", "VARCHAR", "The catalogue its newest line came with."),
+    Column("listed", "BOOLEAN", "Whether that is the newest catalogue of its source."),
+)
+
 _ITEM_STATS = (
     Column("item_id", "VARCHAR", "The item.", sources=_from(ORDERS, "item_id")),
     Column(
         "item_name",
         "VARCHAR",
         "Its name: the catalogue's, else the most frequent one, else the id.",
-        sources=_from(ORDER_LINES, "item_name", "item_id"),
+        sources=(*_from(CATALOGUE, "item_name"), *_from(ORDER_LINES, "item_name", "item_id")),
     ),
     Column(
         "category",
         "VARCHAR",
         "Its category: the catalogue's, else the most frequent one.",
         nullable=True,
-        sources=_from(ORDER_LINES, "category"),
+        sources=(*_from(CATALOGUE, "category"), *_from(ORDER_LINES, "category")),
     ),
     Column("orders", "BIGINT", "Orders that hold it.", sources=_from(ORDERS, "source", "order_id", "item_id")),
     Column("units", "BIGINT", "Units sold.", sources=_from(ORDERS, "quantity")),
@@ -155,6 +168,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     QUARANTINED_LINES: _QUARANTINED_LINES,
     ORDERS: _ORDERS,
     MERGED_ITEMS: _MERGED_ITEMS,
+    CATALOGUE: _CATALOGUE,
     ITEM_STATS: _ITEM_STATS,
     ITEM_COOCCURRENCE: _ITEM_COOCCURRENCE,
     SIMILAR_ITEMS: _SIMILAR_ITEMS,

@@ -3,7 +3,7 @@
 Belongs here: paths, stamps and the chain of digests. Does not belong here: the SQL of a table.
 """
 
-from reco.catalog.names import ITEM_NAMES
+from reco.catalog.table import CATALOGUE
 from reco.errors import LakeError
 from reco.model.cooccurrence import CooccurrenceReport, build_cooccurrence
 from reco.model.item_stats import ItemStatsReport, build_item_stats
@@ -20,7 +20,7 @@ ITEM_COOCCURRENCE = "item_cooccurrence"
 SIMILAR_ITEMS = "similar_items"
 
 INPUTS = {
-    ITEM_STATS: (ORDERS, ITEM_NAMES),
+    ITEM_STATS: (ORDERS, CATALOGUE),
     ITEM_COOCCURRENCE: (ORDERS,),
     SIMILAR_ITEMS: (ITEM_STATS, ITEM_COOCCURRENCE),
 }
@@ -31,7 +31,7 @@ def make_item_stats(ledger: DropLedger, lake: Lake) -> tuple[ItemStatsReport, st
     inputs = _inputs(lake, ITEM_STATS)
     drops = ledger.drops(status=DropStatus.INGESTED)
     lines = [lake.existing(ORDER_LINES, drop.key) for drop in drops]
-    names = lake.path(ITEM_NAMES)
+    names = lake.path(CATALOGUE)
     with stage(ITEM_STATS), lake.replace(ITEM_STATS) as path:
         report = build_item_stats(
             lake.existing(ORDERS),
@@ -87,7 +87,7 @@ def _inputs(lake: Lake, name: str, *, missing_ok: bool = False) -> dict[str, str
     digests: dict[str, str] = {}
     for source in INPUTS[name]:
         path = lake.path(source)
-        if not path.is_file() and source != ITEM_NAMES and not missing_ok:
+        if not path.is_file() and source != CATALOGUE and not missing_ok:
             raise LakeError(f"{source} is not in the lake.", hint=f"Materialize {source} first.", table=source)
         digests[source] = file_digest(path) if path.is_file() else ""
     return digests

@@ -70,6 +70,15 @@ def open_inbox(settings: Settings) -> Inbox:
     return BucketInbox(shared_store(found[1], settings.s3_endpoint_url), (found[2] or "").strip("/"))
 
 
+CATALOGUE_FOLDER = "catalogue"
+"""The folder of the inbox whose files are catalogues of items instead of orders."""
+
+
+def is_catalogue(file: InboxFile) -> bool:
+    """Whether a file of the inbox is a catalogue: `inbox/catalogue/file.csv`."""
+    return file.place.startswith(f"{CATALOGUE_FOLDER}/")
+
+
 def profile_of(place: str, default: str, inbox: Path | None = None) -> SourceProfile:
     """The profile of an inbox file: `inbox/<source>/file.csv` names it, else the default.
 

@@ -9,18 +9,30 @@ retracted would come back because its file still lies there. When it is lost, fi
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import sqlalchemy as sa
 
 from reco.errors import DropError
 from reco.orders.home import Home
 from reco.orders.inbox import Inbox, InboxFile, profile_of
-from reco.orders.ledger import DropStatus, Registration
+from reco.orders.ledger import DropStatus
 from reco.orders.profiles import SourceProfile
-from reco.storage.sql import drops, inbox_files
+from reco.storage.sql import catalogue_drops, drops, inbox_files
+
+
+class Taken(Protocol):
+    """What a ledger says of a file: the drop it is, or none where it was refused."""
+
+    @property
+    def drop_key(self) -> str | None:
+        """The key of the drop."""
+
+
+TakenT = TypeVar("TakenT", bound=Taken)
 
 TICK_BYTES = 64 << 20
 """Copying and hashing this much takes well under a second; more is left to a run."""
@@ -48,7 +60,12 @@ def unknown_files(home: Home, inbox: Inbox, *, again: bool = False) -> list[Inbo
 
     `again`: also those that were refused or whose drop failed, for a person who has put things right.
     """
-    query = sa.select(inbox_files, drops.c.status).outerjoin(drops, drops.c.key == inbox_files.c.drop_key)
+    state = sa.func.coalesce(drops.c.status, catalogue_drops.c.status).label("status")
+    query = (
+        sa.select(inbox_files, state)
+        .outerjoin(drops, drops.c.key == inbox_files.c.drop_key)
+        .outerjoin(catalogue_drops, catalogue_drops.c.key == inbox_files.c.drop_key)
+    )
     with home.ledger.engine.connect() as connection:
         known = {
             InboxFile(row.place, row.size_bytes, row.version)
@@ -97,9 +114,15 @@ def profiles_of(files: Sequence[InboxFile], home: Home) -> list[SourceProfile]:
 
 
 def take_in(
-    home: Home, inbox: Inbox, files: Sequence[InboxFile], profiles: Sequence[SourceProfile], *, now: dt.datetime
-) -> list[Registration]:
-    """Takes files into the ledger as one batch and remembers them. The caller holds the inbox lock.
+    home: Home,
+    inbox: Inbox,
+    files: Sequence[InboxFile],
+    profiles: Sequence[SourceProfile],
+    register: Callable[[Sequence[tuple[Path, SourceProfile]]], Sequence[TakenT]],
+    *,
+    now: dt.datetime,
+) -> list[TakenT]:
+    """Takes files into the ledger that `register` leads to and remembers them. The caller holds the inbox lock.
 
     A file that cannot be read is refused and the others go on; one that has changed again is looked at again later.
     """
@@ -115,13 +138,13 @@ def take_in(
             except DropError:  # gone since it was listed: the ledger refuses the path that is not there
                 path = own / file.place.rpartition("/")[2]
             fetched.append((path, profile))
-        registrations = home.ledger.register(fetched, now=now, by_hand=False)
+        registrations = list(register(fetched))
     rows = [
         {
             "place": file.place,
             "size_bytes": file.size_bytes,
             "version": file.version,
-            "drop_key": one.drop.key if one.drop else None,
+            "drop_key": one.drop_key,
             "looked_at": now,
         }
         for file, one in zip(files, registrations, strict=True)

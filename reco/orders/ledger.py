@@ -94,6 +94,11 @@ class Registration:
     drop: Drop | None
     error: DropError | None = None
 
+    @property
+    def drop_key(self) -> str | None:
+        """The key of the drop; None where the file was refused."""
+        return self.drop.key if self.drop else None
+
 
 @dataclass(frozen=True)
 class Imbalance:

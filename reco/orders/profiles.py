@@ -107,12 +107,15 @@ class Columns(_Part):
 
 
 class ItemsSpec(_Part):
-    """Item master data in a second file: the id's column, and those of name and category."""
+    """The columns of the shop's catalogue, and where its file lies if it is to come with every drop of orders."""
 
-    file: Path
+    file: Path | None = None
     id: ColumnName
     name: ColumnName | None = None
     category: ColumnName | None = None
+    price: ColumnName | None = None
+    in_stock: ColumnName | None = None
+    url: ColumnName | None = None
 
 
 class DialectSpec(_Part):
@@ -291,7 +294,7 @@ def _parse(text: str, where: str, folder: Path | None) -> SourceProfile:
             f"The source profile {where} is not TOML: {error}.", hint="Correct the line it names.", file=where
         ) from error
     profile = SourceProfile.checked(value, where)
-    if profile.items is None or folder is None:
+    if profile.items is None or profile.items.file is None or folder is None:
         return profile
     items = profile.items.model_copy(update={"file": folder / profile.items.file})
     return profile.model_copy(update={"items": items})

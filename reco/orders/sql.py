@@ -187,6 +187,16 @@ def has_amounts(reading: Reading) -> bool:
     return bool(_amounts(reading))
 
 
+def amount(text: str, decimal: str) -> str:
+    """The expression that reads a text as an amount of money, null where it is none; for other tables than lines."""
+    return _money(text, decimal)
+
+
+def trimmed(text: str) -> str:
+    """The expression of a text without blanks around it, null where nothing is left."""
+    return f"nullif(trim({text}, {literal(_BLANKS)}), '')"
+
+
 def _flags(reading: Reading) -> Iterable[str]:
     for i, check in enumerate(CHECKS):
         predicate = _predicate(check, reading)

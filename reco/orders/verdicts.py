@@ -6,17 +6,24 @@ Belongs here: gathering what is known of a drop from the ledger and the lake. Do
 
 from collections.abc import Sequence
 
-from reco.audit.contents import line_contents
+from reco.audit.contents import invalid_values, line_contents
+from reco.audit.recent import RecentComparison, compare_recent
 from reco.audit.verdict import DropFacts, DropVerdict, QualityLimits, judge_drops
-from reco.orders.drops import ORDER_LINES
+from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES
 from reco.orders.ledger import Drop, DropLedger, DropStatus
-from reco.orders.rules import COLUMNS
+from reco.orders.rules import CHECKS, COLUMNS
 from reco.settings import Settings
 from reco.storage.lake import Lake
 
 KEY_COLUMNS = ("source", "line", *(rule.name for rule in COLUMNS if rule.required))
 """The columns without which a line is none."""
 OPTIONAL_COLUMNS = tuple(rule.name for rule in COLUMNS if not rule.required)
+VALUE_REASONS = {
+    check.reason: check.column
+    for check in reversed(CHECKS)
+    if check.column is not None and check.disposition == "quarantined" and not check.reason.startswith("missing_")
+}
+"""The reasons that say a value is none, each with its first column."""
 
 
 def quality_limits(settings: Settings) -> QualityLimits:
@@ -30,6 +37,7 @@ def quality_limits(settings: Settings) -> QualityLimits:
         completeness=settings.completeness_warn_rate,
         lag_days=settings.date_warn_lag_days,
         span_days=settings.date_warn_span_days,
+        validity=settings.validity_warn_rate,
     )
 
 
@@ -48,9 +56,28 @@ def newest_batch(verdicts: Sequence[DropVerdict]) -> list[DropVerdict]:
     return [one for one in verdicts if one.facts.batch == last]
 
 
+def recent_comparison(
+    verdicts: Sequence[DropVerdict], lake: Lake, *, recent_drops: int, outlier_z: float
+) -> RecentComparison | None:
+    """The newest batch beside at most so many drops before it; None where there is no drop.
+
+    Raises:
+        LakeError: the lines of a drop are missing or damaged.
+    """
+    newest = newest_batch(verdicts)
+    if not newest:
+        return None
+    earlier = [one for one in verdicts if one.facts.batch < newest[0].facts.batch][-recent_drops:]
+    sides = [{one.facts.key: lake.existing(ORDER_LINES, one.facts.key) for one in side} for side in (newest, earlier)]
+    lines = [sum(one.facts.contents.lines for one in side) for side in (newest, earlier)]
+    return compare_recent(sides[0], sides[1], (lines[0], lines[1]), outlier_z=outlier_z)
+
+
 def _facts(drops: Sequence[Drop], lake: Lake) -> list[DropFacts]:
     columns = (*KEY_COLUMNS, *OPTIONAL_COLUMNS)
     contents = line_contents({drop.key: lake.existing(ORDER_LINES, drop.key) for drop in drops}, columns)
+    faulty = [drop.key for drop in drops if drop.lines_quarantined]
+    invalid = invalid_values({key: lake.existing(QUARANTINED_LINES, key) for key in faulty}, VALUE_REASONS)
     return [
         DropFacts(
             key=drop.key,
@@ -62,6 +89,8 @@ def _facts(drops: Sequence[Drop], lake: Lake) -> list[DropFacts]:
             duplicates=drop.lines_duplicate or 0,
             columns=tuple(column for column in OPTIONAL_COLUMNS if column in (drop.mapping or {})),
             contents=contents[drop.key],
+            source=drop.source,
+            invalid=invalid.get(drop.key, {}),
         )
         for drop in drops
     ]

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from reco import __version__
 from reco.audit.trail import Event, append, events
-from reco.catalog.names import ITEM_NAMES
+from reco.catalog.table import CATALOGUE
 from reco.errors import GateRefused, SnapshotDamaged, SnapshotNotFound
 from reco.model.similar import TOP
 from reco.model.tables import ITEM_COOCCURRENCE, ITEM_STATS, SIMILAR_ITEMS, broken_links
@@ -74,7 +74,7 @@ def release(
 
 def model_inputs(home: Home) -> str:
     """One digest of everything a snapshot is made of: drops, item names, code version and score settings."""
-    names = home.lake.path(ITEM_NAMES)
+    names = home.lake.path(CATALOGUE)
     return inputs_digest(
         home.ledger.drops(status=DropStatus.INGESTED),
         file_digest(names) if names.is_file() else "",

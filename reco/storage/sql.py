@@ -21,7 +21,7 @@ from reco.errors import ConfigError, DatabaseUnavailable
 
 SCHEMA = "reco"
 VERSION_TABLE = "reco_alembic_version"
-HEAD = "0002"
+HEAD = "0003"
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
@@ -92,6 +92,32 @@ audit_events = sa.Table(
     sa.Column("drop_key", sa.Text),
     sa.Column("snapshot_id", sa.Text),
     sa.Column("details", sa.JSON, nullable=False),
+)
+
+catalogue_drops = sa.Table(
+    "catalogue_drops",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True, comment="Normalised stem and start of the sha256."),
+    sa.Column("sha256", sa.Text, nullable=False, unique=True, comment="Identity of the drop: its bytes."),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("profile", sa.JSON, nullable=False, comment="The whole source profile it is read with."),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column(
+        "batch", sa.Integer, nullable=False, comment="Grows with each giving; the latest line of an item counts."
+    ),
+    sa.Column("status", sa.Text, nullable=False, comment="pending, ingested, failed or retracted."),
+    sa.Column("error_code", sa.Text),
+    sa.Column("error", sa.Text),
+    sa.Column("received_at", UtcDateTime, nullable=False),
+    sa.Column("ingested_at", UtcDateTime),
+    sa.Column("run_id", sa.Text),
+    sa.Column("encoding", sa.Text),
+    sa.Column("dialect", sa.JSON),
+    sa.Column("header", sa.JSON),
+    sa.Column("mapping", sa.JSON),
+    *(sa.Column(name, sa.BigInteger) for name in LINE_COUNTS),
+    sa.Column("reasons", sa.JSON, comment="Lines not accepted, by reason code."),
 )
 
 inbox_files = sa.Table(

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reco.errors import UsageError
 from reco_pipeline.cli.options import JsonFlag
 from reco_pipeline.cli.output import print_json, say, table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reco.catalog.ledger import CatalogueDrop
     from reco.orders.home import Home
+    from reco.orders.ledger import Drop
 
 app = typer.Typer(help="Known drops and their state.", invoke_without_command=True)
 
@@ -35,12 +40,14 @@ def show(
 
     Example: reco drops list --state failed
     """
-    from reco.errors import UsageError
     from reco.orders.ledger import DropStatus
+    from reco_pipeline.pending import catalogue_ledger
 
     if state is not None and state not in set(DropStatus):
         raise UsageError(f"{state!r} is no state of a drop.", hint=f"States: {', '.join(DropStatus)}.")
-    drops = _home().ledger.drops(status=DropStatus(state) if state else None)
+    home, wanted = _home(), DropStatus(state) if state else None
+    drops = home.ledger.drops(status=wanted)
+    catalogues = catalogue_ledger(home).drops(status=wanted)
     if as_json:
         fields = (
             "key",
@@ -55,11 +62,22 @@ def show(
             "reasons",
         )
         counts = ("lines_read", "lines_accepted", "lines_excluded", "lines_quarantined", "lines_header", "lines_blank")
-        print_json({"drops": [{f: getattr(d, f) for f in (*fields, *counts)} for d in drops]})
+        print_json(
+            {
+                "drops": [{f: getattr(d, f) for f in (*fields, *counts)} for d in drops],
+                "catalogues": [{f: getattr(c, f) for f in (*fields, *counts)} for c in catalogues],
+            }
+        )
         return
-    if not drops:
+    if not drops and not catalogues:
         say("No drop is known. `reco run --orders PATH` brings some in.")
         return
+    for title, known in (("Drops", drops), ("Catalogues", catalogues)):
+        if known:
+            _show(title, known)
+
+
+def _show(title: str, drops: "Sequence[Drop | CatalogueDrop]") -> None:
     rows = [
         (
             d.key,
@@ -73,7 +91,7 @@ def show(
         )
         for d in drops
     ]
-    table("Drops", ("key", "source", "state", "batch", "read", "accepted", "excluded", "quarantined"), rows)
+    table(title, ("key", "source", "state", "batch", "read", "accepted", "excluded", "quarantined"), rows)
     for drop in drops:
         if drop.error:
             say(f"  {drop.key}: {drop.error}")
@@ -85,7 +103,7 @@ def retract(
     reason: Annotated[str, typer.Option("--reason", help="Why, for the audit trail.")] = "",
     as_json: JsonFlag = False,
 ) -> None:
-    """Take a drop's lines out of the orders again; its bytes and its record stay.
+    """Take a drop out of the orders again, or a catalogue out of the names; its bytes and its record stay.
 
     Example: reco drops retract orders-2024-06-01 --reason "sent twice"
     """
@@ -93,11 +111,28 @@ def retract(
 
     home = _home()
     with home_lock(home.settings.home, wait_seconds=60):
-        gone = home.ledger.retract(drop, now=dt.datetime.now(dt.UTC), reason=reason)
+        key = _retract(home, drop, reason)
     if as_json:
-        print_json({"key": gone.key, "status": gone.status.value})
+        print_json({"key": key, "status": "retracted"})
     else:
-        say(f"{gone.key} is retracted. `reco run` publishes recommendations without it.")
+        say(f"{key} is retracted. `reco run` publishes recommendations without it.")
+
+
+def _retract(home: "Home", given: str, reason: str) -> str:
+    """Retracts the catalogue, else the drop of orders, that is meant; returns its key."""
+    from reco_pipeline.pending import catalogue_ledger
+
+    ledger, now = catalogue_ledger(home), dt.datetime.now(dt.UTC)
+    found = ledger.find(given)
+    if found is None:
+        return home.ledger.retract(given, now=now, reason=reason).key
+    if any(given in (one.key, one.name) for one in home.ledger.drops()):
+        raise UsageError(f"{given!r} names a drop of orders and a catalogue.", hint="Give the key of one.")
+    ledger.retract(found, now=now, reason=reason)
+    from reco.catalog.table import make_catalogue  # computes: not needed to say which drop is meant
+
+    make_catalogue(ledger, home.lake)
+    return found.key
 
 
 def _home() -> "Home":

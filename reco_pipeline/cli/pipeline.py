@@ -24,6 +24,10 @@ def run(
     orders: Annotated[
         list[Path] | None, typer.Option("--orders", metavar="PATH", help="Order file or folder; may be repeated.")
     ] = None,
+    catalogue: Annotated[
+        list[Path] | None,
+        typer.Option("--catalogue", metavar="FILE", help="Catalogue of items (names, categories); may be repeated."),
+    ] = None,
     source: SourceOption = None,
     force: Annotated[
         bool, typer.Option("--force", help="Publish although the gate refuses; this is recorded.")
@@ -32,7 +36,7 @@ def run(
 ) -> None:
     """Process order files and publish recommendations.
 
-    Without --orders: the files of the inbox; on a new local home, a generated sample.
+    Without --orders and --catalogue: the files of the inbox; on a new local home, a generated sample.
 
     Example: reco run --orders exports/2024-06/ --source shopify
     """
@@ -42,7 +46,7 @@ def run(
 
     settings = settings_of_command()
     with progress():
-        summary = run_pipeline(settings, RunRequest(tuple(orders or ()), source, force))
+        summary = run_pipeline(settings, RunRequest(tuple(orders or ()), tuple(catalogue or ()), source, force))
     if as_json:
         print_json(summary.to_json())
     else:
@@ -52,7 +56,7 @@ def run(
 
             show_examples(settings)
             _next_steps()
-        for drop in summary.drops:
+        for drop in (*summary.drops, *summary.catalogues):
             if drop.error:  # last, where it is seen
                 warn(f"failed: {drop.error}")
     raise typer.Exit(SOME_DROPS_FAILED if summary.drops_failed else 0)
@@ -65,6 +69,12 @@ def _show(summary: "RunSummary") -> None:
     ]
     if rows:
         table("Drops", ("file", "state", "lines read", "accepted", "excluded", "quarantined"), rows)
+    if summary.catalogues:
+        listed = [
+            (c.name, c.status, c.lines_read, c.lines_accepted, c.lines_quarantined)
+            for c in summary.catalogues[:DROPS_SHOWN]
+        ]
+        table("Catalogues", ("file", "state", "lines read", "accepted", "quarantined"), listed)
     if len(summary.drops) > DROPS_SHOWN:
         say(f"  and {len(summary.drops) - DROPS_SHOWN} more: `reco drops list` shows all of them.")
     say(_headline(summary))
@@ -115,16 +125,19 @@ def _next_steps() -> None:
 
 
 def drop(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Order files to put into the inbox.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files to put into the inbox.")],
     source: SourceOption = None,
+    catalogue: Annotated[
+        bool, typer.Option("--catalogue", help="They are catalogues of items instead of orders.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Put order files into the inbox, each complete or not at all.
+    """Put files of orders, or catalogues, into the inbox, each complete or not at all.
 
     Example: reco drop export.csv --source shopify
     """
     from reco.errors import UsageError
-    from reco.orders.inbox import open_inbox
+    from reco.orders.inbox import CATALOGUE_FOLDER, open_inbox
     from reco.orders.profiles import builtin_profiles
     from reco_pipeline.cli.start import settings_of_command
 
@@ -134,8 +147,14 @@ def drop(
             f"{source!r} is not a built-in profile ({', '.join(builtin_profiles())}): a folder of the inbox names one.",
             hint="For one of your own set RECO_SOURCE=FILE.toml, or use `reco run --orders FILE --source FILE.toml`.",
         )
+    if catalogue and source is not None:
+        raise UsageError(
+            "--catalogue and --source cannot go together: the inbox has one folder for catalogues.",
+            hint="Name their columns in [items] of inbox/catalogue/profile.toml, or use "
+            "`reco run --catalogue FILE --source FILE.toml`.",
+        )
     inbox = open_inbox(settings)
-    placed = [inbox.put(file, source) for file in files]
+    placed = [inbox.put(file, CATALOGUE_FOLDER if catalogue else source) for file in files]
     if as_json:
         print_json({"placed": placed})
         return

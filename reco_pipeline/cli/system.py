@@ -111,9 +111,10 @@ def check_config(as_json: JsonFlag = False) -> None:
 
     Example: reco config check
     """
+    from reco.audit.catalogue import raised_checks
     from reco_pipeline.cli.start import settings_of_command
 
-    settings_of_command(profile="production")
+    raised_checks(settings_of_command(profile="production").error_checks)
     if as_json:
         print_json({"ready": True})
     else:

@@ -69,10 +69,25 @@ def test_a_failing_check_shows_its_message_plots_and_can_be_run_again(shop: Shop
         wait_for_run(page, ui, known)
         assert "PLANNED" not in statuses(ui, "drop_quality")
 
+        known = len(ui.runs())
+        page.goto(f"{ui.url}/locations/{location(ui)}/jobs/recheck_drops/playground", wait_until="domcontentloaded")
+        page.get_by_role("button", name="Launch Run").click()
+        wait_for_run(page, ui, known)
+        assert ui.runs()[0]["jobName"] == "recheck_drops"
+        assert len(points(ui, "quality_score")) == 5
+        assert "PLANNED" not in statuses(ui, "drop_quality")
+
         page.goto(f"{ui.url}/assets/similar_items?view=events", wait_until="domcontentloaded")
         page.get_by_text("pair_orders").first.wait_for()
         screenshot(page, "preview")
         browser.close()
+
+
+def location(ui: DagsterUi) -> str:
+    """The code location as it stands in the address of its jobs."""
+    query = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }"
+    (node,) = ui.ask(query)["repositoriesOrError"]["nodes"]
+    return f"{node['name']}@{node['location']['name']}"
 
 
 def open_check(page: Any, ui: DagsterUi, name: str) -> None:

@@ -18,11 +18,13 @@ from reco.orders.home import Home, open_home
 from reco.orders.intake import TICK_BYTES
 from reco.orders.profiles import load_profile
 from reco.settings import load_settings
+from reco.snapshot.store import SnapshotStore
 from reco.storage.homelock import dev_lock, home_lock, inbox_lock
+from reco.storage.redis import open_redis
 from reco_pipeline.automation import Wanted, decide
 from reco_pipeline.definitions import build_defs
 from reco_pipeline.instance import open_instance
-from reco_pipeline.pending import LAUNCHER, close_runs_of_dead_services, wait_for_automation
+from reco_pipeline.pending import LAUNCHER, catalogue_ledger, close_runs_of_dead_services, wait_for_automation
 
 # Dagster calls what it has deprecated itself when it sets resources up.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning")
@@ -137,6 +139,36 @@ def test_the_same_content_is_never_a_second_drop(shop: Shop) -> None:
     shop.seen = {}
     assert [shop.look().run for _ in range(3)] == [None, None, None]
     assert len(shop.home.ledger.drops()) == 1
+
+
+def test_a_catalogue_alone_leads_to_a_snapshot_with_its_names(shop: Shop) -> None:
+    """It is read by a small run, published by the next one, and quiet follows; the same names publish nothing."""
+    shop.drop("monday.csv", "order_id,product_id\n1,a\n1,b\n2,a\n2,b\n")
+    assert shop.execute(shop.wanted()).success
+    shop.drop("catalogue/items.csv", "item_id,name,price\na,Apple,2\nb,Banana,3\n")
+    run = shop.wanted()
+    assert run.job_name == "read_catalogues"
+    assert shop.execute(run).success
+    run = shop.wanted()
+    assert run.job_name == "rebuild_recommendations"
+    assert shop.execute(run).success
+    assert shop.look().why == "Nothing is waiting."
+    assert shop.states() == {"monday.csv": "ingested"}
+    with open_redis(shop.home.settings) as client:
+        top = SnapshotStore(client, shop.home.settings.namespace).current().popular()["recommendations"]
+    assert [one["item_name"] for one in top] == ["Apple", "Banana"]
+    shop.drop("catalogue/copy.csv", "item_id,name,price\na,Apple,2\nb,Banana,3\n")
+    assert [shop.look().run for _ in range(3)] == [None, None, None]
+
+
+def test_a_damaged_catalogue_is_tried_once_and_stops_nothing(shop: Shop) -> None:
+    """It is failed; orders that come with it are published, and no further run is asked for."""
+    shop.drop("monday.csv")
+    shop.drop("catalogue/items.csv", "nothing,known\n1,2\n")
+    assert shop.execute(shop.wanted()).success
+    assert [one.status.value for one in catalogue_ledger(shop.home).drops()] == ["failed"]
+    assert shop.states() == {"monday.csv": "ingested"}
+    assert [shop.look().run for _ in range(2)] == [None, None]
 
 
 def test_a_retracted_drop_does_not_come_back_by_itself(shop: Shop) -> None:

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import dagster as dg
 import duckdb
+import polars as pl
 import pytest
 import redis
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus as Status
 
 from reco.audit.catalogue import CATALOGUE, Weight
+from reco.orders.profiles import load_profile
+from reco_pipeline.pending import catalogue_ledger
 from reco_pipeline_tests.graph import Graph, Outcome
 from reco_pipeline_tests.servers import running_valkey
 
@@ -73,13 +76,15 @@ def test_a_poor_drop_warns_in_numbers_and_is_published(graph: Graph) -> None:
     repeated = ["z-1,Pump,1,c,2024-03-04"] * 40
     outcome = graph.give(d=day(4, *bad, *anonymous, *repeated, f"w-1,PID,1,c,{ahead}"), e="order_id,item_name\n")
     assert outcome.errors == ()
-    poor = {"quality_score", "columns_complete", "few_duplicates", "dates_sane", "quarantine_rate", "quarantine_steady"}
+    poor = {"quality_score", "columns_complete", "values_valid", "few_duplicates", "dates_sane", "mix_steady"}
+    poor |= {"quarantine_rate", "quarantine_steady"}
     assert outcome.failed() == {*poor, "drops_usable"}
     for name in outcome.failed():
         assert outcome.evaluations[name].severity is dg.AssetCheckSeverity.WARN, name
     told = {name: str(outcome.evaluations[name].description) for name in poor}
     assert told["quality_score"] == "d.csv: quality score 88.9, below 95."
     assert "customer_id has a value in 37.69% of lines" in told["columns_complete"]
+    assert "quantity is valid in 88.92% of its values, below 98.00%" in told["values_valid"]
     assert "10.80% of lines repeat another exactly" in told["few_duplicates"]
     assert "newest order at" in told["dates_sane"]
     assert "11.08% of lines quarantined, in the 3 drops before it 0.00%" in told["quarantine_steady"]
@@ -98,9 +103,102 @@ def test_all_checks_of_an_asset_can_be_run_again_without_a_partition(graph: Grap
     graph.give(a=day(1), b=day(2, "x,PID,zero,c,2024-03-02", "y,PID,zero,c,2024-03-02"))
     outcome = graph.check("order_lines")
     assert outcome.errors == ()
-    assert len(outcome.evaluations) == 8
+    assert set(outcome.evaluations) == {one.name for one in CATALOGUE if one.asset == "order_lines"}
     assert outcome.evaluations["drop_quality"].description == "2 drops judged, 1 worse than the limits: b.csv."
     assert sorted(one.passed for one in outcome.by_partition.values()) == [False, True]
+    job = graph.run("recheck_drops")
+    assert job.errors == ()
+    assert {one.asset for one in CATALOGUE if one.name in job.evaluations} == {
+        "order_lines",
+        "quarantined_lines",
+        "orders",
+        "catalogue",
+    }
+    assert sorted(one.passed for one in job.by_partition.values()) == [False, True]
+
+
+def test_newest_drops_unlike_those_before_are_told_as_severely_as_the_shop_wants(graph: Graph) -> None:
+    """Another name, two customers, pence for pounds, dozens for pieces, a week late: each warns, or is an error."""
+    graph.settings |= {"error_checks": "prices_usual, mix_steady"}
+    head = "order_id,sku,item_name,quantity,unit_price,customer_id,ordered_at"
+    today = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0)
+
+    def drop(number: int, name: str, price: int, quantity: int, age: int) -> str:
+        when = f"{today - dt.timedelta(days=age):%Y-%m-%d %H:%M:%S}"
+        lines = [
+            f"{number}-{order},{item},{(name, 'Hose')[item - 1]},{quantity},{price},c{order}{item * (price > 9)},{when}"
+            for order in range(40)
+            for item in (1, 2)
+        ]
+        return "\n".join([head, *lines]) + "\n"
+
+    for number in (1, 2, 3):
+        assert not graph.give(**{f"day{number}": drop(number, "PID", 9, 1, 1)}).failed()
+    outcome = graph.give(day4=drop(4, "PID meter", 900, 48, 8))
+    assert outcome.errors == ()
+    found = {"items_consistent", "orders_consistent", "orders_timely", "prices_usual", "quantities_usual", "mix_steady"}
+    assert outcome.failed() == found
+    severe = {name for name in found if outcome.evaluations[name].severity is dg.AssetCheckSeverity.ERROR}
+    assert severe == {"prices_usual", "mix_steady"}
+    told = {name: str(outcome.evaluations[name].description) for name in found}
+    assert told["items_consistent"].startswith("Of 2 items of the recent drops 1 have two names")
+    assert told["orders_consistent"].startswith("Of 40 orders of the newest drops 40 have two customers")
+    assert "8." in told["orders_timely"]
+    assert told["prices_usual"].startswith("80 of 80 prices of the newest drops (100.00%) are more than 5 spreads")
+    assert offenders(outcome, "items_consistent")[0]["names"] == "PID | PID meter"
+    assert offenders(outcome, "prices_usual")[0]["usual"] == 9.0
+    assert {one["of"] for one in offenders(outcome, "mix_steady")} == {"prices"}
+    assert "c01" not in str(outcome.evaluations)
+
+
+def test_a_day_with_half_its_usual_orders_warns(graph: Graph) -> None:
+    """Five weeks of one weekday at 40 orders, then one of 4: the day is named with what is usual."""
+    first = dt.date(2024, 3, 4)
+
+    def monday(week: int, orders: int) -> str:
+        day = first + dt.timedelta(weeks=week)
+        return "\n".join([HEADER, *(f"{week}-{n},PID,1,c{n},{day} 10:00:00" for n in range(orders))]) + "\n"
+
+    assert "volume_usual" not in graph.give(**{f"w{week}": monday(week, 40) for week in range(5)}).failed()
+    outcome = graph.give(w5=monday(5, 4))
+    assert "volume_usual" in outcome.failed()
+    assert "Mon 2024-04-08 has 4 orders, usual are 40" in str(outcome.evaluations["volume_usual"].description)
+    assert offenders(outcome, "volume_usual")[0]["usual_orders"] == 40
+
+
+def test_a_poor_catalogue_warns_and_its_names_are_served(graph: Graph) -> None:
+    """Gaps, repeated ids, a price jump, orphans both ways and a file that is none: each check tells, nothing stops."""
+    ledger = catalogue_ledger(graph.home)
+
+    def give(name: str, *lines: str) -> None:
+        path = graph.folder / name
+        path.write_text("\n".join(["item_id,name,category,price", *lines]) + "\n")
+        ledger.register([(path, load_profile("auto"))], now=dt.datetime.now(dt.UTC))
+
+    give("first.csv", "PID,Meter,Gear,10", "Hose,Hose,Gear,2", "Pump,Pump,Gear,30")
+    of_catalogue = {one.name for one in CATALOGUE if one.asset == "catalogue"}
+    assert not graph.give(a=day(1)).failed() & of_catalogue
+    give("second.csv", "PID,,,100", "PID,,,100", *(f"new-{n},,Gear,1" for n in range(8)), "Hose,Schlauch,Gear,2")
+    give("third.csv")
+    outcome = graph.run("rebuild_recommendations")
+    assert outcome.errors == ()
+    found = outcome.failed() & of_catalogue
+    assert found == {
+        "catalogues_usable",
+        "catalogue_complete",
+        "catalogue_ids_unique",
+        "catalogue_prices_steady",
+        "sold_items_listed",
+        "listed_items_sold",
+    }
+    told = {name: str(outcome.evaluations[name].description) for name in found}
+    assert told["catalogue_complete"] == "Of 10 listed items 10.0% have a name and 90.0% a category."
+    assert told["catalogue_prices_steady"].startswith("1 of 2 prices jumped")
+    assert told["sold_items_listed"].startswith("1 of 3 sold items are in no newest catalogue (33.33%, in 20 lines")
+    assert told["listed_items_sold"].startswith("8 of 10 listed items were never sold")
+    assert offenders(outcome, "sold_items_listed") == [{"item_id": "Pump", "orders": 20}]
+    stats = pl.read_parquet(graph.home.lake.existing("item_stats")).select("item_id", "item_name").rows()
+    assert dict(stats) == {"PID": "PID", "Hose": "Schlauch", "Pump": "Pump"}
 
 
 def test_damaged_lines_fail_the_invariants(graph: Graph) -> None:

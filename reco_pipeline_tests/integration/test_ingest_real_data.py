@@ -6,8 +6,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from reco.catalog.items import load_items
+from reco.catalog.reader import CATALOGUE_LINES, read_catalogue
+from reco.orders.drops import DropFile
 from reco.orders.profiles import load_profile
+from reco.storage.lake import Lake
 from reco_pipeline_tests.reading import ReadDrop, read_files
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "profiles"
@@ -88,8 +90,26 @@ def test_instacart(data: Path, tmp_path: Path) -> None:
     """1,384,617 lines without price or time; every item has its name and category in the second file."""
     read = read_one(data, "instacart_train_order_products.csv.gz", tmp_path, str(EXAMPLES / "instacart.toml"))
     assert (read.accepted.height, read.others.height) == (1_384_617, 0)
-    spec = load_profile(EXAMPLES / "instacart.toml").items
-    assert spec is not None
-    items = load_items(spec.model_copy(update={"file": data / spec.file.name}))
-    unknown = read.accepted.select("item_id").unique().join(items.drop_nulls(), on="item_id", how="anti")
+    items = read_items(data, "instacart", tmp_path)
+    assert items.height == 49_688
+    unknown = read.accepted.select("item_id").unique().join(items, on="item_id", how="anti")
     assert unknown.height == 0
+    assert items.drop_nulls(["item_name", "category"]).height == 49_688
+
+
+def test_complete_journeys_catalogue(data: Path, tmp_path: Path) -> None:
+    """92,331 items, each once and with a department, though not each with a name."""
+    items = read_items(data, "complete_journey", tmp_path)
+    assert (items.height, items["item_id"].n_unique()) == (92_331, 92_331)
+    assert items["category"].null_count() == 0
+
+
+def read_items(data: Path, shop: str, folder: Path) -> pl.DataFrame:
+    """The items of a shop's products file, read as a catalogue by the shop's example profile; no line is lost."""
+    path = data / f"{shop}_products.csv.gz"
+    drop = DropFile("catalogue", path, path.name, load_profile(EXAMPLES / f"{shop.replace('_', '-')}.toml"))
+    lake = Lake(folder / "catalogue")
+    result = read_catalogue(drop, lake, folder / "scratch of the catalogue")
+    items = pl.read_parquet(lake.existing(CATALOGUE_LINES, "catalogue"))
+    assert (result.counts.lines_read, result.counts.lines_quarantined) == (items.height, 0)
+    return items

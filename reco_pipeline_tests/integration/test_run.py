@@ -196,7 +196,7 @@ def test_redis_down_ends_with_the_next_step(tmp_path: Path) -> None:
     assert "127.0.0.1:1" in done.err
     assert "next:" in done.err
     assert "planted-secret" not in done.err + done.out
-    assert shop.reco("drops", "list", "--json").json == {"drops": []}
+    assert shop.reco("drops", "list", "--json").json == {"drops": [], "catalogues": []}
 
 
 def test_the_gate_refuses_and_force_publishes(shop: Shop) -> None:

@@ -9,6 +9,7 @@ ASSETS = {
     "raw_orders",
     "order_lines",
     "quarantined_lines",
+    "catalogue",
     "orders",
     "item_stats",
     "item_cooccurrence",
@@ -21,11 +22,26 @@ CHECKS = {
     "order_lines:key_fields_present",
     "order_lines:quality_score",
     "order_lines:columns_complete",
+    "order_lines:values_valid",
     "order_lines:few_duplicates",
+    "order_lines:items_consistent",
+    "order_lines:orders_consistent",
+    "order_lines:orders_timely",
+    "order_lines:prices_usual",
+    "order_lines:quantities_usual",
+    "order_lines:mix_steady",
     "order_lines:dates_sane",
     "order_lines:drop_quality by order_drops",
     "quarantined_lines:quarantine_rate",
     "quarantined_lines:quarantine_steady",
+    "orders:volume_usual",
+    "catalogue:catalogue_lines_reconcile",
+    "catalogue:catalogues_usable",
+    "catalogue:catalogue_complete",
+    "catalogue:catalogue_ids_unique",
+    "catalogue:catalogue_prices_steady",
+    "catalogue:sold_items_listed",
+    "catalogue:listed_items_sold",
     "item_cooccurrence:pairs_symmetric_and_bounded",
     "similar_items:scores_bounded",
     "redis_snapshot:published_keys_equal blocking",
@@ -34,9 +50,12 @@ CHECKS = {
     "redis_snapshot:lists_overlap",
 }
 MODEL = ASSETS - {"raw_orders", "order_lines", "quarantined_lines"}
+JUDGED = {"order_lines", "quarantined_lines", "orders", "catalogue"}
 JOBS = {
     "drops_to_recommendations": (ASSETS - {"raw_orders"}, CHECKS),
     "rebuild_recommendations": (MODEL, {check for check in CHECKS if check.split(":")[0] in MODEL}),
+    "recheck_drops": (set(), {check for check in CHECKS if check.split(":")[0] in JUDGED}),
+    "read_catalogues": ({"catalogue"}, {check for check in CHECKS if check.split(":")[0] == "catalogue"}),
 }
 
 

@@ -6,14 +6,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from reco.catalog.names import ITEM_NAMES, keep_item_names
-from reco.errors import LakeError, ProfileError
+from reco.catalog.ledger import CatalogueLedger
+from reco.catalog.table import ingest_catalogues, make_catalogue
+from reco.errors import LakeError
 from reco.model.tables import ITEM_STATS, SIMILAR_ITEMS, broken_links, make_cooccurrence, make_item_stats, make_similar
 from reco.orders.home import Home, open_home
 from reco.orders.ingest import ingest
 from reco.orders.ledger import DropStatus
 from reco.orders.orders import make_orders
-from reco.orders.profiles import SourceProfile, load_profile
+from reco.orders.profiles import load_profile
 from reco.settings import Settings
 
 NOON = dt.datetime(2024, 6, 1, 12, tzinfo=dt.UTC)
@@ -41,46 +42,25 @@ def make_all(home: Home) -> None:
     make_similar(home.lake)
 
 
-def profile_with_items(folder: Path, text: str) -> SourceProfile:
-    """A profile whose names stand in a file of these lines."""
-    (folder / "products.csv").write_text(text)
-    toml = folder / "shop.toml"
-    toml.write_text(
-        'name = "shop"\n[columns]\norder_id = "order_id"\nitem_id = "product_id"\n'
-        '[items]\nfile = "products.csv"\nid = "id"\nname = "title"\ncategory = "aisle"\n'
-    )
-    return load_profile(toml)
+def give_catalogue(home: Home, path: Path, text: str) -> None:
+    """A catalogue of these lines, read and in the table."""
+    path.write_text(text)
+    ledger = CatalogueLedger(home.ledger.engine, home.lake)
+    ledger.register([(path, load_profile("auto"))], now=NOON)
+    ingest_catalogues(ledger, now=NOON, run_id=None)
+    make_catalogue(ledger, home.lake)
 
 
-def test_names_come_from_the_shops_item_file(home: Home, tmp_path: Path) -> None:
+def test_names_come_from_the_newest_catalogue(home: Home, tmp_path: Path) -> None:
     """A named item shows its name and category, an unnamed one its id; a new name replaces the old."""
-    profile = profile_with_items(tmp_path, "id,title,aisle\n1,Banana,Fruit\n9,Unsold,Other\n")
-    assert keep_item_names(profile, home.lake) == 2
+    give_catalogue(home, tmp_path / "a.csv", "id,name,category\n1,Banana,Fruit\n9,Unsold,Other\n")
     make_all(home)
     stats = pl.read_parquet(home.lake.existing(ITEM_STATS)).select("item_id", "item_name", "category")
     assert stats.rows() == [("1", "Banana", "Fruit"), ("2", "2", None)]
-    keep_item_names(profile_with_items(tmp_path, "id,title,aisle\n1,Ripe banana,Fruit\n"), home.lake)
+    give_catalogue(home, tmp_path / "b.csv", "id,name,category\n1,Ripe banana,Fruit\n")
+    assert broken_links(home.ledger, home.lake) == ["item_stats was made from another state of catalogue"]
     make_item_stats(home.ledger, home.lake)
     assert pl.read_parquet(home.lake.existing(ITEM_STATS))["item_name"].to_list() == ["Ripe banana", "2"]
-    assert pl.read_parquet(home.lake.existing(ITEM_NAMES))["item_id"].to_list() == ["1", "9"]
-
-
-def test_known_names_leave_the_table_untouched(home: Home, tmp_path: Path) -> None:
-    """The same item file again changes no byte, so that nothing is published anew."""
-    profile = profile_with_items(tmp_path, "id,title,aisle\n1,Banana,Fruit\n")
-    keep_item_names(profile, home.lake)
-    before = home.lake.existing(ITEM_NAMES).stat().st_mtime_ns
-    assert keep_item_names(profile, home.lake) == 1
-    assert home.lake.existing(ITEM_NAMES).stat().st_mtime_ns == before
-    assert keep_item_names(load_profile("auto"), home.lake) == 0
-
-
-def test_a_missing_item_file_is_named(home: Home, tmp_path: Path) -> None:
-    """A profile whose item file is gone is an error that names the file."""
-    profile = profile_with_items(tmp_path, "id,title,aisle\n")
-    (tmp_path / "products.csv").unlink()
-    with pytest.raises(ProfileError, match=r"products\.csv"):
-        keep_item_names(profile, home.lake)
 
 
 def test_tables_made_together_belong_together(home: Home) -> None:

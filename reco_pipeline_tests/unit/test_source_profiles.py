@@ -3,10 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from reco.catalog.items import load_items, read_items
 from reco.errors import DropUnmapped, ProfileError
 from reco.orders.headers import USUAL_NAMES, map_header, plain_name
-from reco.orders.profiles import ItemsSpec, SourceProfile, builtin_profiles, load_profile
+from reco.orders.profiles import SourceProfile, builtin_profiles, load_profile
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "docs" / "profiles").glob("*.toml"))
 
@@ -147,40 +146,12 @@ def test_unknown_and_unreadable_profiles_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_the_item_file_lies_beside_its_profile(tmp_path: Path) -> None:
-    """A relative items.file is taken from the profile's folder, and the last line of an id counts."""
+    """A relative items.file is taken from the profile's folder; without a file [items] only names columns."""
     (tmp_path / "p.toml").write_text('name = "p"\n[items]\nfile = "items.csv"\nid = "ID"\nname = "title"\n')
-    (tmp_path / "items.csv").write_bytes('\ufeffid;title\n01;"Käse; alt"\n 2 ;\n01;Käse\n;x\n3\n\n'.encode())
     spec = load_profile(tmp_path / "p.toml").items
     assert spec is not None
-    read = read_items(spec)
-    assert read.items.rows() == [("01", "Käse", None), ("2", None, None)]
-    assert (read.duplicates, read.unusable) == (1, 2)
-    assert load_items(spec).equals(read.items)
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "utf-16"])
-def test_item_files_may_be_in_other_encodings(encoding: str, tmp_path: Path) -> None:
-    """Item names are read in UTF-8, UTF-16 and cp1252."""
-    path = tmp_path / "items.csv"
-    path.write_bytes("id,name,kind\n1,Käse,Milch\n".encode(encoding))
-    assert load_items(ItemsSpec(file=path, id="id", name="name", category="kind")).rows() == [("1", "Käse", "Milch")]
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (None, "cannot be read"),
-        (b"", "no single column 'id'"),
-        (b"sku\n1\n", "items.id"),
-        (b"\x1f\x8bxx", "cannot be read"),
-    ],
-)
-def test_a_wrong_item_file_is_named(content: bytes | None, words: str, tmp_path: Path) -> None:
-    """A missing, empty, damaged or differently named item file is an error of the profile."""
-    path = tmp_path / "items.csv"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(ProfileError) as caught:
-        load_items(ItemsSpec(file=path, id="id"))
-    assert "items.csv" in caught.value.message
-    assert words in caught.value.message
+    assert spec.file == tmp_path / "items.csv"
+    (tmp_path / "q.toml").write_text('name = "q"\n[items]\nid = "ID"\nprice = "cost"\n')
+    spec = load_profile(tmp_path / "q.toml").items
+    assert spec is not None
+    assert (spec.file, spec.price) == (None, "cost")

@@ -1,0 +1,273 @@
+"""Promises of catalogues: no line is lost, the newest one names, and what does not fit is found."""
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reco.audit.trail import Event, events
+from reco.catalog.checks import CatalogueFindings, catalogue_imbalances, check_catalogue
+from reco.catalog.ledger import CatalogueDrop, CatalogueLedger
+from reco.catalog.reader import CATALOGUE_LINES, QUARANTINED_CATALOGUE_LINES, read_catalogue
+from reco.catalog.rules import CATALOGUE_REASONS
+from reco.catalog.table import CATALOGUE, ingest_catalogues, make_catalogue
+from reco.errors import DropError, DropUnmapped, UsageError
+from reco.model.columns import TABLES
+from reco.orders.drops import DropFile, DropResult
+from reco.orders.home import Home, open_home
+from reco.orders.ledger import DropStatus, Seen
+from reco.orders.profiles import SourceProfile, load_profile
+from reco.settings import Settings
+from reco.storage.lake import Lake
+from reco_pipeline_tests.model_tables import types
+from reco_pipeline_tests.shop import ROOT
+
+NOON = dt.datetime(2024, 6, 1, 12, tzinfo=dt.UTC)
+HEADER = "item_id,name,category,price,in_stock,url\n"
+
+
+def read(content: bytes | str, folder: Path, profile: SourceProfile | None = None) -> tuple[DropResult, Any, Any]:
+    """The result of reading a catalogue, its accepted lines and the others."""
+    place = folder / f"read-{len(list(folder.glob('read-*')))}"
+    place.mkdir()
+    path = place / "items.csv"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    lake = Lake(place / "lake")
+    result = read_catalogue(DropFile("k", path, path.name, profile or load_profile("auto")), lake, place / "scratch")
+    parts = [pl.read_parquet(lake.existing(t, "k")) for t in (CATALOGUE_LINES, QUARANTINED_CATALOGUE_LINES)]
+    counts = result.counts
+    assert (counts.lines_accepted, counts.lines_quarantined) == (parts[0].height, parts[1].height)
+    assert counts.lines_read == counts.lines_accepted + counts.lines_quarantined
+    return result, parts[0], parts[1]
+
+
+def profile(**items: str) -> SourceProfile:
+    """A profile that names these columns in [items]."""
+    return SourceProfile.checked({"name": "shop", "items": items}, "a test")
+
+
+def test_every_kind_of_line_has_its_place(tmp_path: Path) -> None:
+    """Accepted or quarantined with line, reason, column, value and bytes; the last line of an item counts."""
+    text = (
+        HEADER + "1,Old,A,1,yes,\n"
+        "2,B,A,x,maybe,\n"
+        ",C,A,1,,\n"
+        '1,"New\nname",A,"1,000.50",out of stock,http://shop/1\n'
+        "3,D,A,-1,,\n"
+        "4,E\n"
+        "\n"
+        "5,F,A,2,12,\n"
+        '6,"G,A,3,,\n'
+    )
+    result, items, others = read(text, tmp_path)
+    assert result.counts.lines_read == 8
+    assert (result.counts.lines_header, result.counts.lines_blank) == (1, 1)
+    assert items.select("line", "item_id", "item_name", "in_stock", "url").rows() == [
+        (5, "1", "New\nname", False, "http://shop/1"),
+        (10, "5", "F", True, None),
+    ]
+    assert [str(price) for price in items["price"]] == ["1000.5000", "2.0000"]
+    assert others.select("line", "reason", "column", "value", "also").rows() == [
+        (2, "duplicate_item", "item_id", "1", []),
+        (3, "invalid_price", "price", "x", ["invalid_stock"]),
+        (4, "missing_item", "item_id", None, []),
+        (7, "negative_price", "price", "-1", []),
+        (8, "too_few_fields", None, None, []),
+        (11, "unbalanced_quote", None, None, []),
+    ]
+    raw = text.encode()
+    assert all(raw[at:].startswith(line) for at, line in others.select("byte_offset", "raw").rows())
+    assert set(others["disposition"]) == {"quarantined"}
+
+
+def test_columns_are_recognised_or_named(tmp_path: Path) -> None:
+    """Usual names in any dialect and encoding; [items] names others; a name alone is the id; extra columns are none."""
+    result, items, _ = read('"SKU";"Produktname";"Title";"Price"\n07;x;Käse;2\n'.encode("cp1252"), tmp_path)
+    assert result.mapping == {"item_id": "SKU", "item_name": "Title", "price": "Price"}
+    assert (result.encoding, items.row(0)[1:3]) == ("cp1252", ("07", "Käse"))
+    _, items, _ = read("Größe\tNr\tcost\n1\t2\t3\n".encode("utf-16"), tmp_path, profile(id="Nr", price="cost"))
+    assert items.select("item_id", "item_name").row(0) == ("2", None)
+    assert read("item_name\nPID\n", tmp_path)[1].select("item_id", "item_name").rows() == [("PID", "PID")]
+
+
+@pytest.mark.parametrize(
+    ("content", "named", "words"),
+    [
+        ("a,b\n1,2\n", None, "no column that looks like an item"),
+        ("id,b\n1,2\n", {"id": "sku"}, "no single column 'sku'"),
+        ("sku,sku\n1,2\n", {"id": "sku"}, "no single column 'sku'"),
+    ],
+)
+def test_a_file_without_an_item_says_what_it_has(
+    content: str, named: dict[str, str] | None, words: str, tmp_path: Path
+) -> None:
+    """The message names the file and its columns."""
+    with pytest.raises(DropUnmapped, match=r"items\.csv") as caught:
+        read(content, tmp_path, profile(**named) if named else None)
+    assert words in caught.value.message
+
+
+@settings(max_examples=40)
+@given(st.lists(st.text("ab1,;\"'\n\r x\0é", max_size=20), max_size=12))
+def test_whatever_comes_every_line_is_accounted_for(tmp_path_factory: pytest.TempPathFactory, rows: list[str]) -> None:
+    """Random lines below a header are accepted or quarantined with a documented reason, or the file says why not."""
+    try:
+        result, _, others = read("item_id,name\n" + "\n".join(rows), tmp_path_factory.mktemp("random"))
+    except DropError:
+        return
+    assert set(others["reason"]) <= set(CATALOGUE_REASONS)
+    assert sum(result.reasons.values()) == others.height
+
+
+@dataclass
+class Shop:
+    """A home with its catalogue ledger, and a folder of files."""
+
+    home: Home
+    files: Path
+
+    @property
+    def ledger(self) -> CatalogueLedger:
+        """The ledger of catalogues."""
+        return CatalogueLedger(self.home.ledger.engine, self.home.lake)
+
+    def give(self, name: str, text: str, with_profile: SourceProfile | None = None, *, by_hand: bool = True) -> Seen:
+        """Takes a catalogue in, reads what waits and makes the table; returns what became of the file."""
+        path = self.files / name
+        path.write_text(text)
+        taken = self.ledger.register([(path, with_profile or load_profile("auto"))], now=NOON, by_hand=by_hand)
+        ingest_catalogues(self.ledger, now=NOON, run_id="r")
+        make_catalogue(self.ledger, self.home.lake)
+        return taken[0].seen
+
+    def table(self) -> list[tuple[Any, ...]]:
+        """Item, name and whether it is listed."""
+        return pl.read_parquet(self.home.lake.existing(CATALOGUE)).select("item_id", "item_name", "listed").rows()
+
+    def states(self) -> list[str]:
+        """The states of the catalogues, oldest first."""
+        return [drop.status.value for drop in self.ledger.drops()]
+
+    def check(self, orders: Path, change: float = 0.5) -> CatalogueFindings:
+        """What is wrong with the catalogues that count."""
+        drops = self.ledger.drops(status=DropStatus.INGESTED)
+        return check_catalogue(drops, self.home.lake, orders, price_change=change)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    (tmp_path / "files").mkdir()
+    return Shop(open_home(Settings(home=tmp_path / "home")), tmp_path / "files")
+
+
+def test_the_newest_catalogue_counts_and_old_items_keep_their_name(shop: Shop) -> None:
+    """An item that is gone keeps its last name and is no longer listed; another source lists its own."""
+    assert make_catalogue(shop.ledger, shop.home.lake).digest == ""
+    shop.give("a.csv", HEADER + "1,One,,,,\n2,Two,,,,\n")
+    shop.give("b.csv", HEADER + "2,Zwei,,,,\n3,Three,,,,\n")
+    assert shop.table() == [("1", "One", False), ("2", "Zwei", True), ("3", "Three", True)]
+    shop.give("other.csv", "id,name\n9,Nine\n", profile(id="id", name="name"))
+    assert shop.table()[1:] == [("2", "Zwei", True), ("3", "Three", True), ("9", "Nine", True)]
+    path = shop.home.lake.path(CATALOGUE)
+    assert list(types(path).items()) == [(one.name, one.sql_type) for one in TABLES[CATALOGUE]]
+
+
+def test_the_same_content_changes_no_byte(shop: Shop) -> None:
+    """A catalogue is its bytes: under another name it is known, and the table stays as it is."""
+    text = HEADER + "1,One,,,,\n"
+    assert shop.give("a.csv", text) is Seen.NEW
+    before = shop.home.lake.path(CATALOGUE).read_bytes()
+    assert shop.give("b.csv", text) is Seen.KNOWN
+    assert shop.home.lake.path(CATALOGUE).read_bytes() == before
+    assert len(shop.ledger.drops()) == 1
+
+
+def test_a_retracted_catalogue_names_nothing_until_it_is_given_again_by_hand(shop: Shop) -> None:
+    """What lies in the inbox does not come back by itself; the trail has each step."""
+    text = HEADER + "1,One,,,,\n"
+    shop.give("a.csv", text)
+    drop = shop.ledger.find("a.csv")
+    assert drop is not None
+    shop.ledger.retract(drop, now=NOON, reason="wrong")
+    make_catalogue(shop.ledger, shop.home.lake)
+    assert shop.table() == []
+    with pytest.raises(UsageError, match="retracted already"):
+        shop.ledger.retract(shop.ledger.drops()[0], now=NOON, reason="again")
+    assert shop.give("a.csv", text, by_hand=False) is Seen.KNOWN
+    assert shop.table() == []
+    assert shop.give("a.csv", text) is Seen.AGAIN
+    assert shop.table() == [("1", "One", True)]
+    trail = [one.event for one in events(shop.home.ledger.engine)]
+    assert sorted(trail) == sorted([Event.DROP_SEEN, Event.DROP_INGESTED] * 2 + [Event.DROP_RETRACTED])
+
+
+def test_a_catalogue_that_cannot_be_used_stops_no_other(shop: Shop) -> None:
+    """It is failed with its reason in the ledger, is tried again when given again, and the others are read."""
+    files = [(shop.files / "bad.csv", "x\n1\n"), (shop.files / "good.csv", HEADER + "1,One,,,,\n")]
+    for path, text in files:
+        path.write_text(text)
+    shop.ledger.register([(path, load_profile("auto")) for path, _ in files], now=NOON)
+    gone = shop.ledger.register([(shop.files / "gone.csv", load_profile("auto"))], now=NOON)
+    assert [one.seen for one in gone] == [Seen.REFUSED]
+    results = ingest_catalogues(shop.ledger, now=NOON, run_id=None)
+    assert [one.status for one in results] == ["failed", "ingested"]
+    assert shop.states() == ["failed", "ingested"]
+    assert "looks like an item" in str(shop.ledger.drops()[0].error)
+    make_catalogue(shop.ledger, shop.home.lake)
+    assert shop.table() == [("1", "One", True)]
+    assert shop.give("bad.csv", "x\n1\n") is Seen.AGAIN
+
+
+def test_lines_that_are_gone_are_found(shop: Shop) -> None:
+    """The lines in the lake are compared with those counted in the bytes, catalogue by catalogue."""
+    shop.give("a.csv", HEADER + "1,One,,,,\n2,Two,,,,\n")
+    drops = shop.ledger.drops()
+    assert catalogue_imbalances(drops, shop.home.lake) == []
+    path = shop.home.lake.existing(CATALOGUE_LINES, drops[0].key)
+    duckdb.sql(f"COPY (SELECT * FROM '{path}' LIMIT 1) TO '{path}' (FORMAT parquet)")
+    wrong = {"drop": "a.csv", "lines_read": 2, "accepted": 1, "quarantined": 0}
+    assert catalogue_imbalances(drops, shop.home.lake) == [wrong]
+    path.unlink()
+    assert catalogue_imbalances(drops, shop.home.lake)[0]["accepted"] == -1
+
+
+def test_gaps_jumps_and_orphans_are_counted(shop: Shop) -> None:
+    """Missing names, repeated ids, prices beyond the change in either direction, and orphans both ways."""
+    orders = shop.home.lake.root / "orders.parquet"
+    assert shop.check(orders) == CatalogueFindings()
+    shop.give("a.csv", HEADER + "1,One,A,10,,\n2,Two,A,10,,\n3,Three,A,10,,\n4,Four,A,0,,\n")
+    duckdb.sql(f"COPY (SELECT unnest(['1', '1', '8', '9', '9']) AS item_id) TO '{orders}' (FORMAT parquet)")
+    first = shop.check(orders)
+    assert (first.priced, first.sold, first.unlisted, first.unlisted_orders, first.unsold) == (0, 3, 2, 3, 3)
+    shop.give("b.csv", HEADER + "1,One,A,15,,\n2,,,15.1,,\n3,Drei,,6.6,,\n3,Three,,6.6,,\n4,Four,,9,,\n")
+    found = shop.check(orders)
+    assert (found.listed, found.unnamed, found.uncategorised) == (4, 1, 3)
+    assert (found.read, found.duplicates) == (5, 1)
+    assert (found.priced, found.jumped) == (3, 2)
+    assert [(one["item_id"], one["price_now"]) for one in found.worst_prices] == [("3", 6.6), ("2", 15.1)]
+    assert found.worst_unlisted == ({"item_id": "9", "orders": 2}, {"item_id": "8", "orders": 1})
+    assert [one["item_id"] for one in found.worst_unsold] == ["2", "3", "4"]
+    assert shop.check(shop.home.lake.root / "none.parquet").sold is None
+
+
+def test_names_that_mean_several_are_asked_back(shop: Shop) -> None:
+    """A name of two catalogues is none; an unknown one names none."""
+    shop.give("a.csv", HEADER + "1,One,,,,\n")
+    shop.give("a.csv", HEADER + "1,Uno,,,,\n")
+    with pytest.raises(UsageError, match="names 2 catalogues"):
+        shop.ledger.find("a.csv")
+    newest: CatalogueDrop = shop.ledger.drops()[-1]
+    assert shop.ledger.find(newest.sha256[:10]) == newest
+    assert shop.ledger.find("nothing") is None
+
+
+@pytest.mark.parametrize("reason", sorted(CATALOGUE_REASONS))
+def test_every_reason_is_in_the_reference(reason: str) -> None:
+    """The list of reason codes is closed and documented."""
+    assert f"`{reason}`" in (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
