@@ -5,6 +5,7 @@ of the view (`reco.orders.view`).
 """
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from reco.audit.trail import Event, append, events
 from reco.orders.accepted import OrderPart
 from reco.orders.drops import ORDER_LINES
-from reco.orders.ledger import DropLedger, DropStatus, inputs_digest
+from reco.orders.ledger import Drop, DropLedger, DropStatus, inputs_digest
 from reco.orders.view import build_orders
 from reco.progress import stage
 from reco.storage.engine import fetch_row, open_engine, parquet
@@ -34,14 +35,27 @@ class OrdersMade:
     digest: str
 
 
+def order_parts(lake: Lake, drops: Sequence[Drop]) -> list[OrderPart]:
+    """The accepted lines of drops: a part each, and one for each replay, which belongs to the batch of its drop.
+
+    Raises:
+        LakeError: the lines of a drop or of a replay are not in the lake.
+    """
+    return [
+        OrderPart(lake.existing(ORDER_LINES, key), key, drop.batch, drop.name)
+        for drop in drops
+        for key in (drop.key, *(replay.key for replay in drop.replays if replay.lines_accepted))
+    ]
+
+
 def make_orders(ledger: DropLedger, lake: Lake, *, now: dt.datetime, run_id: str | None) -> OrdersMade:
-    """Builds `orders` from every ingested drop and says in the trail which orders a later batch replaced.
+    """Builds `orders` from the ingested drops and their replays; tells the trail what a later batch replaced.
 
     Raises:
         LakeError: the lines of a drop are not in the lake.
     """
     drops = ledger.drops(status=DropStatus.INGESTED)
-    parts = [OrderPart(lake.existing(ORDER_LINES, d.key), d.key, d.batch, d.name) for d in drops]
+    parts = order_parts(lake, drops)
     with stage(ORDERS), lake.replace(ORDERS) as path:
         report = build_orders(parts, path)
     stamp = lake.stamp(ORDERS, {INPUT: inputs_digest(drops)})
