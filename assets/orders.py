@@ -27,6 +27,8 @@ def orders(context: dg.AssetExecutionContext, lake: LakeResource, database: Data
     store = lake.open()
     with database.locked() as home:
         report = make_orders(home.ledger, store, now=dt.datetime.now(dt.UTC), run_id=context.run.run_id)
+        for key, lines in report.replayed.items():
+            context.log_event(dg.AssetObservation(ORDER_LINES, partition=key, metadata={"lines_replayed": lines}))
     return dg.MaterializeResult(
         metadata={
             **table_metadata(
@@ -36,6 +38,7 @@ def orders(context: dg.AssetExecutionContext, lake: LakeResource, database: Data
                 orders=report.orders,
                 items=report.items,
                 replaced_orders=report.replaced_orders,
+                lines_replayed=sum(report.replayed.values()),
             ),
             **column_lineage(ORDERS),
         },

@@ -9,18 +9,22 @@ the columns are filled in. `reco_line` holds a checksum, so that a row moved or 
 """
 
 import csv
+import datetime as dt
 import hashlib
 import io
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import TextIO
 
+from reco.audit.trail import Event, append
 from reco.errors import UsageError
 from reco.orders.guarding import guard, guard_value, unguard
+from reco.orders.home import Home
 from reco.orders.ledger import Drop
-from reco.orders.quarantine import QuarantinedLine, shown
+from reco.orders.quarantine import QuarantinedLine, Selection, counts, lines, shown
 from reco.orders.records import MESSAGES
 
 LINE, RAW = "reco_line", "reco_raw"
@@ -122,13 +126,13 @@ def _fields(text: str, drop: Drop) -> tuple[str, ...] | None:
     return tuple(fields) if len(fields) == len(drop.header or ()) else None
 
 
-def write_export(target: TextIO, drops: Sequence[Drop], lines: Iterable[QuarantinedLine]) -> int:
+def write_export(target: TextIO, drops: Sequence[Drop], found: Iterable[QuarantinedLine]) -> int:
     """Writes lines whose bytes are known as CSV with a byte order mark and CRLF, as Excel likes it; returns how many.
 
     Args:
         target: a text file opened as UTF-8 with newline="".
         drops: the drops of the lines: their headers are the columns, each name once.
-        lines: the lines, of these drops.
+        found: the lines, of these drops.
     """
     columns = list(dict.fromkeys(label for drop in drops for label in labels(drop.header or ())))
     names = {drop.key: labels(drop.header or ()) for drop in drops}
@@ -136,12 +140,12 @@ def write_export(target: TextIO, drops: Sequence[Drop], lines: Iterable[Quaranti
     writer = csv.writer(target, lineterminator="\r\n")
     writer.writerow([*COLUMNS, *map(guard, columns)])
     count = 0
-    for line in lines:
+    for line in found:
         if line.raw is None:
             continue
         cells = cells_of(line.drop, line.raw, line.reason)
         own = dict(zip(names[line.drop.key], cells.fields or (), strict=False))
-        told = (line.drop.name, str(line.line), line.reason, line.column or "", line.message)
+        told = (line.drop.name, str(line.line), line.reason, _own_column(line.drop, line.column), line.message)
         writer.writerow(
             [
                 identity(line.drop, line.line),
@@ -152,6 +156,49 @@ def write_export(target: TextIO, drops: Sequence[Drop], lines: Iterable[Quaranti
         )
         count += 1
     return count
+
+
+def _own_column(drop: Drop, column: str | None) -> str:
+    """The file's own name of a canonical column; an item without an id is known by its name."""
+    mapping = drop.mapping or {}
+    own = mapping.get(column or "") or (mapping.get("item_name") if column == "item_id" else None) or column or ""
+    return own if isinstance(own, str) else " + ".join(own)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote: lines of how many drops; `bare` lines were left out, because their text was removed."""
+
+    lines: int
+    drops: int
+    bare: int
+
+
+def export_open(home: Home, selection: Selection, out: Path, *, now: dt.datetime) -> Exported:
+    """Writes the open lines of a selection to a new file, whole or not at all, and says so in the trail.
+
+    Raises:
+        UsageError: see `Selection.drops`; or the file exists (somebody may be mending it), or cannot be written.
+        LakeError: a part is missing or damaged.
+    """
+    counted = {one.drop.key: one for one in counts(home.ledger, home.lake, selection)}
+    drops = [one.drop for one in counted.values() if any(reason.open for reason in one.reasons)]
+    found = lines(home.ledger, home.lake, drops, reason=selection.reason, only_open=True)
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        if out.exists():
+            raise UsageError(f"{out} exists: somebody may be mending it.", hint="Give another name, or remove it.")
+        with temporary.open("w", encoding="utf-8", newline="") as target:
+            written = write_export(target, drops, found)
+        temporary.replace(out)
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written: {error.strerror}.", hint="Check the path given.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    waiting = {drop.key: sum(reason.open for reason in counted[drop.key].reasons) for drop in drops}
+    with home.ledger.engine.begin() as connection:
+        append(connection, Event.LINES_EXPORTED, at=now, file=out.name, lines=written, open_lines=waiting)
+    return Exported(written, len(drops), sum(waiting.values()) - written)
 
 
 def read_mended(path: Path) -> Iterator[MendedRow]:

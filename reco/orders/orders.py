@@ -25,7 +25,7 @@ INPUT = "drops"
 
 @dataclass(frozen=True)
 class OrdersMade:
-    """The figures of the made table and its digest."""
+    """The figures of the made table and its digest; `replayed` counts the lines that replays brought, by drop key."""
 
     lines: int
     rows: int
@@ -33,6 +33,7 @@ class OrdersMade:
     items: int
     replaced_orders: int
     digest: str
+    replayed: dict[str, int]
 
 
 def order_parts(lake: Lake, drops: Sequence[Drop]) -> list[OrderPart]:
@@ -71,7 +72,10 @@ def make_orders(ledger: DropLedger, lake: Lake, *, now: dt.datetime, run_id: str
                 run_id=run_id,
                 **details,
             )
-    return OrdersMade(report.lines, report.rows, report.orders, report.items, report.replaced_orders, stamp.digest)
+    replayed = {drop.key: sum(replay.lines_accepted for replay in drop.replays) for drop in drops if drop.replays}
+    return OrdersMade(
+        report.lines, report.rows, report.orders, report.items, report.replaced_orders, stamp.digest, replayed
+    )
 
 
 @dataclass(frozen=True)
