@@ -191,7 +191,8 @@ def enter_all(home: Home, read: Sequence[ReadAgain], request: Request) -> list[R
             lines_digest=file_digest(home.lake.path(ORDER_LINES, key)),
         )
         entered[key] = (replay, [*accepted, *excluded])
-    enter(home.ledger.engine, entered)
+    if entered:
+        enter(home.ledger.engine, entered)
     return [replay for replay, _ in entered.values()]
 
 

@@ -42,7 +42,9 @@ def _commands(block: str) -> list[tuple[str, str]]:
 
 def _fits(expected: str, found: str) -> bool:
     """Whether the output is the one shown; runs of blanks and trailing ones are not looked at."""
-    told, shown = ("\n".join(" ".join(line.split()) for line in text.strip().splitlines()) for text in (found, expected))
+    told, shown = (
+        "\n".join(" ".join(line.split()) for line in text.strip().splitlines()) for text in (found, expected)
+    )
     pattern = ".*".join(re.escape(part) for part in re.sub(r"^\.\.\.$", "\0", shown, flags=re.MULTILINE).split("\0"))
     return re.fullmatch(pattern.replace(re.escape("..."), ".*"), told, re.DOTALL) is not None
 
