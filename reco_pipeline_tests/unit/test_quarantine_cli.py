@@ -24,6 +24,7 @@ from reco_pipeline.cli.app import app
 from reco_pipeline.definitions import build_defs
 
 NOON = dt.datetime(2024, 6, 1, 12, tzinfo=dt.UTC)
+STRUCTURAL = ("bad_encoding", "null_byte", "too_many_fields", "too_few_fields", "unbalanced_quote")
 HEAD = b"OrderNumber,ItemName,Quantity\n"
 Reco = Callable[..., tuple[int, str]]
 
