@@ -4,6 +4,7 @@ Belongs here: reading `quarantined_lines` for people. Does not belong here: mend
 reading them again (`reco.orders.replay`).
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from reco.orders.rules import REASONS
 from reco.storage.lake import Lake
 
 _ROWS_AT_ONCE = 65_536
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -110,12 +112,7 @@ def shown(raw: bytes, encoding: str) -> str:
     '5,A,\\xff\\x00'
     """
     text = raw.decode(encoding, "backslashreplace")
-    return "".join(c if c in "\t\r\n" or c.isprintable() or c.isspace() else _escape(c) for c in text)
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 128 else character.encode("ascii", "backslashreplace").decode()
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def counts(ledger: DropLedger, lake: Lake, selection: Selection) -> list[DropCounts]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SOME_ROWS_REFUSED = 3
 LOCK_SECONDS = 60
 STILL_SHOWN = 20
+RAW_SHOWN = 2_000
 
 app = typer.Typer(help="Lines that were not accepted: look at them, mend them, read them again.", no_args_is_help=True)
 
@@ -122,9 +123,13 @@ def _show(line: "QuarantinedLine") -> None:
     facts(
         [
             (line.reason, f"{where}{line.message}{also}"),
-            ("raw", "removed, its time of keeping is over" if line.text is None else line.text),
+            ("raw", "removed, its time of keeping is over" if line.text is None else _shortened(line.text)),
         ]
     )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= RAW_SHOWN else f"{text[:RAW_SHOWN]}... ({len(text):,} characters)"
 
 
 @app.command("export")
