@@ -4,6 +4,7 @@ import csv
 import datetime as dt
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -16,7 +17,7 @@ from reco.orders.again import ReplayReport
 from reco.orders.home import Home, open_home
 from reco.orders.ingest import ingest
 from reco.orders.ledger import Drop, DropStatus, inputs_digest
-from reco.orders.mending import write_export
+from reco.orders.mending import identity, write_export
 from reco.orders.orders import ORDERS, make_orders
 from reco.orders.profiles import SourceProfile, load_profile
 from reco.orders.quarantine import Selection
@@ -239,6 +240,51 @@ def test_files_as_spreadsheets_save_them(home: Home, delimiter: str, encoding: s
     path = mend(home, {"2": {"quantity": "2"}}, delimiter=delimiter, encoding=encoding)
     assert figures(replay(home, path)) == (1, 1, 0, 0)
     assert ("1", "Käse", 2) in order_rows(home)
+
+
+def test_a_file_without_a_last_line_end_is_mended(home: Home) -> None:
+    """The mended line does not run into the last one."""
+    take(home, HEAD + "1,PID,x,1,2024-05-01\n1,Hose,1,1,2024-05-01")
+    replay(home, mend(home, {"2": {"quantity": "2"}}))
+    assert order_rows(home) == {("1", "PID", 2), ("1", "Hose", 1)}
+
+
+def test_mended_text_is_one_record(home: Home) -> None:
+    """Text that would be two, or a cell that an unquoted file cannot hold, leaves the line quarantined."""
+    take(home, HEAD + GOOD + "3,PID\n")
+    report = replay(home, mend(home, {"5": {"reco_raw": "3,PID,1,1,2024-05-01\n4,PID,1,1,2024-05-01"}}))
+    assert [one.reason for one in report.still] == ["too_many_fields"]
+    unquoted = profile(dialect={"quote": "", "delimiter": "|"})
+    take(home, HEAD.replace(",", "|") + "8|PID|x|1|2024-05-01\n8|Hose|1|1|2024-05-01\n", "pipes.csv", unquoted)
+    piped = replay(home, mend(home, {"2": {"quantity": "1", "item_id": "a|b"}}, name="a.csv"))
+    assert [one.reason for one in piped.still] == ["too_many_fields"]
+    assert figures(replay(home, mend(home, {"2": {"quantity": "1", "item_id": 'a "b"'}}, name="b.csv"))) == (1, 1, 0, 0)
+    assert ("8", 'a "b"', 1) in order_rows(home)
+
+
+def test_a_drop_whose_bytes_are_gone_is_refused(home: Home) -> None:
+    """Both ways of replaying name the drop, and nothing is entered."""
+    drop = take(home, HEAD + GOOD + "2,Kit,x,1,2024-05-01\n")
+    path = mend(home, {"5": {"quantity": "1"}})
+    home.ledger.file(drop).path.unlink()
+    for report in (replay(home, path), replay_lines(home, Selection(), load_profile("auto"), now=NOON, actor="")):
+        assert report.replays == []
+        assert "not in the lake" in report.refused[0].why
+
+
+def test_lines_that_are_not_quarantined_are_refused(home: Home) -> None:
+    """So are rows of a drop that this home does not know, and rows from which everything was removed."""
+    drop = take(home, HEAD + GOOD + "2,Kit,x,1,2024-05-01\n3,PID\n")
+    good, empty = rows_of(export(home))
+    empty["reco_raw"] = " "
+    accepted = good | {"reco_line": identity(drop, 2)}
+    unknown = good | {"reco_line": identity(replace(drop, key="other-123456789abc"), 5)}
+    report = replay(home, save(home, [accepted, unknown, empty]))
+    assert [one.why.split(":")[0] for one in sorted(report.refused, key=lambda one: one.row or 0)] == [
+        f"this line of {drop.key} is not quarantined",
+        "this home knows no drop other-123456789abc",
+        "it is empty",
+    ]
 
 
 def test_records_of_several_lines_move_no_other(home: Home) -> None:
