@@ -84,13 +84,15 @@ class ReplayReport:
 class Again:
     """Lines of one drop to be read again.
 
-    file: what to read, under the key of the replay; profile: as it was asked for; at: where each line begins in the
+    file: what to read, under the key of the replay; profile: as it was asked for; lines_read: how many
+    records the file ought to have; at: where each line begins in the
     file; offsets: the byte at which it begins in the drop; faulty: lines known not to be whole records, read already.
     """
 
     drop: Drop
     file: DropFile
     profile: SourceProfile
+    lines_read: int
     at: Mapping[int, int]
     offsets: Mapping[int, int]
     faulty: Sequence[OtherLine] = ()
@@ -148,9 +150,9 @@ def read_again(again: Again, *, now: dt.datetime, folder: Path) -> ReadAgain | s
     rows = _picked(lake.existing(QUARANTINED_LINES, again.file.key), again.at)
     places = pl.col("line").replace_strict(dict(again.offsets), return_dtype=pl.Int64)
     others = [OtherLine(**row) for row in rows.with_columns(byte_offset=places).iter_rows(named=True)]
-    if result.counts.lines_read != again.drop.lines_read or accepted.height + len(others) != len(again.at):
+    if result.counts.lines_read != again.lines_read or accepted.height + len(others) != len(again.at):
         return (
-            f"read so, {again.drop.name} has {result.counts.lines_read} records where it had {again.drop.lines_read}, "
+            f"read so, {again.drop.name} has {result.counts.lines_read} records where it had {again.lines_read}, "
             f"and {accepted.height + len(others)} of the {len(again.at)} lines meant are records of their own"
         )
     return ReadAgain(again, accepted, sorted([*others, *again.faulty], key=lambda one: one.line))

@@ -134,10 +134,12 @@ def _put_in_place(
             records[line] = record
     if not records and not faulty:
         return None
-    at = splice(opened, known, records, folder / "mended.csv")
+    spliced = splice(opened, known, records, folder / "mended.csv")
     profile = as_read.model_copy(update={"dialect": spec.model_copy(update={"encoding": "utf-8"})})
     again = DropFile(next_key(home, drop), folder / "mended.csv", drop.name, profile)
-    return Again(drop, again, file.profile, at, {line: known[line].offset for line in records}, faulty)
+    offsets = {line: known[line].offset for line in records}
+    lines_read = (drop.lines_read or 0) - spliced.fewer
+    return Again(drop, again, file.profile, lines_read, spliced.at, offsets, faulty)
 
 
 def _record(opened: OpenedDrop, drop: Drop, place: Place, was: QuarantinedLine, row: MendedRow) -> bytes | None:

@@ -123,4 +123,4 @@ def _as_they_came(
     )
     named = profile.model_copy(update={"name": drop.source, "dialect": spec})
     again = DropFile(next_key(home, drop), file.path, drop.name, named)
-    return Again(drop, again, profile, {line: line for line in offsets}, offsets)
+    return Again(drop, again, profile, drop.lines_read or 0, {line: line for line in offsets}, offsets)

@@ -46,21 +46,29 @@ def places(opened: OpenedDrop, lines: Sequence[int]) -> dict[int, Place]:
     }
 
 
-def splice(
-    opened: OpenedDrop, known: Mapping[int, Place], records: Mapping[int, bytes], target: Path
-) -> dict[int, int]:
+@dataclass(frozen=True)
+class Spliced:
+    """A text with records replaced: where each of them begins (its physical line), and how many records are gone."""
+
+    at: dict[int, int]
+    fewer: int
+
+
+def splice(opened: OpenedDrop, known: Mapping[int, Place], records: Mapping[int, bytes], target: Path) -> Spliced:
     """Writes the drop's text as UTF-8 without the records of these lines, then the given ones in their order.
 
-    Returns the physical line at which each of them begins in the new file.
+    Lines with a structural fault are left out too: they decide on no other line, and an open quote among them could
+    only swallow what stands behind it.
     """
     text, at, standing = opened.text, opened.text.start, opened.scan.lines
+    faults = {record.line: (record.start, record.end) for record in opened.faults}
+    out = sorted((faults | {line: (known[line].start, known[line].end) for line in records}).values())
     with target.open("wb") as file:
-        for line in sorted(records):
-            place = known[line]
-            _copy(text, at, place.start, file)
-            end = _LINE_END.match(text.data, place.end)
-            at = end.end() if end else place.end
-            standing -= 1 + _line_ends(text.data[place.start : place.end])
+        for start, stop in out:
+            _copy(text, at, start, file)
+            end = _LINE_END.match(text.data, stop)
+            at = end.end() if end else stop
+            standing -= 1 + _line_ends(text.data[start:stop])
         _copy(text, at, text.size, file)
         if file.tell() and not _ends_whole(text, at):
             file.write(b"\n")
@@ -69,7 +77,7 @@ def splice(
             found[line] = standing + 1
             standing += 1 + _line_ends(records[line])
             file.write(records[line] + b"\n")
-    return found
+    return Spliced(found, len(out) - len(records))
 
 
 def _copy(text: Text, start: int, end: int, file: BinaryIO) -> None:

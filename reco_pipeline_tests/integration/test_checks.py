@@ -170,7 +170,7 @@ def test_a_lost_key_of_the_served_snapshot_is_an_error(graph: Graph) -> None:
 
 
 def test_replayed_lines_reach_the_snapshot_and_are_seen(graph: Graph) -> None:
-    """After a replay a publish is pending; the rebuild takes the lines in, and tells it on the partition of the drop."""
+    """After a replay a publish is pending; the rebuild takes the lines in and tells it on the drop's partition."""
     assert graph.give(a=day(1, "1-0,Probe,none,c0,2024-03-01 10:00:00")).success
     assert unpublished(graph.home) is None
     export_open(graph.home, Selection(), graph.folder / "mend.csv", now=dt.datetime.now(dt.UTC))

@@ -249,6 +249,15 @@ def test_a_file_without_a_last_line_end_is_mended(home: Home) -> None:
     assert order_rows(home) == {("1", "PID", 2), ("1", "Hose", 1)}
 
 
+def test_a_quote_left_open_swallows_no_mended_line(home: Home) -> None:
+    """Broken lines that were not mended, at the end of the file too, change nothing for those that were."""
+    take(home, 'order_id,item_id,note\n1,PID,\n,Hose,\n2,"Kit\n')
+    path = mend(home, {"3": {"order_id": "1", "item_id": "Hose", "note": ',x"'}})
+    assert figures(replay(home, path)) == (1, 1, 0, 0)
+    assert order_rows(home) == {("1", "PID", 1), ("1", "Hose", 1)}
+    assert home.ledger.drops()[0].lines_open == 1
+
+
 def test_mended_text_is_one_record(home: Home) -> None:
     """Text that would be two, or a cell that an unquoted file cannot hold, leaves the line quarantined."""
     take(home, HEAD + GOOD + "3,PID\n")
