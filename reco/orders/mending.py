@@ -177,6 +177,8 @@ class Exported:
 def export_open(home: Home, selection: Selection, out: Path, *, now: dt.datetime) -> Exported:
     """Writes the open lines of a selection to a new file, whole or not at all, and says so in the trail.
 
+    Without any such line there is no file.
+
     Raises:
         UsageError: see `Selection.drops`; or the file exists (somebody may be mending it), or cannot be written.
         LakeError: a part is missing or damaged.
@@ -190,14 +192,16 @@ def export_open(home: Home, selection: Selection, out: Path, *, now: dt.datetime
             raise UsageError(f"{out} exists: somebody may be mending it.", hint="Give another name, or remove it.")
         with temporary.open("w", encoding="utf-8", newline="") as target:
             written = write_export(target, drops, found)
-        temporary.replace(out)
+        if written:
+            temporary.replace(out)
     except OSError as error:
         raise UsageError(f"{out} cannot be written: {error.strerror}.", hint="Check the path given.") from error
     finally:
         temporary.unlink(missing_ok=True)
     waiting = {drop.key: sum(reason.open for reason in counted[drop.key].reasons) for drop in drops}
-    with home.ledger.engine.begin() as connection:
-        append(connection, Event.LINES_EXPORTED, at=now, file=out.name, lines=written, open_lines=waiting)
+    if written:
+        with home.ledger.engine.begin() as connection:
+            append(connection, Event.LINES_EXPORTED, at=now, file=out.name, lines=written, open_lines=waiting)
     return Exported(written, len(drops), sum(waiting.values()) - written)
 
 

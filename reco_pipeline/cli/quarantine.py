@@ -24,13 +24,22 @@ LOCK_SECONDS = 60
 STILL_SHOWN = 20
 RAW_SHOWN = 2_000
 
-app = typer.Typer(help="Lines that were not accepted: look at them, mend them, read them again.", no_args_is_help=True)
+app = typer.Typer(
+    help="Lines that were not accepted: look at them, mend them, read them again.", invoke_without_command=True
+)
 
 DropOption = Annotated[
     str | None,
     typer.Option("--drop", metavar="DROP", help="Only lines of this drop: key, name or start of its sha256."),
 ]
 ReasonOption = Annotated[str | None, typer.Option("--reason", metavar="REASON", help="Only lines of this reason.")]
+
+
+@app.callback()
+def _default(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """Lines that were not accepted: look at them, mend them, read them again."""
+    if context.invoked_subcommand is None:
+        counts(as_json=as_json)
 
 
 @app.command("list")
@@ -148,10 +157,18 @@ def export(
     written = export_open(_home(), _selection(drop, reason), out, now=dt.datetime.now(dt.UTC))
     if as_json:
         print_json(
-            {"file": str(out), "lines": written.lines, "drops": written.drops, "lines_without_text": written.bare}
+            {
+                "file": str(out) if written.lines else None,
+                "lines": written.lines,
+                "drops": written.drops,
+                "lines_without_text": written.bare,
+            }
         )
         return
-    say(f"{out}: {written.lines:,} lines of {written.drops:,} drops.")
+    if written.lines:
+        say(f"{out}: {written.lines:,} lines of {written.drops:,} drops.")
+    else:
+        say("No line waits to be mended: nothing is written.")
     if written.bare:
         say(f"{written.bare:,} more are left out: their time of keeping is over, and their text was removed.")
     if written.lines:

@@ -80,6 +80,7 @@ def test_list_counts_by_drop_and_reason(home: Home, reco: Reco) -> None:
     (narrow,) = of_json(reco("list", "--reason", "null_byte", "--json"))["drops"]
     assert [one["reason"] for one in narrow["reasons"]] == ["null_byte"]
     assert "No line is quarantined" in reco("list", "--drop", "good.csv")[1]
+    assert reco("--json") == reco("list", "--json")
     with pytest.raises(UsageError, match="no reason"):
         reco("list", "--reason", "nonsense")
 
@@ -128,6 +129,8 @@ def test_export_writes_for_spreadsheets_and_never_over_a_file(home: Home, reco: 
     with pytest.raises(UsageError, match="exists"):
         reco("export", "--out", out)
     assert out.read_bytes() == raw
+    assert "nothing is written" in reco("export", "--drop", "good.csv", "--out", tmp_path / "none.csv")[1]
+    assert not (tmp_path / "none.csv").exists()
     with pytest.raises(UsageError, match="cannot be written"):
         reco("export", "--out", tmp_path / "no" / "folder.csv")
     assert events(home.ledger.engine, event=Event.LINES_EXPORTED)[0].details["lines"] == 7

@@ -16,8 +16,9 @@ from reco.orders.guarding import guard, guard_value, unguard
 from reco.orders.home import Home, open_home
 from reco.orders.ingest import ingest
 from reco.orders.ledger import DropStatus
-from reco.orders.mending import labels, read_mended, write_export
+from reco.orders.mending import export_open, labels, read_mended, write_export
 from reco.orders.profiles import load_profile
+from reco.orders.quarantine import Selection
 from reco.orders.replay import replay_file
 from reco.settings import Settings
 from reco_pipeline_tests.reading import NOW, ReadDrop, read_files
@@ -113,6 +114,26 @@ def test_any_cell_survives_export_and_replay(rows: list[tuple[str, str]], delimi
         assert report.total("lines_accepted") == waiting
         (replay,) = home.ledger.drops()[0].replays
         _same_values(home, one.drop.key, replay.key)
+
+
+@settings(max_examples=12)
+@example(b'2,"x"\x00\n3,\xff\n\xe2\x80\x8b=1,y,z\n,\x1b[31m"\r,"\r\n\'"')
+@given(st.binary(max_size=120) | TEXTS.map(lambda text: f",{text}\n{text}".encode("utf-8", "replace")))
+def test_an_export_given_back_as_it_is_changes_nothing(tail: bytes) -> None:
+    """Whatever the lines hold, a row that nobody touched is known to be as it was exported."""
+    with tempfile.TemporaryDirectory() as name:
+        home = open_home(Settings(home=Path(name) / "home"))
+        path = Path(name) / "orders.csv"
+        path.write_bytes("order_id,item_id\n日,x\n,x\n".encode() + tail)
+        (one,) = home.ledger.register([(path, load_profile("auto"))], now=NOW)
+        assert one.drop is not None
+        (result,) = ingest(home.ledger, [one.drop.key], now=NOW, run_id=None)
+        if result.error is not None:
+            return
+        export_open(home, Selection(), Path(name) / "mend.csv", now=NOW)
+        report = replay_file(home, Path(name) / "mend.csv", now=NOW, actor="a test")
+        assert (report.replays, report.refused, report.known) == ([], [], 0)
+        assert report.unchanged == _open(home) > 0
 
 
 def _open(home: Home) -> int:
