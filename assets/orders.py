@@ -28,6 +28,8 @@ def orders(context: dg.AssetExecutionContext, lake: LakeResource, database: Data
     store = lake.open()
     with database.locked() as home:
         made = make_orders(home.ledger, store, now=dt.datetime.now(dt.UTC), run_id=context.run.run_id)
+        for key, lines in made.replayed.items():
+            context.log_event(dg.AssetObservation(ORDER_LINES, partition=key, metadata={"lines_replayed": lines}))
     report = made.report
     return dg.MaterializeResult(
         metadata={
@@ -43,6 +45,7 @@ def orders(context: dg.AssetExecutionContext, lake: LakeResource, database: Data
                 lines_unmatched=report.lines_unmatched,
                 rows_netted_out=report.rows_netted_out,
                 items_merged=len(report.merged),
+                lines_replayed=sum(made.replayed.values()),
             ),
             **column_lineage(ORDERS),
             **(

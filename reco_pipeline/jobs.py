@@ -10,6 +10,7 @@ from reco.catalog.table import CATALOGUE
 from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES
 from reco.orders.orders import ORDERS
 from reco.snapshot.release import REDIS_SNAPSHOT
+from reco_pipeline.housekeeping import remove_expired_text
 from reco_pipeline.receiving import receive_waiting_files
 from resources.home import DatabaseResource
 
@@ -48,7 +49,16 @@ def receive_drops() -> None:
     receive_waiting_files()
 
 
+@dg.graph
+def expire_quarantine() -> None:
+    """Removes the text of lines that were not accepted, where it was kept for long enough."""
+    remove_expired_text()
+
+
 def all_jobs(database: DatabaseResource) -> list[Job]:
     """Every job. One that is made of ops gets its resource here: Dagster would make a second copy of its sensor."""
-    receive = receive_drops.to_job(resource_defs={"database": database}, executor_def=dg.in_process_executor)
-    return [drops_to_recommendations, rebuild_recommendations, read_catalogues, recheck_drops, receive]
+    of_ops = [
+        graph.to_job(resource_defs={"database": database}, executor_def=dg.in_process_executor)
+        for graph in (receive_drops, expire_quarantine)
+    ]
+    return [drops_to_recommendations, rebuild_recommendations, read_catalogues, recheck_drops, *of_ops]

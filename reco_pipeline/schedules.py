@@ -13,10 +13,18 @@ from reco.orders.orders import ORDERS
 from reco.settings import Settings
 from reco.snapshot.release import REDIS_SNAPSHOT
 from reco_pipeline.automation import decide
-from reco_pipeline.jobs import Job, drops_to_recommendations, rebuild_recommendations, receive_drops
+from reco_pipeline.jobs import (
+    Job,
+    drops_to_recommendations,
+    expire_quarantine,
+    rebuild_recommendations,
+    receive_drops,
+)
 from resources.home import DatabaseResource
 
 MINUTES_TO_RECEIVE = 15
+MINUTES_TO_PUBLISH = 45
+RUNNING = dg.DefaultScheduleStatus.RUNNING
 REBUILT = [dg.AssetKey(name) for name in (ORDERS, ITEM_STATS, ITEM_COOCCURRENCE, SIMILAR_ITEMS, REDIS_SNAPSHOT)]
 
 
@@ -30,8 +38,17 @@ def daily_schedules(settings: Settings, jobs: Sequence[Job]) -> list[dg.Schedule
         job=next(job for job in jobs if job.name == receive_drops.name),
         cron_schedule=f"0 {settings.daily_hour} * * *",
         execution_timezone=settings.timezone,
-        default_status=dg.DefaultScheduleStatus.RUNNING,
+        default_status=RUNNING,
         description="Once a day: takes in whatever new files the inbox holds, however many or large.",
+    )
+
+    expiry = dg.ScheduleDefinition(
+        name="daily_expiry",
+        job=next(job for job in jobs if job.name == expire_quarantine.name),
+        cron_schedule=f"{MINUTES_TO_PUBLISH} {settings.daily_hour} * * *",
+        execution_timezone=settings.timezone,
+        default_status=RUNNING if settings.quarantine_raw_days else dg.DefaultScheduleStatus.STOPPED,
+        description="Once a day, where RECO_QUARANTINE_RAW_DAYS is set: removes the text of lines kept long enough.",
     )
 
     @dg.schedule(
@@ -39,7 +56,7 @@ def daily_schedules(settings: Settings, jobs: Sequence[Job]) -> list[dg.Schedule
         job=drops_to_recommendations,
         cron_schedule=f"{MINUTES_TO_RECEIVE} {settings.daily_hour} * * *",
         execution_timezone=settings.timezone,
-        default_status=dg.DefaultScheduleStatus.RUNNING,
+        default_status=RUNNING,
         description="Once a day: processes whatever is pending, also what failed too often for the sensor.",
     )
     def daily(context: dg.ScheduleEvaluationContext, database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
@@ -52,4 +69,4 @@ def daily_schedules(settings: Settings, jobs: Sequence[Job]) -> list[dg.Schedule
         rebuild = wanted.run.job_name == rebuild_recommendations.name
         return dg.RunRequest(tags=wanted.run.tags, asset_selection=REBUILT if rebuild else None)
 
-    return [sweep, daily]
+    return [sweep, daily, expiry]

@@ -29,7 +29,7 @@ RATE, STEADY = "quarantine_rate", "quarantine_steady"
 
 @dg.asset_check(asset=ORDER_LINES, blocking=True, description=spec(ORDER_LINES, RECONCILE).description)
 def lines_reconcile(database: DatabaseResource) -> dg.AssetCheckResult:
-    """Compares the count of records in the bytes with the rows in the lake, drop by drop."""
+    """Compares the count of records in the bytes with the rows in the lake, and what was replayed with both."""
     ledger = database.ledger()
     drops, wrong = ledger.drops(status=DropStatus.INGESTED), ledger.imbalances()
     return result(
@@ -42,8 +42,9 @@ def lines_reconcile(database: DatabaseResource) -> dg.AssetCheckResult:
             "drops_unbalanced": len(wrong),
             **{
                 name: sum(getattr(drop, name) or 0 for drop in drops)
-                for name in ("lines_read", "lines_accepted", "lines_excluded", "lines_quarantined")
+                for name in ("lines_read", "lines_accepted", "lines_excluded", "lines_quarantined", "lines_open")
             },
+            "lines_replayed": sum(replay.lines_settled for drop in drops for replay in drop.replays),
         },
         worst=[asdict(one) for one in wrong],
     )

@@ -37,7 +37,7 @@ CATALOGUE: tuple[CheckEntry, ...] = (
         "order_lines",
         "lines_reconcile",
         Weight.BLOCKING,
-        "Lines read = accepted + excluded + quarantined, per drop.",
+        "Lines read = accepted + excluded + quarantined, and quarantined = replayed + open, per drop.",
     ),
     CheckEntry("order_lines", "drops_usable", Weight.WARNING, "Every drop that was given could be used."),
     CheckEntry(

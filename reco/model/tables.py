@@ -8,10 +8,9 @@ from reco.errors import LakeError
 from reco.model.cooccurrence import CooccurrenceReport, build_cooccurrence
 from reco.model.item_stats import ItemStatsReport, build_item_stats
 from reco.model.similar import SimilarReport, build_similar
-from reco.orders.drops import ORDER_LINES
 from reco.orders.ledger import DropLedger, DropStatus, inputs_digest
 from reco.orders.merging import MERGED_ITEMS
-from reco.orders.orders import INPUT, ORDERS
+from reco.orders.orders import INPUT, ORDERS, order_parts
 from reco.progress import stage
 from reco.storage.lake import Lake, file_digest
 
@@ -29,16 +28,15 @@ INPUTS = {
 def make_item_stats(ledger: DropLedger, lake: Lake) -> tuple[ItemStatsReport, str]:
     """Makes `item_stats` from `orders`, the names in the lines and the shop's item names; also returns its digest."""
     inputs = _inputs(lake, ITEM_STATS)
-    drops = ledger.drops(status=DropStatus.INGESTED)
-    lines = [lake.existing(ORDER_LINES, drop.key) for drop in drops]
+    parts = order_parts(lake, ledger.drops(status=DropStatus.INGESTED))
     names = lake.path(CATALOGUE)
     with stage(ITEM_STATS), lake.replace(ITEM_STATS) as path:
         report = build_item_stats(
             lake.existing(ORDERS),
-            lines,
+            [part.path for part in parts],
             names if names.is_file() else None,
             path,
-            batches=[d.batch for d in drops],
+            batches=[part.batch for part in parts],
             merged=lake.existing(MERGED_ITEMS),
         )
     return report, lake.stamp(ITEM_STATS, inputs).digest

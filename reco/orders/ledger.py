@@ -1,7 +1,7 @@
 """The ledger of drops: which bytes came, what became of them, and whether the numbers add up.
 
-Belongs here: registering a drop, its states, and the equality of contract 4 checked against the lake. Does not belong
-here: reading lines out of a drop (`reco.orders.reader`).
+Belongs here: registering a drop and its states. Does not belong here: reading lines out of a drop
+(`reco.orders.reader`), counting what is stored (`reco.orders.balance`), or reading lines again (`reco.orders.replay`).
 """
 
 import datetime as dt
@@ -19,9 +19,11 @@ import sqlalchemy as sa
 
 from reco.audit.trail import Event, append
 from reco.errors import DropError, DropKnown, DropMissing, DropUnreadable, ProfileError, RecoError, UsageError
-from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES, DropFile, DropResult
+from reco.orders import balance, replays
+from reco.orders.drops import QUARANTINED_LINES, DropFile, DropResult
 from reco.orders.files import partition_key
 from reco.orders.profiles import SourceProfile
+from reco.orders.replays import Replay
 from reco.storage.lake import RAW, Lake, fsync_folder
 from reco.storage.sql import LINE_COUNTS
 from reco.storage.sql import drops as table
@@ -51,7 +53,10 @@ class Seen(StrEnum):
 
 @dataclass(frozen=True)
 class Drop:
-    """One row of the ledger; the counts are None until the drop was read."""
+    """One row of the ledger; the counts are None until the drop was read.
+
+    `replays` are those that count, oldest first: lines read again later, which change none of the counts.
+    """
 
     key: str
     sha256: str
@@ -78,6 +83,12 @@ class Drop:
     lines_blank: int | None
     lines_duplicate: int | None
     reasons: dict[str, int] | None
+    replays: tuple[Replay, ...] = ()
+
+    @property
+    def lines_open(self) -> int:
+        """The quarantined lines that no replay settled."""
+        return (self.lines_quarantined or 0) - sum(replay.lines_settled for replay in self.replays)
 
     @property
     def merge_items(self) -> tuple[str, ...]:
@@ -98,18 +109,6 @@ class Registration:
     def drop_key(self) -> str | None:
         """The key of the drop; None where the file was refused."""
         return self.drop.key if self.drop else None
-
-
-@dataclass(frozen=True)
-class Imbalance:
-    """A drop whose lines do not add up, with the three counts taken from three places."""
-
-    key: str
-    name: str
-    lines_read: int
-    accepted_rows: int
-    other_rows: int
-    message: str
 
 
 @dataclass(frozen=True)
@@ -197,6 +196,7 @@ class DropLedger:
             connection.execute(sa.insert(table).values(values))
         else:
             connection.execute(sa.update(table).where(table.c.key == key).values(values))
+            replays.void(connection, key, at=terms.now, why="the drop was given again")
         append(connection, Event.DROP_SEEN, at=terms.now, drop_key=key, name=path.name, sha256=sha256)
         fresh = connection.execute(sa.select(table).where(table.c.key == key)).one()
         return Registration(path.name, Seen.NEW if row is None else Seen.AGAIN, _drop(fresh))
@@ -257,7 +257,8 @@ class DropLedger:
         if status is not None:
             query = query.where(table.c.status == status.value)
         with self.engine.connect() as connection:
-            found = [_drop(row) for row in connection.execute(query)]
+            counting = replays.standing(connection)
+            found = [_drop(row, counting.get(row.key, ())) for row in connection.execute(query)]
         wanted = None if keys is None else set(keys)
         return [drop for drop in found if wanted is None or drop.key in wanted]
 
@@ -297,11 +298,21 @@ class DropLedger:
         counts = {name: getattr(result.counts, name) for name in LINE_COUNTS}
         event = Event.DROP_FAILED if error else Event.DROP_INGESTED
         details: dict[str, Any] = {"error": str(error)} if error else counts | {"reasons": result.reasons}
+        unfit = str(error) if error else self._outdated(result.key)
         with self.engine.begin() as connection:
+            if unfit:
+                replays.void(connection, result.key, at=now, why=unfit)
             # A person may have retracted it while it was read.
             standing = (table.c.key == result.key) & (table.c.status != DropStatus.RETRACTED.value)
             connection.execute(sa.update(table).where(standing).values(values))
             append(connection, event, at=now, run_id=run_id, drop_key=result.key, **details)
+
+    def _outdated(self, key: str) -> str:
+        """Why replays of a drop that was just read anew no longer fit it; empty where they do."""
+        settled = replays.settled_lines(self.engine, key)
+        if settled.keys() <= set(balance.lines_of(self.lake, QUARANTINED_LINES, key, "quarantined") if settled else ()):
+            return ""
+        return "the drop was read anew, and other lines of it are quarantined now"
 
     def fail(self, key: str, error: RecoError, *, now: dt.datetime, run_id: str | None = None) -> None:
         """Enters that a drop cannot be used at all."""
@@ -309,15 +320,14 @@ class DropLedger:
         with self.engine.begin() as connection:
             standing = (table.c.key == key) & (table.c.status != DropStatus.RETRACTED.value)
             connection.execute(sa.update(table).where(standing).values(NOT_READ | values))
+            replays.void(connection, key, at=now, why=str(error))
             append(connection, Event.DROP_FAILED, at=now, run_id=run_id, drop_key=key, error=str(error))
 
-    def retract(self, key: str, *, now: dt.datetime, reason: str) -> Drop:
-        """Takes a drop out of the orders; its bytes and its record stay.
-
-        `key` may be a key, a file name, or the first eight or more characters of a key or sha256.
+    def find(self, key: str) -> Drop:
+        """The one drop a person means by its key, its file name, or at least eight characters of a key or sha256.
 
         Raises:
-            UsageError: no drop, or several, or one that is out already.
+            UsageError: it names no drop, or several.
         """
         found = [
             d
@@ -329,38 +339,32 @@ class DropLedger:
             names = f"{key!r} names {len(found)} drops: {', '.join(d.key for d in found[:5])}."
             message = names if found else f"No drop is named {key!r}."
             raise UsageError(message, hint="See `reco drops list` for the keys.")
-        drop = found[0]
+        return found[0]
+
+    def retract(self, key: str, *, now: dt.datetime, reason: str) -> Drop:
+        """Takes a drop out of the orders, with what was replayed of it; its bytes and its record stay.
+
+        Raises:
+            UsageError: no drop (see `find`), or several, or one that is out already.
+        """
+        drop = self.find(key)
         if drop.status is DropStatus.RETRACTED:
             raise UsageError(f"{drop.key} was retracted already.", hint="Give its file again to bring it back.")
         with self.engine.begin() as connection:
             connection.execute(
                 sa.update(table).where(table.c.key == drop.key).values(status=DropStatus.RETRACTED.value)
             )
+            replays.void(connection, drop.key, at=now, why="the drop was retracted")
             append(connection, Event.DROP_RETRACTED, at=now, drop_key=drop.key, reason=reason)
         return self.drops(keys=[drop.key])[0]
 
-    def imbalances(self) -> list[Imbalance]:
-        """The ingested drops whose stored lines do not add up to the lines counted in their bytes.
+    def imbalances(self) -> list[balance.Imbalance]:
+        """The ingested drops whose stored lines do not add up, by their first reading or by their replays.
 
-        The three counts come from three places: the reader's count of physical records in the ledger, the rows of
-        `order_lines` and the rows of `quarantined_lines` in the lake.
+        Raises:
+            LakeError: a part is damaged.
         """
-        drops = self.drops(status=DropStatus.INGESTED)
-        accepted = _row_counts(self.lake, ORDER_LINES, drops)
-        others = _row_counts(self.lake, QUARANTINED_LINES, drops)
-        return [
-            Imbalance(
-                drop.key,
-                drop.name,
-                drop.lines_read or 0,
-                accepted[drop.key],
-                others[drop.key],
-                f"{drop.name}: {drop.lines_read} lines read, {_rows(accepted[drop.key])} accepted and "
-                f"{_rows(others[drop.key])} excluded or quarantined in the lake",
-            )
-            for drop in drops
-            if drop.lines_read != accepted[drop.key] + others[drop.key] or min(accepted[drop.key], others[drop.key]) < 0
-        ]
+        return balance.imbalances(self.lake, self.drops(status=DropStatus.INGESTED))
 
 
 def _read_otherwise(name: str, row: Any, profile: SourceProfile) -> DropError:
@@ -373,23 +377,18 @@ def _read_otherwise(name: str, row: Any, profile: SourceProfile) -> DropError:
 
 
 def inputs_digest(drops: Iterable[Drop], *code_and_settings: str) -> str:
-    """What the model is made of, as one digest: ingested drops, their batches and profiles, code and settings."""
+    """What the model is made of, as one digest: ingested drops with batch, profile and replays; code and settings."""
     facts = sorted(
-        (d.sha256, d.batch, json.dumps(d.profile, sort_keys=True)) for d in drops if d.status is DropStatus.INGESTED
+        (
+            d.sha256,
+            d.batch,
+            json.dumps(d.profile, sort_keys=True),
+            *(r.lines_digest for r in d.replays if r.lines_accepted),
+        )
+        for d in drops
+        if d.status is DropStatus.INGESTED
     )
     return hashlib.sha256(json.dumps([facts, code_and_settings]).encode()).hexdigest()
-
-
-def _rows(count: int) -> str:
-    return "no file" if count < 0 else str(count)
-
-
-def _row_counts(lake: Lake, name: str, drops: Sequence[Drop]) -> dict[str, int]:
-    """Rows by drop key, from the Parquet footers; -1 where the file is not there."""
-    from reco.storage.engine import row_count  # noqa: PLC0415 - commands that only list drops need no DuckDB
-
-    paths = {drop.key: lake.path(name, drop.key) for drop in drops}
-    return {key: row_count(path) if path.is_file() else -1 for key, path in paths.items()}
 
 
 def _raw_file(lake: Lake, key: str) -> Path:
@@ -404,6 +403,6 @@ def _raw_file(lake: Lake, key: str) -> Path:
     return path
 
 
-def _drop(row: Any) -> Drop:
-    values = {field.name: getattr(row, field.name) for field in fields(Drop)}
-    return Drop(**values | {"status": DropStatus(row.status)})
+def _drop(row: Any, counting: tuple[Replay, ...] = ()) -> Drop:
+    values = {field.name: getattr(row, field.name) for field in fields(Drop) if field.name != "replays"}
+    return Drop(**values | {"status": DropStatus(row.status), "replays": counting})

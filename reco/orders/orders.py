@@ -5,6 +5,7 @@ of the view (`reco.orders.view`).
 """
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from reco.audit.trail import Event, append, events
 from reco.orders.accepted import OrderPart
 from reco.orders.drops import ORDER_LINES
-from reco.orders.ledger import DropLedger, DropStatus, inputs_digest
+from reco.orders.ledger import Drop, DropLedger, DropStatus, inputs_digest
 from reco.orders.merging import MERGED_ITEMS, write_merged
 from reco.orders.view import OrdersReport, build_orders
 from reco.progress import stage
@@ -25,20 +26,34 @@ INPUT = "drops"
 
 @dataclass(frozen=True)
 class OrdersMade:
-    """The figures of the made table, and its digest."""
+    """The figures of the made table and its digest; `replayed` counts the lines that replays brought, by drop key."""
 
     report: OrdersReport
     digest: str
+    replayed: dict[str, int]
+
+
+def order_parts(lake: Lake, drops: Sequence[Drop]) -> list[OrderPart]:
+    """The accepted lines of drops: a part each, and one for each replay, which belongs to the batch of its drop.
+
+    Raises:
+        LakeError: the lines of a drop or of a replay are not in the lake.
+    """
+    return [
+        OrderPart(lake.existing(ORDER_LINES, key), key, drop.batch, drop.name, drop.merge_items)
+        for drop in drops
+        for key in (drop.key, *(replay.key for replay in drop.replays if replay.lines_accepted))
+    ]
 
 
 def make_orders(ledger: DropLedger, lake: Lake, *, now: dt.datetime, run_id: str | None) -> OrdersMade:
-    """Builds `orders` from every ingested drop and says in the trail which orders a later batch replaced.
+    """Builds `orders` from the ingested drops and their replays; tells the trail what a later batch replaced.
 
     Raises:
         LakeError: the lines of a drop are not in the lake.
     """
     drops = ledger.drops(status=DropStatus.INGESTED)
-    parts = [OrderPart(lake.existing(ORDER_LINES, d.key), d.key, d.batch, d.name, d.merge_items) for d in drops]
+    parts = order_parts(lake, drops)
     with stage(ORDERS), lake.replace(ORDERS) as path:
         report = build_orders(parts, path)
     with lake.replace(MERGED_ITEMS) as path:
@@ -56,7 +71,8 @@ def make_orders(ledger: DropLedger, lake: Lake, *, now: dt.datetime, run_id: str
                 run_id=run_id,
                 **details,
             )
-    return OrdersMade(report, stamp.digest)
+    replayed = {drop.key: sum(replay.lines_accepted for replay in drop.replays) for drop in drops if drop.replays}
+    return OrdersMade(report, stamp.digest, replayed)
 
 
 @dataclass(frozen=True)

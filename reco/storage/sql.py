@@ -21,7 +21,7 @@ from reco.errors import ConfigError, DatabaseUnavailable
 
 SCHEMA = "reco"
 VERSION_TABLE = "reco_alembic_version"
-HEAD = "0003"
+HEAD = "0004"
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
@@ -128,6 +128,35 @@ inbox_files = sa.Table(
     sa.Column("version", sa.Text, nullable=False, comment="Time of change or ETag: another one, another content."),
     sa.Column("drop_key", sa.Text, comment="The drop its content is; NULL where it was refused."),
     sa.Column("looked_at", UtcDateTime, nullable=False),
+)
+
+replays = sa.Table(
+    "replays",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True, comment="Key of the drop and a running number; its parts bear it."),
+    sa.Column("drop_key", sa.Text, nullable=False, comment="The drop whose lines were read again."),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False, comment="Who asked for it."),
+    sa.Column("kind", sa.Text, nullable=False, comment="file: mended lines; profile: the lines as they came."),
+    sa.Column("name", sa.Text, nullable=False, comment="Name of the mended file, or of the profile."),
+    sa.Column("digest", sa.Text, nullable=False, comment="sha256 of the mended file, or digest of the profile."),
+    sa.Column("profile", sa.JSON, nullable=False, comment="The whole source profile the lines were read with."),
+    sa.Column("lines_given", sa.BigInteger, nullable=False, comment="The sum of the next three."),
+    sa.Column("lines_accepted", sa.BigInteger, nullable=False),
+    sa.Column("lines_excluded", sa.BigInteger, nullable=False),
+    sa.Column("lines_quarantined", sa.BigInteger, nullable=False, comment="Still wrong; they can be replayed again."),
+    sa.Column("reasons", sa.JSON, nullable=False, comment="Lines not accepted, by reason code."),
+    sa.Column("lines_digest", sa.Text, nullable=False, comment="sha256 of its part of order_lines."),
+    sa.Column("voided_at", UtcDateTime, comment="Since when it no longer counts; NULL while it does."),
+    sa.Column("voided_why", sa.Text),
+)
+
+replayed_lines = sa.Table(
+    "replayed_lines",
+    metadata,
+    sa.Column("drop_key", sa.Text, primary_key=True),
+    sa.Column("line", sa.BigInteger, primary_key=True, comment="First physical line in the drop: once, by this key."),
+    sa.Column("replay_key", sa.Text, nullable=False),
 )
 
 snapshots = sa.Table(

@@ -6,7 +6,7 @@ Belongs here: names and help of the commands and their groups. Does not belong h
 import typer
 
 from reco import __version__
-from reco_pipeline.cli import ask, dev, drops, inspect, pipeline, serve, snapshots, system
+from reco_pipeline.cli import ask, dev, drops, inspect, pipeline, quarantine, serve, snapshots, system
 
 app = typer.Typer(
     name="reco",
@@ -38,6 +38,7 @@ app.command("drop")(pipeline.drop)
 app.command("inspect")(inspect.inspect)
 app.command("sample")(pipeline.sample)
 app.add_typer(drops.app, name="drops")
+app.add_typer(quarantine.app, name="quarantine")
 app.command("similar")(ask.similar)
 app.command("popular")(ask.popular)
 app.command("basket")(ask.basket)

@@ -12,7 +12,11 @@ import redis
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus as Status
 
 from reco.audit.catalogue import CATALOGUE, Weight
+from reco.orders.mending import export_open
 from reco.orders.profiles import load_profile
+from reco.orders.quarantine import Selection
+from reco.orders.replay import replay_file
+from reco.snapshot.release import unpublished
 from reco_pipeline.pending import catalogue_ledger
 from reco_pipeline_tests.graph import Graph, Outcome
 from reco_pipeline_tests.servers import running_valkey
@@ -260,3 +264,26 @@ def test_a_lost_key_of_the_served_snapshot_is_an_error(graph: Graph) -> None:
     assert not outcome.success
     assert outcome.failed() == {"published_keys_equal"}
     assert offenders(outcome, "published_keys_equal") == [{"key": key.decode()}]
+
+
+def test_replayed_lines_reach_the_snapshot_and_are_seen(graph: Graph) -> None:
+    """After a replay a publish is pending; the rebuild takes the lines in and tells it on the drop's partition."""
+    assert graph.give(a=day(1, "1-0,Probe,none,c0,2024-03-01 10:00:00")).success
+    assert unpublished(graph.home) is None
+    export_open(graph.home, Selection(), graph.folder / "mend.csv", now=dt.datetime.now(dt.UTC))
+    mended = (graph.folder / "mend.csv").read_bytes().replace(b",none,", b",1,")
+    (graph.folder / "mend.csv").write_bytes(mended)
+    replay_file(graph.home, graph.folder / "mend.csv", now=dt.datetime.now(dt.UTC), actor="a test")
+    assert unpublished(graph.home) is not None
+    assert graph.run("rebuild_recommendations").success
+    assert unpublished(graph.home) is None
+    stats = pl.read_parquet(graph.home.lake.path("item_stats"))
+    assert stats.filter(pl.col("item_id") == "Probe")["orders"].to_list() == [1]
+    (drop,) = graph.home.ledger.drops()
+    (seen,) = graph.instance.fetch_observations(
+        dg.AssetRecordsFilter(asset_key=dg.AssetKey("order_lines"), asset_partitions=[drop.key]), 5
+    ).records
+    assert seen.asset_observation is not None
+    assert seen.asset_observation.metadata["lines_replayed"].value == 1
+    figures = graph.check("order_lines", "lines_reconcile").evaluations["lines_reconcile"].metadata
+    assert [figures[name].value for name in ("lines_quarantined", "lines_replayed", "lines_open")] == [1, 1, 0]

@@ -25,7 +25,7 @@ def test_several_processes_may_open_a_new_database_at_once(server: str) -> None:
     with multiprocessing.get_context("spawn").Pool(3) as pool:
         assert (
             pool.map(_open, [server] * 3)
-            == [["audit_events", "catalogue_drops", "drops", "inbox_files", sql.VERSION_TABLE, "snapshots"]] * 3
+            == [sorted([*(table.name for table in sql.metadata.tables.values()), sql.VERSION_TABLE])] * 3
         )
 
 

@@ -1,0 +1,104 @@
+"""The record of replays: which quarantined lines were read again, with what result, and whether that still counts.
+
+Belongs here: the rows in SQL, and what makes a replay void. Does not belong here: reading lines again
+(`reco.orders.replay`).
+
+A replay counts from the moment its rows are committed, with all its lines or with none. `replayed_lines` has each line
+that left the quarantine, accepted or excluded: its primary key is why none can leave it twice.
+"""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from reco.audit.trail import Event, append
+from reco.storage.sql import replayed_lines
+from reco.storage.sql import replays as table
+
+_ROWS_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Lines of one drop read again. `lines_given` is the sum of the three counts that follow it."""
+
+    key: str
+    drop_key: str
+    at: dt.datetime
+    actor: str
+    kind: Literal["file", "profile"]
+    name: str
+    digest: str
+    profile: dict[str, Any]
+    lines_given: int
+    lines_accepted: int
+    lines_excluded: int
+    lines_quarantined: int
+    reasons: dict[str, int]
+    lines_digest: str
+
+    @property
+    def lines_settled(self) -> int:
+        """How many lines it took out of the quarantine."""
+        return self.lines_accepted + self.lines_excluded
+
+
+def standing(connection: sa.Connection) -> dict[str, tuple[Replay, ...]]:
+    """The replays that count, oldest first, by drop key."""
+    query = sa.select(table).where(table.c.voided_at.is_(None)).order_by(table.c.at, table.c.key)
+    found: dict[str, list[Replay]] = defaultdict(list)
+    for row in connection.execute(query):
+        found[row.drop_key].append(Replay(**{field.name: getattr(row, field.name) for field in fields(Replay)}))
+    return {key: tuple(replays) for key, replays in found.items()}
+
+
+def settled_lines(engine: sa.Engine, drop_key: str) -> dict[int, str]:
+    """The lines of a drop that left the quarantine, with the key of the replay they left it by."""
+    query = sa.select(replayed_lines.c.line, replayed_lines.c.replay_key).where(replayed_lines.c.drop_key == drop_key)
+    with engine.connect() as connection:
+        return {row.line: row.replay_key for row in connection.execute(query)}
+
+
+def known_keys(engine: sa.Engine, drop_key: str) -> list[str]:
+    """The keys of all replays of a drop that were ever entered, void ones too."""
+    with engine.connect() as connection:
+        return list(connection.scalars(sa.select(table.c.key).where(table.c.drop_key == drop_key)))
+
+
+def enter(engine: sa.Engine, replays: Mapping[str, tuple[Replay, Sequence[int]]]) -> None:
+    """Enters replays, by key, with the lines each took out of the quarantine: all of them or, after a kill, none."""
+    with engine.begin() as connection:
+        for replay, lines in replays.values():
+            connection.execute(sa.insert(table).values(**asdict(replay)))
+            rows = [{"drop_key": replay.drop_key, "line": line, "replay_key": replay.key} for line in lines]
+            for start in range(0, len(rows), _ROWS_AT_ONCE):
+                connection.execute(sa.insert(replayed_lines), rows[start : start + _ROWS_AT_ONCE])
+            details = {
+                name: getattr(replay, name)
+                for name in ("key", "actor", "kind", "name", "digest", "lines_given", "lines_accepted")
+            }
+            append(
+                connection,
+                Event.LINES_REPLAYED,
+                at=replay.at,
+                drop_key=replay.drop_key,
+                **details,
+                lines_excluded=replay.lines_excluded,
+                lines_quarantined=replay.lines_quarantined,
+                reasons=replay.reasons,
+            )
+
+
+def void(connection: sa.Connection, drop_key: str, *, at: dt.datetime, why: str) -> None:
+    """Takes all replays of a drop out of the count, in the caller's transaction; their records stay."""
+    counting = (table.c.drop_key == drop_key) & table.c.voided_at.is_(None)
+    keys = list(connection.scalars(sa.select(table.c.key).where(counting)))
+    if not keys:
+        return
+    connection.execute(sa.update(table).where(counting).values(voided_at=at, voided_why=why))
+    connection.execute(sa.delete(replayed_lines).where(replayed_lines.c.drop_key == drop_key))
+    append(connection, Event.REPLAY_VOIDED, at=at, drop_key=drop_key, keys=keys, reason=why)
