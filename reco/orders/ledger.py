@@ -17,12 +17,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from reco.audit.trail import Event, append
+from reco.audit.trail import Event, append, recording
 from reco.errors import DropError, DropKnown, DropMissing, DropUnreadable, ProfileError, RecoError, UsageError
 from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES, DropFile, DropResult
 from reco.orders.files import partition_key
 from reco.orders.profiles import SourceProfile
-from reco.storage.lake import RAW, Lake, fsync_folder
+from reco.storage.lake import RAW, Lake, file_digest, fsync_folder
 from reco.storage.sql import LINE_COUNTS
 from reco.storage.sql import drops as table
 
@@ -144,7 +144,7 @@ class DropLedger:
                 taken.append((path, profile, self._take(path)))
             except DropError as error:
                 taken.append((path, profile, error))
-        with self.engine.begin() as connection:
+        with recording(self.engine) as connection:
             batch = (connection.scalar(sa.select(sa.func.max(table.c.batch))) or 0) + 1
             settled = {DropStatus.PENDING, DropStatus.INGESTED} | (set() if by_hand else {DropStatus.RETRACTED})
             terms = _Terms(settled, source_given, batch, now)
@@ -192,8 +192,20 @@ class DropLedger:
             connection.execute(sa.insert(table).values(values))
         else:
             connection.execute(sa.update(table).where(table.c.key == key).values(values))
-        append(connection, Event.DROP_SEEN, at=terms.now, drop_key=key, name=path.name, sha256=sha256)
         fresh = connection.execute(sa.select(table).where(table.c.key == key)).one()
+        append(
+            connection,
+            Event.DROP_SEEN,
+            at=terms.now,
+            drop_key=key,
+            name=path.name,
+            sha256=sha256,
+            size_bytes=fresh.size_bytes,
+            batch=terms.batch,
+            source=profile.name,
+            profile_sha256=profile.digest,
+            before=row.status if row is not None else None,
+        )
         return Registration(path.name, Seen.NEW if row is None else Seen.AGAIN, _drop(fresh))
 
     def _take(self, path: Path) -> str:
@@ -291,20 +303,38 @@ class DropLedger:
         }
         counts = {name: getattr(result.counts, name) for name in LINE_COUNTS}
         event = Event.DROP_FAILED if error else Event.DROP_INGESTED
-        details: dict[str, Any] = {"error": str(error)} if error else counts | {"reasons": result.reasons}
-        with self.engine.begin() as connection:
+        details: dict[str, Any] = {"error": str(error), "error_code": error.code} if error else counts
+        if not error:
+            details |= {"reasons": result.reasons, "files": self._parts(result.key)}
+        with recording(self.engine) as connection:
             # A person may have retracted it while it was read.
             standing = (table.c.key == result.key) & (table.c.status != DropStatus.RETRACTED.value)
+            before = connection.execute(sa.select(table).where(table.c.key == result.key)).one_or_none()
             connection.execute(sa.update(table).where(standing).values(values))
+            if before is not None:
+                details |= {"sha256": before.sha256, "before": before.status}
             append(connection, event, at=now, run_id=run_id, drop_key=result.key, **details)
+
+    def _parts(self, key: str) -> dict[str, str]:
+        """The sha256 of what reading a drop made."""
+        paths = {name: self.lake.path(name, key) for name in (ORDER_LINES, QUARANTINED_LINES)}
+        return {name: file_digest(path) for name, path in paths.items() if path.is_file()}
 
     def fail(self, key: str, error: RecoError, *, now: dt.datetime, run_id: str | None = None) -> None:
         """Enters that a drop cannot be used at all."""
         values = {"status": DropStatus.FAILED.value, "error": str(error), "error_code": error.code, "run_id": run_id}
-        with self.engine.begin() as connection:
+        with recording(self.engine) as connection:
             standing = (table.c.key == key) & (table.c.status != DropStatus.RETRACTED.value)
             connection.execute(sa.update(table).where(standing).values(NOT_READ | values))
-            append(connection, Event.DROP_FAILED, at=now, run_id=run_id, drop_key=key, error=str(error))
+            append(
+                connection,
+                Event.DROP_FAILED,
+                at=now,
+                run_id=run_id,
+                drop_key=key,
+                error=str(error),
+                error_code=error.code,
+            )
 
     def retract(self, key: str, *, now: dt.datetime, reason: str) -> Drop:
         """Takes a drop out of the orders; its bytes and its record stay.
@@ -327,11 +357,20 @@ class DropLedger:
         drop = found[0]
         if drop.status is DropStatus.RETRACTED:
             raise UsageError(f"{drop.key} was retracted already.", hint="Give its file again to bring it back.")
-        with self.engine.begin() as connection:
+        with recording(self.engine) as connection:
             connection.execute(
                 sa.update(table).where(table.c.key == drop.key).values(status=DropStatus.RETRACTED.value)
             )
-            append(connection, Event.DROP_RETRACTED, at=now, drop_key=drop.key, reason=reason)
+            append(
+                connection,
+                Event.DROP_RETRACTED,
+                at=now,
+                drop_key=drop.key,
+                reason=reason,
+                before=drop.status.value,
+                sha256=drop.sha256,
+                lines_accepted=drop.lines_accepted,
+            )
         return self.drops(keys=[drop.key])[0]
 
     def imbalances(self) -> list[Imbalance]:
