@@ -31,6 +31,7 @@ _MARKED = (
     Event.GATE_REFUSED,
     Event.RUN_FAILED,
     Event.ROLLED_BACK,
+    Event.DROP_REDACTED,
     Event.CUSTOMER_FORGOTTEN,
 )
 
@@ -160,8 +161,8 @@ def _keys(scope: Scope, drop_rows: Sequence[Any], chosen: Sequence[Any]) -> set[
 def _lines(values: Mapping[str, Any]) -> Lines | None:
     if values.get("lines_read") is None:
         return None
-    names = ("lines_read", "lines_accepted", "lines_excluded", "lines_quarantined")
-    return Lines(*(values[name] or 0 for name in names), values.get("reasons") or {})
+    counts = [values[f"lines_{name}"] or 0 for name in ("read", "accepted", "excluded", "quarantined")]
+    return Lines(counts[0], counts[1], counts[2], counts[3], values.get("reasons") or {})
 
 
 def _drop_entry(row: Any, published: Sequence[Any], held: Mapping[str, set[str]], problem: str) -> DropEntry:
@@ -234,11 +235,17 @@ def event_words(event: str, details: Mapping[str, Any]) -> str:
         Event.DROP_RETRACTED: lambda: str(details.get("reason") or "no reason given"),
         Event.ROLLED_BACK: lambda: f"before: {details.get('before')}",
         Event.RUN_FAILED: lambda: str(details.get("reason", "")),
-        Event.DROP_FAILED: lambda: str(details.get("error", "")),
+        Event.DROP_FAILED: lambda: str(details.get("error_code") or details.get("error", "")),
         Event.DROP_REFUSED: lambda: str(details.get("error", "")),
         Event.DROP_SEEN: lambda: f"{details.get('name')}, sha256 {str(details.get('sha256'))[:12]}",
     }
     if event in told:
         return told[Event(event)]()
     shown = {name: value for name, value in details.items() if isinstance(value, int | str) and len(str(value)) <= 40}
-    return ", ".join(f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}" for name, value in shown.items())
+    return ", ".join(f"{name} {_figure(value)}" for name, value in shown.items())
+
+
+def _figure(value: int | str) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else value

@@ -23,8 +23,8 @@ def html_page(report: Report) -> str:
     """The whole page."""
     css = (resources.files("reco.audit") / "report.css").read_text(encoding="utf-8")
     title = f"Audit report: {report.namespace}"
-    sections = (_summary, _scores, _reasons, _drops, _runs, _days, _snapshots, _lineage, _marks, _definitions)
-    body = "\n".join(section(report) for section in sections)
+    sections = (_summary, _scores, _reasons, _drops, _runs, _days, _snapshots, _lineage, _marks)
+    body = "\n".join([*(section(report) for section in sections), _definitions()])
     # The policy makes sure of it: a script in a file name could not run even if it were not escaped.
     policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
     return (
@@ -57,11 +57,12 @@ def _summary(report: Report) -> str:
         verdict = '<div class="verdict bad"><b>Not everything adds up.</b><ul>'
         verdict += "".join(f"<li>{escape(one)}</li>" for one in problems) + "</ul></div>"
     else:
+        read = sum(drop.lines is not None for drop in report.drops)
         verdict = (
             '<div class="verdict"><b>Every line is accounted for.</b> '
-            f"{lines.equation} (read = accepted + excluded + quarantined), for each of "
-            f"{len(report.drops):,} drops and in all; the reasons add up to the lines that were not accepted, the rows "
-            "stored in the lake are as many, and the chain of the audit trail is whole.</div>"
+            f"{lines.equation} (read = accepted + excluded + quarantined), for each of the "
+            f"{read:,} drops that were read and in all; the reasons add up to the lines that were not accepted, the "
+            "rows stored in the lake of the drops in effect are as many, and the chain of the audit trail is whole.</div>"
         )
     return (
         f'<h1>Audit report</h1><p class="soft">Order files, what became of every line, and what was published of them.'
@@ -122,17 +123,16 @@ def _named(drop: DropEntry) -> "_Html":
 def _runs(report: Report) -> str:
     rows = [
         (
-            _code(one.run_id),
+            _Html(f"{_code(one.run_id)}<br>{_code(one.snapshot_id or 'no snapshot')}"),
             _Nowrap(_time(one.first_at)),
             one.drops,
             one.drops_failed,
             *_figures(one.lines),
             one.outcome,
-            _code(one.snapshot_id or "-"),
         )
         for one in report.runs
     ]
-    columns = ("run", "first event", "#drops", "#failed", *_FIGURES, "outcome", "snapshot")
+    columns = ("run and its snapshot", "first event", "#drops", "#failed", *_FIGURES, "outcome")
     return "<h2>Runs</h2>" + _table("What each run read, and how it ended", columns, rows)
 
 
@@ -177,15 +177,15 @@ def _lineage(report: Report) -> str:
             drop.name,
             _code(drop.sha256[:12]),
             _run_id(drop.run_id),
-            drop.snapshots and _code(drop.snapshots[0]) or "none",
+            (drop.snapshots and _code(drop.snapshots[0])) or "none",
             len(drop.snapshots),
         )
         for drop in report.drops
     ]
     columns = ("file", "sha256", "read by run", "first snapshot", "#snapshots it is in")
     return (
-        f'<h2>Lineage: drop, run, snapshot</h2><p class="soft">Each drop is joined to the first snapshot it became part '
-        f"of; dashed frames are in no snapshot of this report.{note}</p>{chart}"
+        f'<h2>Lineage: drop, run, snapshot</h2><p class="soft">Each drop is joined to the first snapshot it became '
+        f"part of; dashed frames are in no snapshot of this report.{note}</p>{chart}"
         + _table("From each file to what was served", columns, rows)
     )
 
@@ -201,7 +201,7 @@ def _marks(report: Report) -> str:
     return "<h2>Refusals, replacements and other events</h2>" + _table("From the audit trail", columns, rows)
 
 
-def _definitions(report: Report) -> str:
+def _definitions() -> str:
     terms = [
         ("drop", "one order file, identified by the sha256 of its bytes"),
         ("line", "one data record; a quoted line break does not make two; header and blank lines are counted apart"),
@@ -217,8 +217,10 @@ def _definitions(report: Report) -> str:
         ("run", "counts of a run are those it entered when it read the drops, as they stand in the audit trail"),
         (
             "audit trail",
-            "rows that the database refuses to change, each with the hash of the one before. The head above, once noted, "
-            "proves later that nothing before it was altered: reco audit trail --verify --head HASH",
+            (
+                "rows that the database refuses to change, each with the hash of the one before. The head above, once "
+                "noted, proves later that nothing before it was altered: reco audit trail --verify --head HASH"
+            ),
         ),
     ]
     words = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in terms)
@@ -262,10 +264,8 @@ def _run_id(run_id: str | None) -> _Html:
 
 
 def _cell(value: Any, *, number: bool) -> str:
-    if isinstance(value, _Html):
-        text = str(value)
-    else:
-        text = f"{value:,}" if isinstance(value, int) else escape(str(value))
+    markup = str(value) if isinstance(value, _Html) else escape(str(value))
+    text = f"{value:,}" if isinstance(value, int) else markup
     kind = "n" if number else "nowrap" if isinstance(value, _Nowrap) else "words" if isinstance(value, _Words) else ""
     return f'<td class="{kind}">{text}</td>' if kind else f"<td>{text}</td>"
 

@@ -53,8 +53,13 @@ def add_lines(parts: Iterable[Lines]) -> Lines:
     for one in parts:
         reasons.update(one.reasons)
     ranked = dict(sorted(reasons.items(), key=lambda one: (-one[1], one[0])))
-    sums = (sum(getattr(one, name) for one in parts) for name in ("read", "accepted", "excluded", "quarantined"))
-    return Lines(*sums, ranked)
+    return Lines(
+        sum(one.read for one in parts),
+        sum(one.accepted for one in parts),
+        sum(one.excluded for one in parts),
+        sum(one.quarantined for one in parts),
+        ranked,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +187,7 @@ class Report:
     @property
     def problems(self) -> list[str]:
         """What does not add up; empty in a sound home."""
-        found = [
-            f"{drop.name}: {drop.lines.equation}" for drop in self.drops if drop.lines and not drop.lines.adds_up
-        ]
+        found = [f"{drop.name}: {drop.lines.equation}" for drop in self.drops if drop.lines and not drop.lines.adds_up]
         found += [drop.lake_problem for drop in self.drops if drop.lake_problem]
         return found if self.chain.whole else [*found, f"The audit trail is broken: {self.chain.problem}."]
 

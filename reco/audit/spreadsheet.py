@@ -27,6 +27,6 @@ def safe_cell(value: Any) -> Any:
 
 def write_csv(out: TextIO, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Writes a header and rows; every cell is safe."""
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv.writer(out, lineterminator="\r\n")  # with \n alone a lone \r would not be quoted
     writer.writerow(columns)
     writer.writerows([safe_cell(value) for value in row] for row in rows)

@@ -39,6 +39,7 @@ class Event(StrEnum):
     GATE_REFUSED = "gate_refused"
     RUN_FAILED = "run_failed"
     ROLLED_BACK = "rolled_back"
+    DROP_REDACTED = "drop_redacted"
     CUSTOMER_FORGOTTEN = "customer_forgotten"
 
 
@@ -95,7 +96,7 @@ def append(
 
 
 def record_drops(connection: sa.Connection, drops: Mapping[str, tuple[str, int]]) -> str:
-    """Stores a set of drops (sha256 and batch by key) once, in the caller's transaction; returns its name for events."""
+    """Stores a set of drops (sha256 and batch by key) once, in the caller's transaction; returns its name."""
     digest = set_digest(drops)
     known = sa.select(drop_sets.c.drop_key).where(drop_sets.c.set_digest == digest).limit(1)
     if drops and connection.scalar(known) is None:
@@ -130,12 +131,14 @@ def events(
     event: Event | None = None,
     drop_key: str | None = None,
     run_id: str | None = None,
+    snapshot_id: str | None = None,
     since: dt.datetime | None = None,
     limit: int = 100,
 ) -> list[AuditEvent]:
-    """The newest events first, at most `limit`, optionally of one kind, drop or run, or from a time on."""
+    """The newest events first, at most `limit`, optionally of one kind, drop, run or snapshot, or from a time on."""
     query = sa.select(audit_events).order_by(audit_events.c.id.desc()).limit(limit)
     wanted = {"event": event.value if event else None, "drop_key": drop_key, "run_id": run_id}
+    wanted["snapshot_id"] = snapshot_id
     for column, value in wanted.items():
         if value is not None:
             query = query.where(audit_events.c[column] == value)

@@ -303,7 +303,8 @@ class DropLedger:
         }
         counts = {name: getattr(result.counts, name) for name in LINE_COUNTS}
         event = Event.DROP_FAILED if error else Event.DROP_INGESTED
-        details: dict[str, Any] = {"error": str(error), "error_code": error.code} if error else counts
+        # Not the message, which may quote the file: what stands in the trail can never be taken back.
+        details: dict[str, Any] = {"error_code": error.code} if error else counts
         if not error:
             details |= {"reasons": result.reasons, "files": self._parts(result.key)}
         with recording(self.engine) as connection:
@@ -332,7 +333,6 @@ class DropLedger:
                 at=now,
                 run_id=run_id,
                 drop_key=key,
-                error=str(error),
                 error_code=error.code,
             )
 

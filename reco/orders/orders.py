@@ -5,6 +5,7 @@ of the view (`reco.orders.view`).
 """
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def make_orders(ledger: DropLedger, lake: Lake, *, now: dt.datetime, run_id: str
         LakeError: the lines of a drop are not in the lake.
     """
     drops = ledger.drops(status=DropStatus.INGESTED)
-    parts = [OrderPart(lake.existing(ORDER_LINES, d.key), d.key, d.batch, d.name, d.merge_items) for d in drops]
+    parts = order_parts(lake, drops)
     with stage(ORDERS), lake.replace(ORDERS) as path:
         report = build_orders(parts, path)
     with lake.replace(MERGED_ITEMS) as path:
@@ -46,6 +47,15 @@ def make_orders(ledger: DropLedger, lake: Lake, *, now: dt.datetime, run_id: str
     if report.replaced_orders:
         mark_replaced(ledger, lake, drops, parts, now=now, run_id=run_id)
     return OrdersMade(report, stamp.digest)
+
+
+def order_parts(lake: Lake, drops: Sequence[Drop]) -> list[OrderPart]:
+    """The accepted lines of these drops as the view takes them.
+
+    Raises:
+        LakeError: the lines of a drop are not in the lake.
+    """
+    return [OrderPart(lake.existing(ORDER_LINES, d.key), d.key, d.batch, d.name, d.merge_items) for d in drops]
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,12 @@ The trail itself names no order: an order id may be made of a customer's. It has
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+
+import duckdb
 
 from reco.audit.trail import Event, append, events, record_drops, recorded_drops, recording
+from reco.orders.drops import ORDER_LINES
 from reco.orders.ledger import Drop, DropLedger
 from reco.orders.accepted import OrderPart
 from reco.storage.engine import fetch_row, literal, open_engine, parquet, write_parquet
@@ -43,38 +46,17 @@ def mark_replaced(
     if not new:
         return 0
     name = f"batch-{max(current[key][1] for key in new)}-{run_id or now.strftime('%Y%m%dT%H%M%S')}"
-    with lake.replace(REPLACED_ORDERS, name) as path, open_engine(REPLACED_ORDERS, path) as con:
-        con.execute("CREATE TEMP TABLE parts (filename VARCHAR, batch BIGINT, fresh BOOLEAN)")
-        rows = ", ".join(f"({literal(str(p.path))}, {p.batch:d}, {p.drop_key in new})" for p in parts)
-        con.execute(f"INSERT INTO parts VALUES {rows}")
-        con.execute(
-            f"""
-            CREATE TEMP TABLE batches AS
-            SELECT source, order_id, batch, count(*) AS lines, bool_or(fresh) AS fresh
-            FROM {parquet(*(p.path for p in parts), filename=True)} JOIN parts USING (filename)
-            GROUP BY source, order_id, batch
-            """
-        )
-        write_parquet(
-            con,
-            """
-            SELECT source, order_id, max(batch) FILTER (NOT is_latest) AS from_batch, max(batch) AS to_batch,
-                   sum(lines) FILTER (NOT is_latest)::BIGINT AS lines_before,
-                   sum(lines) FILTER (is_latest)::BIGINT AS lines_after
-            FROM (SELECT *, batch = max(batch) OVER (PARTITION BY source, order_id) AS is_latest FROM batches)
-            GROUP BY source, order_id HAVING count(*) > 1 AND bool_or(fresh)
-            ORDER BY source, order_id
-            """,
-            path,
-        )
+    with open_engine(REPLACED_ORDERS, lake.path(ORDER_LINES, drops[0].key)) as con:
+        _define_replaced(con, parts, new)
         count, before, after = fetch_row(
             con,
             "SELECT count(*), coalesce(sum(lines_before), 0)::BIGINT, coalesce(sum(lines_after), 0)::BIGINT "
-            f"FROM {parquet(path)}",
+            "FROM replaced",
         )
-    if not count:
-        lake.path(REPLACED_ORDERS, name).unlink()
-        return 0
+        if not count:
+            return 0
+        with lake.replace(REPLACED_ORDERS, name) as path:
+            write_parquet(con, "FROM replaced ORDER BY source, order_id", path)
     with recording(ledger.engine) as connection:
         append(
             connection,
@@ -89,3 +71,25 @@ def mark_replaced(
             sha256=file_digest(lake.path(REPLACED_ORDERS, name)),
         )
     return int(count)
+
+
+def _define_replaced(con: duckdb.DuckDBPyConnection, parts: Sequence[OrderPart], new: Collection[str]) -> None:
+    """The table `replaced`: orders of several batches that new drops have lines of."""
+    con.execute("CREATE TEMP TABLE parts (filename VARCHAR, batch BIGINT, fresh BOOLEAN)")
+    rows = ", ".join(f"({literal(str(p.path))}, {p.batch:d}, {p.drop_key in new})" for p in parts)
+    con.execute(f"INSERT INTO parts VALUES {rows}")
+    con.execute(
+        f"""
+        CREATE TEMP TABLE replaced AS
+        WITH batches AS (
+            SELECT source, order_id, batch, count(*) AS lines, bool_or(fresh) AS fresh
+            FROM {parquet(*(p.path for p in parts), filename=True)} JOIN parts USING (filename)
+            GROUP BY source, order_id, batch
+        )
+        SELECT source, order_id, max(batch) FILTER (NOT is_latest) AS from_batch, max(batch) AS to_batch,
+               sum(lines) FILTER (NOT is_latest)::BIGINT AS lines_before,
+               sum(lines) FILTER (is_latest)::BIGINT AS lines_after
+        FROM (SELECT *, batch = max(batch) OVER (PARTITION BY source, order_id) AS is_latest FROM batches)
+        GROUP BY source, order_id HAVING count(*) > 1 AND bool_or(fresh)
+        """
+    )

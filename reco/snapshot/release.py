@@ -207,7 +207,7 @@ def _store_set(connection: sa.Connection, drops: list[Drop]) -> str:
 
 def _mark_validated(home: Home, drops: list[Drop], *, run_id: str | None, now: dt.datetime) -> None:
     """Says in the trail that the lines of every drop were counted again in the lake and add up."""
-    sums = {name: sum(getattr(drop, name) or 0 for drop in drops) for name in LINE_COUNTS[:4]}
+    sums: dict[str, Any] = {name: sum(getattr(drop, name) or 0 for drop in drops) for name in LINE_COUNTS[:4]}
     with recording(home.ledger.engine) as connection:
         append(
             connection,

@@ -27,10 +27,16 @@ def _postgres(table: str, schema: str | None) -> list[str]:
     place = f"{schema}." if schema else ""
     refuse = f"{place}refuse_change"
     return [
-        f"CREATE OR REPLACE FUNCTION {refuse}() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN RAISE EXCEPTION '%% {REFUSAL}', TG_TABLE_NAME; END $$",
-        f"CREATE TRIGGER {table}_no_change BEFORE UPDATE OR DELETE ON {place}{table} "
-        f"FOR EACH ROW EXECUTE FUNCTION {refuse}()",
-        f"CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {place}{table} "
-        f"FOR EACH STATEMENT EXECUTE FUNCTION {refuse}()",
+        (
+            f"CREATE OR REPLACE FUNCTION {refuse}() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN RAISE EXCEPTION '%% {REFUSAL}', TG_TABLE_NAME; END $$"
+        ),
+        (
+            f"CREATE TRIGGER {table}_no_change BEFORE UPDATE OR DELETE ON {place}{table} "
+            f"FOR EACH ROW EXECUTE FUNCTION {refuse}()"
+        ),
+        (
+            f"CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {place}{table} "
+            f"FOR EACH STATEMENT EXECUTE FUNCTION {refuse}()"
+        ),
     ]

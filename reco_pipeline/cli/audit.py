@@ -137,6 +137,8 @@ def _show(made: "Report", by: Group) -> None:
         right = "yes" if lines.adds_up else "NO"
         return (lines.read, lines.accepted, lines.excluded, lines.quarantined, right, round(lines.score, 2))
 
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
     if by is Group.DROP:
         columns = ("drop", "state", "received", *figures, "in snapshots")
         rows = [(d.key, d.status, _time(d.received_at), *row(d), len(d.snapshots)) for d in made.drops]
@@ -175,7 +177,8 @@ def trail(
         bool, typer.Option("--verify", help="Check the whole chain of hashes instead; exit 1 where it is broken.")
     ] = False,
     head: Annotated[
-        str | None, typer.Option("--head", metavar="HASH", help="With --verify: a head noted earlier, which must be in it.")
+        str | None,
+        typer.Option("--head", metavar="HASH", help="With --verify: a head noted earlier, which must be in it."),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -206,10 +209,66 @@ def trail(
         print_json({"events": [vars(one) for one in found]})
         return
     rows = [
-        (one.id, _time(one.at), one.event.value, one.drop_key or one.snapshot_id or "", event_words(one.event, one.details))
+        (
+            one.id,
+            _time(one.at),
+            one.event.value,
+            one.drop_key or one.snapshot_id or "",
+            event_words(one.event, one.details),
+        )
         for one in found
     ]
     table("Audit trail, newest first", ("id", "at", "event", "of", "details"), rows)
+
+
+@app.command("trace")
+def trace(
+    item: Annotated[str, typer.Argument(help="Item id, or exact name.")],
+    other: Annotated[str | None, typer.Argument(help="The recommended item: the two together.")] = None,
+    snapshot: Annotated[
+        str | None,
+        typer.Option("--snapshot", metavar="ID", help="`snapshot_id` of an answer; the served one if not given."),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, help="How many orders are shown with their lines.")
+    ] = 10,
+    as_json: JsonFlag = False,
+) -> None:
+    """From a served recommendation back to the snapshot, the run, the files and the lines it was counted from.
+
+    Example: reco audit trace PID "Cal Kit"
+    """
+    from reco.snapshot.trace import trace as walk_back
+    from reco.storage.redis import open_redis
+
+    home = _home()
+    with open_redis(home.settings) as client:
+        found = walk_back(home, client, item, other, snapshot_id=snapshot, limit=limit)
+    if as_json:
+        print_json(found.as_dict())
+        return
+    what = found.item_id if found.other_id is None else f"{found.item_id} with {found.other_id}"
+    say(f"{what} in snapshot {found.snapshot_id}")
+    counted = found.evidence
+    pairs: list[tuple[str, Any]] = [("published", _time(found.published_at)), ("digest", found.digest)]
+    pairs.append(("run", found.run_id))
+    for name, value in found.served.items():
+        pairs.append((name.replace("_", " "), f"{value} served, {getattr(counted, name) if counted else '-'} counted"))
+    facts(pairs)
+    say({True: "  The counts agree exactly.", False: "  The counts DIFFER.", None: ""}[found.agrees])
+    for note in found.notes:
+        say(f"  note: {note}")
+    table(
+        "Drops",
+        ("file", "sha256", "batch", "read by run", "lines"),
+        [(d.name, d.sha256[:12], d.batch, d.run_id or "", d.lines) for d in found.drops],
+    )
+    rows = [
+        (order.order_id, line.file, line.line, line.item_id, line.quantity)
+        for order in (counted.shown if counted else ())
+        for line in order.lines
+    ]
+    table("Evidence: the first orders with their lines", ("order", "file", "line", "item", "quantity"), rows)
 
 
 def _verify(home: "Home", head: str | None, as_json: bool) -> None:

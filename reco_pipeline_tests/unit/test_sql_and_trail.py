@@ -67,7 +67,7 @@ def test_two_processes_may_open_a_new_database_at_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     with context.Pool(3) as pool:
         names = pool.map(_open, [url(tmp_path)] * 3)
-    assert names == [["audit_events", "drops", "inbox_files", sql.VERSION_TABLE, "snapshots"]] * 3
+    assert names == [["audit_events", "drop_sets", "drops", "inbox_files", sql.VERSION_TABLE, "snapshots"]] * 3
 
 
 def _open(address: str) -> list[str]:
