@@ -61,7 +61,7 @@ def _summary(report: Report) -> str:
         verdict = (
             '<div class="verdict"><b>Every line is accounted for.</b> '
             f"{lines.equation} (read = accepted + excluded + quarantined), for each of the "
-            f"{read:,} drops that were read and in all; the reasons add up to the lines that were not accepted, the "
+            f"{read:,} drops that were read and in all; the reasons add up to the lines not accepted, the "
             "rows stored in the lake of the drops in effect are as many, and the chain of the audit trail is whole.</div>"
         )
     return (
