@@ -62,7 +62,7 @@ def _summary(report: Report) -> str:
             '<div class="verdict"><b>Every line is accounted for.</b> '
             f"{lines.equation} (read = accepted + excluded + quarantined), for each of the "
             f"{read:,} drops that were read and in all; the reasons add up to the lines not accepted, the "
-            "rows stored in the lake of the drops in effect are as many, and the chain of the audit trail is whole.</div>"
+            "rows stored of the drops in effect are as many, and the chain of the audit trail is whole.</div>"
         )
     return (
         f'<h1>Audit report</h1><p class="soft">Order files, what became of every line, and what was published of them.'

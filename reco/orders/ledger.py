@@ -22,11 +22,14 @@ from reco.errors import DropError, DropKnown, DropMissing, DropUnreadable, Profi
 from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES, DropFile, DropResult
 from reco.orders.files import partition_key
 from reco.orders.profiles import SourceProfile
+from reco.orders.pseudonyms import Pseudonyms
 from reco.storage.lake import RAW, Lake, file_digest, fsync_folder
 from reco.storage.sql import LINE_COUNTS
 from reco.storage.sql import drops as table
 
 NOT_READ: dict[str, None] = dict.fromkeys((*LINE_COUNTS, "reasons", "encoding", "dialect", "header", "mapping"))
+REMOVED = ".removed"
+"""Marks the folder of a drop whose bytes were taken out for good: the same file does not bring them back."""
 _LEAST_PREFIX = 8
 _BLOCK = 1 << 20
 
@@ -120,9 +123,10 @@ class _Terms:
 class DropLedger:
     """The ledger of one home: rows in SQL, bytes in the lake."""
 
-    def __init__(self, engine: sa.Engine, lake: Lake) -> None:
+    def __init__(self, engine: sa.Engine, lake: Lake, pseudonyms: Pseudonyms) -> None:
         self.engine = engine
         self.lake = lake
+        self.pseudonyms = pseudonyms
 
     def register(
         self,
@@ -238,7 +242,8 @@ class DropLedger:
     def _known(self, sha256: str) -> bool:
         with self.engine.connect() as connection:
             key = connection.scalar(sa.select(table.c.key).where(table.c.sha256 == sha256))
-        return key is not None and any(self.lake.raw_folder(key).glob("[!.]*"))
+        folder = self.lake.raw_folder(key) if key is not None else None
+        return folder is not None and (any(folder.glob("[!.]*")) or (folder / REMOVED).exists())
 
     def _copy(self, source: Any, folder: Path, name: str) -> str:
         folder.mkdir(parents=True, exist_ok=True)
@@ -283,7 +288,8 @@ class DropLedger:
                 hint="Give the file again with --source.",
                 name=drop.name,
             ) from error
-        return DropFile(drop.key, _raw_file(self.lake, drop.key), drop.name, profile)
+        pseudonyms = self.pseudonyms if profile.privacy.pseudonymise else None
+        return DropFile(drop.key, _raw_file(self.lake, drop.key), drop.name, profile, pseudonyms)
 
     def record(self, result: DropResult, *, now: dt.datetime, run_id: str | None) -> None:
         """Enters what reading a drop gave: its counts, or why it failed."""
@@ -429,6 +435,12 @@ def _row_counts(lake: Lake, name: str, drops: Sequence[Drop]) -> dict[str, int]:
 def _raw_file(lake: Lake, key: str) -> Path:
     found: Iterator[Path] = (p for p in lake.raw_folder(key).glob("[!.]*") if p.is_file())
     path = next(found, None)
+    if path is None and (lake.raw_folder(key) / REMOVED).exists():
+        raise DropMissing(
+            f"The bytes of drop {key} were removed to forget a customer: it cannot be read again.",
+            hint="Give the shop's file without that customer, which is another drop.",
+            name=key,
+        )
     if path is None:
         raise DropMissing(
             f"The bytes of drop {key} are not in the lake ({RAW}/{key}).",

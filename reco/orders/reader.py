@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import polars as pl
 
 from reco.errors import DropError, LedgerBroken
 from reco.orders import judge, scan, sql
 from reco.orders.dialect import Probe, probe
 from reco.orders.drops import DropFile, DropResult, LineCounts
 from reco.orders.opened import OpenedDrop, open_drop
-from reco.orders.parts import PartWriter, write_parts
+from reco.orders.parts import OtherLine, PartWriter, write_parts
+from reco.orders.privacy import hide_customers
 from reco.storage.engine import open_engine
 from reco.storage.lake import Lake
 
@@ -121,13 +123,20 @@ def _read_group(
                 opened = judged.run.drop
                 if writer is None:
                     writer = stack.enter_context(write_parts(lake, opened.drop.key))
-                writer.write(judged.accepted, judged.others)
+                writer.write(*_kept(judged, opened))
                 if judged.run.last:
                     result = _result(opened, writer, repeats[opened.drop.key])
                     stack.close()
                     writer = None
                     yield result
     return doubted
+
+
+def _kept(judged: judge.Judged, opened: OpenedDrop) -> tuple[pl.DataFrame, Sequence[OtherLine]]:
+    """What goes into the lake: where the profile asks for it, without the customers' ids."""
+    if opened.drop.pseudonyms is None:
+        return judged.accepted, judged.others
+    return hide_customers(judged.accepted, judged.others, opened.layout.mapping.columns, opened.drop.pseudonyms)
 
 
 def _result(opened: OpenedDrop, writer: PartWriter, duplicates: int) -> DropResult:

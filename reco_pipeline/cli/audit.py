@@ -1,4 +1,4 @@
-"""The commands on the audit trail: report, trail.
+"""The commands of the audit: report, trail, trace, forget.
 
 Does not belong here: what a report says (`reco.audit`).
 """
@@ -16,6 +16,7 @@ from reco_pipeline.cli.output import facts, print_json, say, table
 
 if TYPE_CHECKING:
     from reco.audit.report import Report
+    from reco.orders.forget import Plan, Remaining
     from reco.orders.home import Home
 
 app = typer.Typer(help="The audit report, the audit trail, and where a recommendation comes from.")
@@ -269,6 +270,64 @@ def trace(
         for line in order.lines
     ]
     table("Evidence: the first orders with their lines", ("order", "file", "line", "item", "quantity"), rows)
+
+
+class Raw(StrEnum):
+    """What becomes of the files as they came."""
+
+    KEEP = "keep"
+    REMOVE = "remove"
+
+
+@app.command("forget")
+def forget(
+    customer: Annotated[str, typer.Argument(help="Customer id as the shop writes it; - reads it from standard input.")],
+    source: Annotated[str | None, typer.Option("--source", metavar="S", help="Only drops of this profile.")] = None,
+    raw: Annotated[
+        Raw, typer.Option("--raw", help="The files as they came: keep or remove those with the id.")
+    ] = Raw.KEEP,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Take a customer's identity out of the home; no count changes. Says what else still holds it.
+
+    Example: reco audit forget anna@example.com --yes
+    """
+    import sys
+
+    from reco.errors import UsageError
+    from reco_pipeline.forgetting import forget as forget_customer
+
+    if customer == "-":
+        customer = sys.stdin.readline().strip()
+    if not customer:
+        raise UsageError("No customer id is given.", hint="Give it as the shop writes it.")
+    if not yes and (as_json or not sys.stdin.isatty()):
+        raise UsageError("Forgetting cannot be taken back, and there is nobody to ask.", hint="Give --yes.")
+
+    def agreed(plan: "Plan", left: "Remaining") -> bool:
+        if yes:
+            return True
+        lines, others = sum(plan.lines.values()), sum(plan.others.values())
+        say(f"{lines:,} accepted lines and {others:,} other lines in {len(plan.keys):,} drops name this customer.")
+        for place in left.sentences():
+            say(f"  It will still stand in {place}.")
+        return typer.confirm("Take the identity out of them for good?")
+
+    plan, left, done = forget_customer(
+        _home(), customer, source=source, remove_raw=raw is Raw.REMOVE, now=dt.datetime.now(dt.UTC), agreed=agreed
+    )
+    lines, others = sum(plan.lines.values()), sum(plan.others.values())
+    if as_json:
+        names = {"drops": plan.keys, "lines": lines, "quarantined_lines": others, "operation": plan.operation}
+        print_json({"forgotten": done, **names, "still_in": left.sentences()})
+        return
+    if done:
+        say(f"Forgotten: {lines:,} accepted lines and {others:,} other lines in {len(plan.keys):,} drops.")
+    else:
+        say("Nothing was changed." if plan.keys else "No line of this home names this customer.")
+    for place in left.sentences():
+        say(f"  It may still stand in {place}.")
 
 
 def _verify(home: "Home", head: str | None, as_json: bool) -> None:
