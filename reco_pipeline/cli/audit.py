@@ -68,6 +68,9 @@ def report(
 
     if sum((drop is not None, run is not None, bool(since or until))) > 1:
         raise UsageError("--drop, --run and a period exclude each other.", hint="Give one of them.")
+    form = Format.JSON if as_json and form is Format.TABLE else form
+    if form is Format.TABLE and out is not None:
+        raise UsageError("A table is for the terminal.", hint="Give --format html, csv or json with --out.")
     scope = Scope(drop, run, _moment(since, "--since"), _moment(until, "--until", whole_day=True))
     home = _home()
     made = make_report(
@@ -78,16 +81,18 @@ def report(
         dispositions=REASONS,
         lake_problems={one.key: one.message for one in home.ledger.imbalances()},
     )
-    form = Format.JSON if as_json else form
-    if form is Format.TABLE and out is None:
+    if as_json and out is None:
+        print_json(made.as_dict())
+    elif form is Format.TABLE:
         _show(made, by)
-        return
-    text = _rendered(made, Format.CSV if form is Format.TABLE else form, by)
-    if out is None:
-        say(text.removesuffix("\n"))
-        return
-    _write(out, text)
-    say(f"{out} is written: {len(made.drops):,} drops, {made.lines.read:,} lines.")
+    elif out is None:
+        say(_rendered(made, form, by).removesuffix("\n"))
+    else:
+        _write(out, _rendered(made, form, by))
+        if as_json:
+            print_json({"out": str(out), "format": form.value, "adds_up": not made.problems})
+        else:
+            say(f"{out} is written: {len(made.drops):,} drops, {made.lines.read:,} lines.")
 
 
 def _rendered(made: "Report", form: Format, by: Group) -> str:

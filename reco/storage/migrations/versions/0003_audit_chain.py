@@ -88,6 +88,8 @@ def downgrade() -> None:
     rows = [row._asdict() for row in connection.execute(sa.select(chained).order_by(chained.c.id))]
     for table in ("drop_sets", "audit_events"):
         op.drop_table(table, schema=SCHEMA)
+    if connection.dialect.name != "sqlite":
+        op.execute(f"DROP FUNCTION {SCHEMA}.refuse_change()")
     old = op.create_table(
         "audit_events",
         *_events(),
