@@ -1,26 +1,27 @@
 """The orders and lines behind a count of the model.
 
 Belongs here: finding, for an item or a pair, the orders that hold it and the lines of the drops they came in. Does not
-belong here: which drops a snapshot was made of (`reco.snapshot.trace`), or making orders (`reco.orders.view`).
+belong here: which drops a snapshot was made of (`reco.snapshot.trace`), or which lines are in effect
+(`reco.orders.accepted`).
 """
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
+import numpy as np
+import pyarrow.compute as pc
 
-from reco.orders.ledger import Drop, inputs_digest
-from reco.orders.orders import INPUT, ORDERS, order_parts
-from reco.orders.view import OrderPart, build_orders
-from reco.storage.engine import fetch_row, literal, open_engine, parquet
-from reco.storage.lake import Lake
+from reco.orders.accepted import AcceptedLines, OrderPart
+from reco.storage.columns import Ints, lake_errors, read_columns
 
 
 @dataclass(frozen=True, slots=True)
 class EvidenceLine:
-    """One accepted line: the file it stands in and its first physical line there (the header counts)."""
+    """One accepted line: the file it stands in and its first physical line there (the header counts).
+
+    item_id: as the line has it, which may be another id of the same item; quantity: below zero where units came back.
+    """
 
     drop_key: str
     file: str
@@ -55,15 +56,14 @@ class Evidence:
     shown: tuple[EvidenceOrder, ...]
 
 
-def find_evidence(lake: Lake, drops: Sequence[Drop], item: str, other: str | None, *, limit: int) -> Evidence:
-    """Counts the orders with an item, or with both of two items, anew, and finds their lines.
+def find_evidence(parts: Sequence[OrderPart], item: str, other: str | None, *, limit: int) -> Evidence:
+    """Counts the orders with an item, or with both of two items, anew from the lines of some drops.
 
-    The orders are those of the lake where that table was made of exactly these drops; else they are made again from
-    their lines, by the same code that made them for the model, and thrown away afterwards.
+    What replaces, takes back or merges what is decided by the code that makes the orders for the model. All lines of
+    the drops are read, which takes as much time and memory as making the orders.
 
     Args:
-        lake: holds the lines of each drop.
-        drops: what a snapshot was made of, with the batches they had then.
+        parts: the lines of what a snapshot was made of, with the batches they had then.
         item: an item id.
         other: the id of the other item of a pair.
         limit: how many orders are shown.
@@ -71,74 +71,57 @@ def find_evidence(lake: Lake, drops: Sequence[Drop], item: str, other: str | Non
     Raises:
         LakeError: the lines of a drop are missing or damaged.
     """
-    parts = order_parts(lake, drops)
-    with ExitStack() as stack:
-        stamp = lake.read_stamp(ORDERS)
-        orders = lake.path(ORDERS)
-        if stamp is None or stamp.inputs.get(INPUT) != inputs_digest(drops):
-            orders = stack.enter_context(lake.scratch()) / "orders.parquet"
-            build_orders(parts, orders)
-        con = stack.enter_context(open_engine("the evidence", orders))
-        wanted = [item] if other is None else [item, other]
-        listed = ", ".join(literal(one) for one in wanted)
-        # An order of a source that has the item counts once, however many lines it has of it.
-        con.execute(
-            f"""
-            CREATE TEMP TABLE holding AS
-            SELECT source, order_id, bool_or(item_id = {literal(item)}) AS has_item,
-                   bool_or(item_id <> {literal(item)}) AS has_other
-            FROM {parquet(orders)} WHERE item_id IN ({listed}) GROUP BY source, order_id
-            """
-        )
-        both = "has_item" if other is None else "has_item AND has_other"
-        _define_lines(con, parts, listed, both)
-        purchases, others, pairs = fetch_row(
-            con,
-            "SELECT count(*) FILTER (has_item), count(*) FILTER (has_other), count(*) FILTER (has_item AND has_other) "
-            "FROM holding",
-        )
-        by_drop = con.sql("SELECT drop_key, count(*) FROM evidence GROUP BY drop_key ORDER BY drop_key").fetchall()
+    parts = sorted(parts, key=lambda part: part.drop_key)
+    with lake_errors("the evidence"):
+        lines = AcceptedLines.read(parts)
+        places, orders, is_other = _of_items(lines, item, other)
+        first, second = _holding(lines, places, orders, is_other)
+        both = np.intersect1d(first, second)
+        counted = first if other is None else both
+        proof = places[np.isin(orders, counted)]
+        by_part = np.bincount(lines.part[proof], minlength=len(parts)).tolist()
         return Evidence(
-            purchases=purchases,
-            other_purchases=None if other is None else others,
-            pair_orders=None if other is None else pairs,
-            lines=sum(count for _, count in by_drop),
-            lines_by_drop=dict(by_drop),
-            shown=_shown(con, {drop.key: drop.name for drop in drops}, limit),
+            purchases=len(first),
+            other_purchases=None if other is None else len(second),
+            pair_orders=None if other is None else len(both),
+            lines=len(proof),
+            lines_by_drop={part.drop_key: count for part, count in zip(parts, by_part, strict=True) if count},
+            shown=_shown(lines, parts, proof, counted[:limit]),
         )
 
 
-def _define_lines(con: duckdb.DuckDBPyConnection, parts: Sequence[OrderPart], listed: str, both: str) -> None:
-    """The table `evidence`: the lines of the wanted items in the orders that count, of the batch that is in effect."""
-    con.execute("CREATE TEMP TABLE parts (filename VARCHAR, drop_key VARCHAR, batch BIGINT)")
-    rows = ", ".join(f"({literal(str(p.path))}, {literal(p.drop_key)}, {p.batch:d})" for p in parts)
-    con.execute(f"INSERT INTO parts VALUES {rows}")
-    con.execute(
-        f"""
-        CREATE TEMP TABLE evidence AS
-        SELECT source, order_id, drop_key, line, item_id, quantity
-        FROM (
-            SELECT l.source, l.order_id, l.line, l.item_id, l.quantity, parts.drop_key, parts.batch,
-                   max(parts.batch) OVER (PARTITION BY l.source, l.order_id) AS latest
-            FROM {parquet(*(p.path for p in parts), filename=True)} l JOIN parts USING (filename)
-            SEMI JOIN (SELECT source, order_id FROM holding WHERE {both}) h
-                   ON l.source = h.source AND l.order_id = h.order_id
-        )
-        WHERE batch = latest AND item_id IN ({listed})
-        """
+def _of_items(lines: AcceptedLines, item: str, other: str | None) -> tuple[Ints, Ints, Ints]:
+    """The places of the lines of both items that are in effect, the order of each, and 1 where it is of the other."""
+    code, other_code = (-1 if text is None else pc.index(lines.items.values, text).as_py() for text in (item, other))
+    wanted = [one for one in (code, other_code) if one >= 0]
+    places = np.flatnonzero(lines.in_effect().lines & np.isin(lines.items.codes, wanted))
+    return places, lines.order[places], (lines.items.codes[places] != code).astype(np.int64)
+
+
+def _holding(lines: AcceptedLines, places: Ints, orders: Ints, is_other: Ints) -> tuple[Ints, Ints]:
+    """The orders of which something is left of the item, and of the other one; ascending."""
+    key, group = np.unique(orders * 2 + is_other, return_inverse=True)
+    units = np.zeros(len(key), np.int64)
+    np.add.at(units, group, lines.quantity[places])
+    held = key[units > 0]
+    return held[held % 2 == 0] // 2, held[held % 2 == 1] // 2
+
+
+def _shown(lines: AcceptedLines, parts: Sequence[OrderPart], proof: Ints, orders: Ints) -> tuple[EvidenceOrder, ...]:
+    """These orders with their lines, each as its file has it."""
+    mine = proof[np.isin(lines.order[proof], orders)]
+    found: dict[int, list[EvidenceLine]] = {int(order): [] for order in orders}
+    for number in np.unique(lines.part[mine]).tolist():
+        part = parts[number]
+        rows = mine[lines.part[mine] == number]
+        table = read_columns(part.path, ["line", "item_id"]).take(rows - int(np.searchsorted(lines.part, number)))
+        told: list[dict[str, Any]] = table.to_pylist()
+        for place, row in zip(rows.tolist(), told, strict=True):
+            quantity = int(lines.quantity[place])
+            at = EvidenceLine(part.drop_key, part.name, row["line"], row["item_id"], quantity)
+            found[int(lines.order[place])].append(at)
+    width = max(1, len(lines.order_ids))
+    return tuple(
+        EvidenceOrder(str(lines.sources[order // width]), str(lines.order_ids[order % width]), tuple(its))
+        for order, its in found.items()
     )
-
-
-def _shown(con: duckdb.DuckDBPyConnection, names: dict[str, str], limit: int) -> tuple[EvidenceOrder, ...]:
-    rows: list[Any] = con.sql(
-        f"""
-        SELECT source, order_id, drop_key, line, item_id, quantity FROM evidence
-        SEMI JOIN (SELECT DISTINCT source, order_id FROM evidence ORDER BY source, order_id LIMIT {limit:d}) s
-               USING (source, order_id)
-        ORDER BY source, order_id, drop_key, line
-        """
-    ).fetchall()
-    found: dict[tuple[str, str], list[EvidenceLine]] = {}
-    for source, order_id, key, line, item_id, quantity in rows:
-        found.setdefault((source, order_id), []).append(EvidenceLine(key, names[key], line, item_id, quantity))
-    return tuple(EvidenceOrder(source, order_id, tuple(lines)) for (source, order_id), lines in found.items())

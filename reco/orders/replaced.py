@@ -12,14 +12,15 @@ from collections.abc import Collection, Sequence
 import duckdb
 
 from reco.audit.trail import Event, append, events, record_drops, recorded_drops, recording
+from reco.orders.accepted import OrderPart
 from reco.orders.drops import ORDER_LINES
 from reco.orders.ledger import Drop, DropLedger
-from reco.orders.accepted import OrderPart
 from reco.storage.engine import fetch_row, literal, open_engine, parquet, write_parquet
 from reco.storage.lake import Lake, file_digest
 
 REPLACED_ORDERS = "replaced_orders"
-"""Lake table: source, order_id, from_batch, to_batch (the last two), lines_before, lines_after. A file an event."""
+"""Lake table: source, order_id, from_batch, to_batch (the last two), lines_before, lines_after (lines that
+buy; what is taken back replaces nothing). A file an event."""
 
 
 def mark_replaced(
@@ -84,6 +85,7 @@ def _define_replaced(con: duckdb.DuckDBPyConnection, parts: Sequence[OrderPart],
         WITH batches AS (
             SELECT source, order_id, batch, count(*) AS lines, bool_or(fresh) AS fresh
             FROM {parquet(*(p.path for p in parts), filename=True)} JOIN parts USING (filename)
+            WHERE quantity > 0  -- what is taken back replaces nothing
             GROUP BY source, order_id, batch
         )
         SELECT source, order_id, max(batch) FILTER (NOT is_latest) AS from_batch, max(batch) AS to_batch,

@@ -17,7 +17,8 @@ from reco.errors import SnapshotNotFound
 from reco.orders.drops import ORDER_LINES
 from reco.orders.evidence import Evidence, find_evidence
 from reco.orders.home import Home
-from reco.orders.ledger import Drop, DropStatus
+from reco.orders.ledger import Drop
+from reco.orders.orders import order_parts
 from reco.snapshot.read import PublishedSnapshot
 from reco.snapshot.store import SnapshotStore
 from reco.storage.lake import file_digest
@@ -104,7 +105,7 @@ def trace(
     counted = None
     if not notes and not any(one.lines < 0 for one in traced):
         counted = find_evidence(
-            home.lake, drops, first.item_id, second.item_id if second is not None else None, limit=limit
+            order_parts(home.lake, drops), first.item_id, second.item_id if second is not None else None, limit=limit
         )
     changed = [one.problem for one in traced if one.problem]
     notes += changed[:20]
@@ -157,8 +158,7 @@ def _served_pair(snapshot: PublishedSnapshot, item_id: str, other_id: str) -> in
 
 def _drops_of(home: Home, snapshot: PublishedSnapshot) -> tuple[list[Drop], list[str]]:
     """The drops a snapshot was made of, with the batches they had then, and why they are not to be had."""
-    # As they stood then: a drop that was taken out since has its lines still.
-    by_key = {drop.key: replace(drop, status=DropStatus.INGESTED) for drop in home.ledger.drops()}
+    by_key = {drop.key: drop for drop in home.ledger.drops()}
     recorded = _recorded_set(home, snapshot.snapshot_id)
     if recorded is None:  # published before the trail kept the drops: their batches then are not known
         wanted = set(snapshot.manifest["drops"])
