@@ -8,7 +8,6 @@ about 1 in 10^25. The key stays in the home (or in RECO_PRIVACY_KEY) and is neve
 whether a pseudonym is that of an id they already know.
 """
 
-import hashlib
 import hmac
 import os
 from functools import cached_property
@@ -47,7 +46,7 @@ class Pseudonyms:
     def proof(self, purpose: str, text: str) -> str:
         """32 hex digits that only who has the key can make again; those of two purposes have nothing in common."""
         message = f"{purpose}\0{text}".encode("utf-8", "surrogatepass")
-        return hmac.new(self._key, message, hashlib.sha256).digest()[:_CUT].hex()
+        return hmac.digest(self._key, message, "sha256")[:_CUT].hex()
 
     @cached_property
     def _key(self) -> bytes:

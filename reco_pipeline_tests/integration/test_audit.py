@@ -1,16 +1,19 @@
 """Promises of the audit commands on a real shop: every step is in the trail, every served count is found again."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from reco.audit.trail import events
-from reco.errors import SnapshotNotFound
+from reco.errors import SnapshotNotFound, UsageError
 from reco.orders.home import Home, open_home
 from reco.settings import Settings
 from reco.snapshot.store import SnapshotStore
 from reco.snapshot.trace import trace
 from reco.storage.redis import open_redis
+from reco_pipeline.cli.app import app
 from reco_pipeline_tests.shop import Shop, new_shop
 
 MONDAY = {"1": ["PID", "Kit"], "2": ["PID", "Kit", "Hose"], "3": ["PID"], "4": ["Hose", "Kit"]}
@@ -112,21 +115,52 @@ def test_a_lake_that_moved_on_says_so(shop: Shop, home: Home, tmp_path: Path) ->
             trace(home, client, "PID", snapshot_id="20000101T000000Z-00000000", limit=5)
 
 
-def test_the_commands_print_what_the_library_finds(shop: Shop, tmp_path: Path) -> None:
-    """Table, JSON, CSV and page of the report; the trace as text and JSON; mistakes are usage errors."""
-    shown = shop.reco("audit", "report")
-    assert "15 = 15 + 0 + 0" in shown.out
-    made = shop.reco("audit", "report", "--json").json
+@pytest.fixture
+def command(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """`reco audit ...` in this process: what it prints."""
+    monkeypatch.setenv("RECO_HOME", str(shop.home))
+
+    def ask(*arguments: object) -> str:
+        capsys.readouterr()
+        app(["audit", *map(str, arguments)], standalone_mode=False)
+        return capsys.readouterr().out
+
+    return ask
+
+
+def test_the_commands_print_what_the_library_finds(command: Callable[..., str], tmp_path: Path) -> None:
+    """Table, JSON, CSV and page of the report; the trace as text and JSON; the trail by kind."""
+    assert "15 = 15 + 0 + 0" in command("report")
+    made = json.loads(command("report", "--json"))
     assert (made["adds_up"], made["lines"]["read"], len(made["snapshots"])) == (True, 15, 2)
     page = tmp_path / "report.html"
-    assert shop.reco("audit", "report", "--format", "html", "--out", page).code == 0
+    assert "is written" in command("report", "--format", "html", "--out", page)
     assert "15 = 15 + 0 + 0" in page.read_text()
-    assert shop.reco("audit", "report", "--format", "csv", "--by", "run").out.count("\n") == 3
-    traced = shop.reco("audit", "trace", "PID", "Kit", "--json").json
+    assert command("report", "--format", "csv", "--by", "run").count("\n") == 3
+    for by in ("run", "day"):
+        assert "15" in command("report", "--by", by, "--since", "2020-01-01", "--until", "2999-12-31")
+    assert "Audit trail" in command("trail", "--drop", "monday.csv", "--event", "drop_seen")
+    traced = json.loads(command("trace", "PID", "Kit", "--json"))
     assert (traced["agrees"], traced["evidence"]["pair_orders"]) == (True, 3)
-    assert "The counts agree exactly" in shop.reco("audit", "trace", "PID").out
-    for wrong in (["report", "--drop", "a", "--run", "b"], ["report", "--since", "x"], ["trail", "--event", "x"]):
-        assert shop.reco("audit", *wrong).code == 2
+    assert "The counts agree exactly" in command("trace", "PID")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["report", "--drop", "a", "--run", "b"],
+        ["report", "--since", "x"],
+        ["report", "--out", "file.txt"],
+        ["trail", "--event", "x"],
+        ["forget", "anna", "--json"],
+        ["forget", ""],
+    ],
+)
+def test_mistakes_are_usage_errors(command: Callable[..., str], wrong: list[str]) -> None:
+    """Each says what to give instead."""
+    with pytest.raises(UsageError) as caught:
+        command(*wrong)
+    assert caught.value.hint
 
 
 def test_a_failed_run_leaves_its_mark(tmp_path: Path) -> None:

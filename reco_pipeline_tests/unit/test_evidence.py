@@ -16,7 +16,7 @@ LINES = st.tuples(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.lists(st.lists(LINES, max_size=6), min_size=1, max_size=4))
 def test_every_count_is_that_of_the_orders_view(
     tmp_path_factory: object, batches: list[list[tuple[str, str, int, str]]]

@@ -1,6 +1,8 @@
 """Promises about forgetting a customer: the identity is gone, every count stays, and a kill changes neither."""
 
 import datetime as dt
+import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from reco.audit.chain import verify_chain
 from reco.audit.trail import Event, events
 from reco.errors import Busy, DropMissing
 from reco.model.tables import ITEM_STATS, SIMILAR_ITEMS, broken_links, make_cooccurrence, make_item_stats, make_similar
-from reco.orders.forget import JOURNAL, carry_out, finish, make_plan, remaining
+from reco.orders.forget import JOURNAL, Plan, Remaining, carry_out, finish, make_plan, remaining
 from reco.orders.home import Home, open_home
 from reco.orders.ingest import ingest
 from reco.orders.ledger import Seen
@@ -20,6 +22,7 @@ from reco.orders.redact import FORGOTTEN
 from reco.orders.replaced import REPLACED_ORDERS
 from reco.settings import Settings
 from reco.storage.lake import file_digest
+from reco_pipeline.cli.app import app
 from reco_pipeline.forgetting import forget
 from reco_pipeline_tests.model_tables import rows
 
@@ -231,3 +234,41 @@ def test_a_number_is_found_as_the_file_writes_it(home: Home, tmp_path: Path) -> 
     assert raw[0].startswith(b"1,PID,x,forgotten_")
     assert raw[1:4] == [b"2,PID,x,178501", b"17850,PID,x,bob", b"3,PID,1.17850,eve"]
     assert raw[4].startswith(b"4,PID,forgotten_")  # a ragged line: nobody knows which column it is
+
+
+def test_the_command_says_what_was_done_and_what_still_holds_the_id(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In words and as JSON; the id may come from standard input, and a second time there is nothing to do."""
+    give(home, tmp_path, "a.csv", MONDAY, load_profile("auto"))
+    monkeypatch.setenv("RECO_HOME", str(home.settings.home))
+
+    def command(*arguments: str) -> str:
+        app(["audit", "forget", *arguments, "--yes"], standalone_mode=False)
+        return capsys.readouterr().out
+
+    said = command("bob")
+    assert "Forgotten: 1 accepted lines and 1 other lines in 1 drops." in said
+    assert "--raw remove" in said
+    assert "No line of this home names this customer." in command("bob")
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{WHO}\n"))
+    told = json.loads(command("-", "--raw", "remove", "--json"))
+    assert (told["forgotten"], told["lines"], told["quarantined_lines"], len(told["drops"])) == (True, 2, 2, 1)
+    assert not any("as they came" in one for one in told["still_in"])
+    assert WHO.encode() not in everything(home)
+
+
+def test_who_says_no_changes_nothing(home: Home, tmp_path: Path) -> None:
+    """What would be done is shown first; without agreement not even the journal is written."""
+    give(home, tmp_path, "a.csv", MONDAY, plain())
+    before = everything(home)
+    asked: list[int] = []
+
+    def agreed(plan: Plan, _left: Remaining) -> bool:
+        asked.append(len(plan.keys))
+        return False
+
+    _, _, done = forget(home, WHO, source=None, remove_raw=False, now=NOON, agreed=agreed)
+    assert (done, asked) == (False, [1])
+    assert everything(home) == before
+    assert not (home.settings.home / "keys" / JOURNAL).exists()
