@@ -12,12 +12,12 @@ from typing import Any
 import redis
 import sqlalchemy as sa
 
-from reco.audit.trail import Event, events, recorded_drops
+from reco.audit.trail import AuditEvent, Event, events, recorded_drops
 from reco.errors import SnapshotNotFound
 from reco.orders.drops import ORDER_LINES
 from reco.orders.evidence import Evidence, find_evidence
 from reco.orders.home import Home
-from reco.orders.ledger import Drop
+from reco.orders.ledger import Drop, DropStatus
 from reco.orders.orders import order_parts
 from reco.snapshot.read import PublishedSnapshot
 from reco.snapshot.store import SnapshotStore
@@ -46,7 +46,7 @@ class Trace:
 
     served: `purchases` and, for a pair, `other_purchases` and `pair_orders` as the snapshot gives them (None where it
     is no neighbour); evidence: counted again, None where the lines are not there any more; notes: sentences on what is
-    not as it was; run: the first and last moment of the run in the trail and what it read.
+    not as it was.
     """
 
     item_id: str
@@ -100,10 +100,14 @@ def trace(
             "pair_orders": _served_pair(snapshot, first.item_id, second.item_id),
         }
     sid = snapshot.snapshot_id
-    drops, notes = _drops_of(home, snapshot)
-    traced = [_traced(home, drop, sid) for drop in drops]
+    published = events(home.ledger.engine, event=Event.SNAPSHOT_PUBLISHED, snapshot_id=sid, limit=1)
+    drops, gone = _drops_of(home, snapshot, published)
+    traced = [_traced(home, drop, published) for drop in drops]
+    notes = [f"{drop.name} was taken out since." for drop in drops if drop.status is DropStatus.RETRACTED]
     counted = None
-    if not notes and not any(one.lines < 0 for one in traced):
+    if gone:
+        notes.append(f"{gone} drops of this snapshot are not in the ledger of this home: nothing can be counted.")
+    elif not any(one.lines < 0 for one in traced):
         counted = find_evidence(
             order_parts(home.lake, drops), first.item_id, second.item_id if second is not None else None, limit=limit
         )
@@ -156,44 +160,34 @@ def _served_pair(snapshot: PublishedSnapshot, item_id: str, other_id: str) -> in
     return None
 
 
-def _drops_of(home: Home, snapshot: PublishedSnapshot) -> tuple[list[Drop], list[str]]:
-    """The drops a snapshot was made of, with the batches they had then, and why they are not to be had."""
+def _drops_of(home: Home, snapshot: PublishedSnapshot, published: Sequence[AuditEvent]) -> tuple[list[Drop], int]:
+    """The drops a snapshot was made of, with the batches they had then, and how many are not to be had."""
     by_key = {drop.key: drop for drop in home.ledger.drops()}
-    recorded = _recorded_set(home, snapshot.snapshot_id)
-    if recorded is None:  # published before the trail kept the drops: their batches then are not known
+    digest = published[0].details.get("drops") if published else None
+    if digest is None:  # published before the trail kept the drops: their batches then are not known
         wanted = set(snapshot.manifest["drops"])
         found = [drop for drop in by_key.values() if drop.sha256 in wanted]
         gone = len(wanted) - len(found)
     else:
+        recorded = recorded_drops(home.ledger.engine, digest)
         found = [replace(by_key[key], batch=batch) for key, (_, batch) in recorded.items() if key in by_key]
         gone = len(recorded) - len(found)
-    notes = (
-        [f"{gone} drops of this snapshot are not in the ledger of this home: nothing can be counted."] if gone else []
-    )
-    return sorted(found, key=lambda drop: (drop.batch, drop.key)), notes
+    return sorted(found, key=lambda drop: (drop.batch, drop.key)), gone
 
 
-def _recorded_set(home: Home, sid: str) -> dict[str, tuple[str, int]] | None:
-    """The set of drops in the event that published a snapshot."""
-    last = events(home.ledger.engine, event=Event.SNAPSHOT_PUBLISHED, snapshot_id=sid, limit=1)
-    if not last or "drops" not in last[0].details:
-        return None
-    return recorded_drops(home.ledger.engine, last[0].details["drops"])
-
-
-def _traced(home: Home, drop: Drop, sid: str) -> TracedDrop:
+def _traced(home: Home, drop: Drop, published: Sequence[AuditEvent]) -> TracedDrop:
     path = home.lake.path(ORDER_LINES, drop.key)
     problem, lines = "", 0
     if not path.is_file():
         problem, lines = f"The lines of {drop.name} are not in the lake any more.", -1
     else:
-        then, now = _digest_then(home, drop.key, sid), file_digest(path)
+        then, now = _digests_then(home, drop.key, published), file_digest(path)
         if then is not None and now not in then:
             problem = f"{drop.name} was read again after this snapshot was published."
     return TracedDrop(drop.key, drop.name, drop.sha256, drop.batch, drop.run_id, lines, problem)
 
 
-def _digest_then(home: Home, key: str, sid: str) -> Sequence[str] | None:
+def _digests_then(home: Home, key: str, published: Sequence[AuditEvent]) -> Sequence[str] | None:
     """The sha256 that the lines of a drop had when the snapshot was made; None where the trail did not keep it.
 
     Those of redactions since are as good: they change no count.
@@ -203,13 +197,12 @@ def _digest_then(home: Home, key: str, sid: str) -> Sequence[str] | None:
         (one for kind in kinds for one in events(home.ledger.engine, event=kind, drop_key=key, limit=1000)),
         key=lambda one: one.id,
     )
-    last = events(home.ledger.engine, event=Event.SNAPSHOT_PUBLISHED, snapshot_id=sid, limit=1)
     digests: list[str] = []
     for one in found:
         digest = one.details.get("files", {}).get(ORDER_LINES)
         if digest is None:
             continue
-        if one.event is Event.DROP_INGESTED and last and one.id < last[0].id:
+        if one.event is Event.DROP_INGESTED and published and one.id < published[0].id:
             digests = [digest]
         elif one.event is Event.DROP_REDACTED:
             digests.append(digest)

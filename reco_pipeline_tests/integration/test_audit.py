@@ -176,3 +176,7 @@ def test_a_failed_run_leaves_its_mark(tmp_path: Path) -> None:
     assert refused.details["served"]
     made = shop.reco("audit", "report", "--run", str(failed.run_id)[:8], "--json").json
     assert [run["outcome"] for run in made["runs"]] == ["refused by the gate"]
+    home = open_home(Settings(home=shop.home))
+    with open_redis(home.settings) as client:
+        found = trace(home, client, "PID", limit=1)
+    assert (found.agrees, found.notes) == (True, ("a.csv was taken out since.",))  # what is served is still its lines
