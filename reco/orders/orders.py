@@ -11,7 +11,7 @@ from pathlib import Path
 
 from reco.orders.accepted import OrderPart
 from reco.orders.drops import ORDER_LINES
-from reco.orders.ledger import DropLedger, DropStatus, inputs_digest
+from reco.orders.ledger import Drop, DropLedger, DropStatus, inputs_digest
 from reco.orders.merging import MERGED_ITEMS, write_merged
 from reco.orders.replaced import mark_replaced
 from reco.orders.view import OrdersReport, build_orders
