@@ -72,7 +72,10 @@ def ingest_drops(
             "Every drop of this run is retracted: give its file again to bring it back.", allow_retries=False
         )
     if len(failed) == len(results):
-        raise dg.Failure(f"No drop of this run can be used. First: {failed[0].error}", allow_retries=False)
+        # Not the message, which may quote the file: what ends a run is told in the audit trail, for good.
+        why = getattr(failed[0].error, "code", "")
+        words = f"No drop of this run can be used. First: {failed[0].key} ({why}). `reco drops list` has the reasons."
+        raise dg.Failure(words, allow_retries=False)
     chosen = [table for table in (ORDER_LINES, QUARANTINED_LINES) if dg.AssetKey(table) in context.selected_asset_keys]
     many = len(context.partition_keys) > 1
     for result in results if many else []:

@@ -65,6 +65,11 @@ class Settings(BaseSettings):
     )
     redis_url: SecretStr | None = Field(default=None, description="Redis >= 7.0 or Valkey; unset: embedded server.")
     database_url: SecretStr | None = Field(default=None, description="SQLAlchemy URL; unset: SQLite in the home.")
+    privacy_key: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="Key of the pseudonyms of customers; unset: made once in the home's `keys`.",
+    )
     inbox: Path | str | None = Field(
         default=None, description="Folder of new drops, or s3://bucket/prefix; unset: `inbox` in the home."
     )

@@ -7,12 +7,13 @@ import datetime as dt
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reco.errors import ConfigError, RecoError
+from reco.audit.trail import Event, append, recording
+from reco.errors import ConfigError, DatabaseUnavailable, RecoError
 from reco.orders.files import find_files
 from reco.orders.home import Home, open_home
 from reco.orders.inbox import open_inbox
@@ -197,7 +198,7 @@ def _run_job(
     with open_instance(settings.home) as instance, held_open(instance, run_id):
         fail_dead_runs(instance)
         register_partitions(instance, pending, unusable)
-        with _plain_errors():
+        with _failure_marked(settings, run_id, name), _plain_errors():
             result = defs.resolve_job_def(name).execute_in_process(
                 instance=instance,
                 run_config=run_config,
@@ -212,6 +213,25 @@ def _run_job(
     steps = {event.step_key for event in result.all_events if event.step_key}
     published = result.asset_materializations_for_node("redis_snapshot") if "redis_snapshot" in steps else []
     return _Outcome(result.run_id, seconds, any(bool(one.metadata["changed"].value) for one in published))
+
+
+@contextmanager
+def _failure_marked(settings: Settings, run_id: str, job: str) -> Iterator[None]:
+    """Marks a failed run in the audit trail, also where no daemon is up whose sensor would."""
+    try:
+        yield
+    except RecoError as error:
+        with suppress(DatabaseUnavailable), recording(open_home(settings).ledger.engine) as connection:
+            append(
+                connection,
+                Event.RUN_FAILED,
+                at=dt.datetime.now(dt.UTC),
+                run_id=run_id,
+                job=job,
+                reason=error.message,
+                error_code=error.code,
+            )
+        raise
 
 
 @contextmanager

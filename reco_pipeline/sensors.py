@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from reco.alerts.tell import Alert, tell
-from reco.audit.trail import Event, append, events
+from reco.audit.trail import Event, append, events, recording
 from reco.settings import Settings
 from reco_pipeline.automation import decide
 from reco_pipeline.jobs import Job
@@ -53,7 +53,7 @@ def failure_sensor() -> dg.SensorDefinition:
         if events(engine, event=Event.RUN_FAILED, run_id=run.run_id, limit=1):
             return
         reason = _reason(context)
-        with engine.begin() as connection:
+        with recording(engine) as connection:
             append(
                 connection,
                 Event.RUN_FAILED,

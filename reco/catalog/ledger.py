@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from reco.audit.trail import Event, append
+from reco.audit.trail import Event, append, recording
 from reco.errors import DropError, DropMissing, DropUnreadable, UsageError
 from reco.orders.drops import DropFile, DropResult
 from reco.orders.files import partition_key
@@ -99,10 +99,10 @@ class CatalogueLedger:
         try:
             sha256, size = self._take(path)
         except DropError as error:
-            with self.engine.begin() as connection:
-                append(connection, Event.DROP_REFUSED, at=now, name=path.name, error=str(error), kind=KIND)
+            with recording(self.engine) as connection:
+                append(connection, Event.DROP_REFUSED, at=now, name=path.name, error_code=error.code, kind=KIND)
             return GivenCatalogue(path.name, Seen.REFUSED, None, error)
-        with self.engine.begin() as connection:
+        with recording(self.engine) as connection:
             row = connection.execute(sa.select(table).where(table.c.sha256 == sha256)).one_or_none()
             if row is not None and _settled(row, profile, by_hand=by_hand):
                 return GivenCatalogue(path.name, Seen.KNOWN, _drop(row))
@@ -202,7 +202,7 @@ class CatalogueLedger:
         }
         event = Event.DROP_FAILED if error else Event.DROP_INGESTED
         details: dict[str, Any] = {"error": str(error)} if error else counts | {"reasons": result.reasons}
-        with self.engine.begin() as connection:
+        with recording(self.engine) as connection:
             standing = (table.c.key == result.key) & (table.c.status != DropStatus.RETRACTED.value)
             connection.execute(sa.update(table).where(standing).values(values))
             append(connection, event, at=now, run_id=run_id, drop_key=result.key, kind=KIND, **details)
@@ -234,7 +234,7 @@ class CatalogueLedger:
         """
         if drop.status is DropStatus.RETRACTED:
             raise UsageError(f"{drop.key} was retracted already.", hint="Give its file again to bring it back.")
-        with self.engine.begin() as connection:
+        with recording(self.engine) as connection:
             retracted = sa.update(table).where(table.c.key == drop.key).values(status=DropStatus.RETRACTED.value)
             connection.execute(retracted)
             append(connection, Event.DROP_RETRACTED, at=now, drop_key=drop.key, reason=reason, kind=KIND)

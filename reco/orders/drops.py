@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from reco.errors import DropError
 from reco.orders.profiles import SourceProfile
+from reco.orders.pseudonyms import Pseudonyms
 
 ORDER_LINES = "order_lines"
 QUARANTINED_LINES = "quarantined_lines"
@@ -22,6 +23,8 @@ class DropFile:
     path: Path
     name: str
     profile: SourceProfile
+    pseudonyms: Pseudonyms | None = None
+    """Where the profile asks for them: what is read without keeping any of it needs none."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ Belongs here: opening these three together. Does not belong here: Redis, which i
 from dataclasses import dataclass
 
 from reco.orders.ledger import DropLedger
+from reco.orders.pseudonyms import Pseudonyms
 from reco.settings import Settings
 from reco.storage.lake import Lake
 from reco.storage.sql import shared_database
@@ -27,4 +28,4 @@ def open_home(settings: Settings) -> Home:
         DatabaseUnavailable, ConfigError: see `reco.storage.sql.open_database`.
     """
     lake = Lake(settings.home / "lake")
-    return Home(settings, lake, DropLedger(shared_database(settings.sql_url), lake))
+    return Home(settings, lake, DropLedger(shared_database(settings.sql_url), lake, Pseudonyms.of_home(settings)))

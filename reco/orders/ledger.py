@@ -17,18 +17,21 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from reco.audit.trail import Event, append
+from reco.audit.trail import Event, append, recording
 from reco.errors import DropError, DropKnown, DropMissing, DropUnreadable, ProfileError, RecoError, UsageError
 from reco.orders import balance, replays
-from reco.orders.drops import QUARANTINED_LINES, DropFile, DropResult
+from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES, DropFile, DropResult
 from reco.orders.files import partition_key
 from reco.orders.profiles import SourceProfile
+from reco.orders.pseudonyms import Pseudonyms
 from reco.orders.replays import Replay
-from reco.storage.lake import RAW, Lake, fsync_folder
+from reco.storage.lake import RAW, Lake, file_digest, fsync_folder
 from reco.storage.sql import LINE_COUNTS
 from reco.storage.sql import drops as table
 
 NOT_READ: dict[str, None] = dict.fromkeys((*LINE_COUNTS, "reasons", "encoding", "dialect", "header", "mapping"))
+REMOVED = ".removed"
+"""Marks the folder of a drop whose bytes were taken out for good: the same file does not bring them back."""
 _LEAST_PREFIX = 8
 _BLOCK = 1 << 20
 
@@ -124,9 +127,10 @@ class _Terms:
 class DropLedger:
     """The ledger of one home: rows in SQL, bytes in the lake."""
 
-    def __init__(self, engine: sa.Engine, lake: Lake) -> None:
+    def __init__(self, engine: sa.Engine, lake: Lake, pseudonyms: Pseudonyms) -> None:
         self.engine = engine
         self.lake = lake
+        self.pseudonyms = pseudonyms
 
     def register(
         self,
@@ -148,7 +152,7 @@ class DropLedger:
                 taken.append((path, profile, self._take(path)))
             except DropError as error:
                 taken.append((path, profile, error))
-        with self.engine.begin() as connection:
+        with recording(self.engine) as connection:
             batch = (connection.scalar(sa.select(sa.func.max(table.c.batch))) or 0) + 1
             settled = {DropStatus.PENDING, DropStatus.INGESTED} | (set() if by_hand else {DropStatus.RETRACTED})
             terms = _Terms(settled, source_given, batch, now)
@@ -197,8 +201,20 @@ class DropLedger:
         else:
             connection.execute(sa.update(table).where(table.c.key == key).values(values))
             replays.void(connection, key, at=terms.now, why="the drop was given again")
-        append(connection, Event.DROP_SEEN, at=terms.now, drop_key=key, name=path.name, sha256=sha256)
         fresh = connection.execute(sa.select(table).where(table.c.key == key)).one()
+        append(
+            connection,
+            Event.DROP_SEEN,
+            at=terms.now,
+            drop_key=key,
+            name=path.name,
+            sha256=sha256,
+            size_bytes=fresh.size_bytes,
+            batch=terms.batch,
+            source=profile.name,
+            profile_sha256=profile.digest,
+            before=row.status if row is not None else None,
+        )
         return Registration(path.name, Seen.NEW if row is None else Seen.AGAIN, _drop(fresh))
 
     def _take(self, path: Path) -> str:
@@ -231,7 +247,8 @@ class DropLedger:
     def _known(self, sha256: str) -> bool:
         with self.engine.connect() as connection:
             key = connection.scalar(sa.select(table.c.key).where(table.c.sha256 == sha256))
-        return key is not None and any(self.lake.raw_folder(key).glob("[!.]*"))
+        folder = self.lake.raw_folder(key) if key is not None else None
+        return folder is not None and (any(folder.glob("[!.]*")) or (folder / REMOVED).exists())
 
     def _copy(self, source: Any, folder: Path, name: str) -> str:
         folder.mkdir(parents=True, exist_ok=True)
@@ -277,7 +294,8 @@ class DropLedger:
                 hint="Give the file again with --source.",
                 name=drop.name,
             ) from error
-        return DropFile(drop.key, _raw_file(self.lake, drop.key), drop.name, profile)
+        pseudonyms = self.pseudonyms if profile.privacy.pseudonymise else None
+        return DropFile(drop.key, _raw_file(self.lake, drop.key), drop.name, profile, pseudonyms)
 
     def record(self, result: DropResult, *, now: dt.datetime, run_id: str | None) -> None:
         """Enters what reading a drop gave: its counts, or why it failed."""
@@ -297,14 +315,20 @@ class DropLedger:
         }
         counts = {name: getattr(result.counts, name) for name in LINE_COUNTS}
         event = Event.DROP_FAILED if error else Event.DROP_INGESTED
-        details: dict[str, Any] = {"error": str(error)} if error else counts | {"reasons": result.reasons}
-        unfit = str(error) if error else self._outdated(result.key)
-        with self.engine.begin() as connection:
+        # Not the message, which may quote the file: what stands in the trail can never be taken back.
+        details: dict[str, Any] = {"error_code": error.code} if error else counts
+        if not error:
+            details |= {"reasons": result.reasons, "files": self._parts(result.key)}
+        unfit = f"the drop failed: {error.code}" if error else self._outdated(result.key)
+        with recording(self.engine) as connection:
             if unfit:
                 replays.void(connection, result.key, at=now, why=unfit)
             # A person may have retracted it while it was read.
             standing = (table.c.key == result.key) & (table.c.status != DropStatus.RETRACTED.value)
+            before = connection.execute(sa.select(table).where(table.c.key == result.key)).one_or_none()
             connection.execute(sa.update(table).where(standing).values(values))
+            if before is not None:
+                details |= {"sha256": before.sha256, "before": before.status}
             append(connection, event, at=now, run_id=run_id, drop_key=result.key, **details)
 
     def _outdated(self, key: str) -> str:
@@ -314,14 +338,26 @@ class DropLedger:
             return ""
         return "the drop was read anew, and other lines of it are quarantined now"
 
+    def _parts(self, key: str) -> dict[str, str]:
+        """The sha256 of what reading a drop made."""
+        paths = {name: self.lake.path(name, key) for name in (ORDER_LINES, QUARANTINED_LINES)}
+        return {name: file_digest(path) for name, path in paths.items() if path.is_file()}
+
     def fail(self, key: str, error: RecoError, *, now: dt.datetime, run_id: str | None = None) -> None:
         """Enters that a drop cannot be used at all."""
         values = {"status": DropStatus.FAILED.value, "error": str(error), "error_code": error.code, "run_id": run_id}
-        with self.engine.begin() as connection:
+        with recording(self.engine) as connection:
             standing = (table.c.key == key) & (table.c.status != DropStatus.RETRACTED.value)
             connection.execute(sa.update(table).where(standing).values(NOT_READ | values))
-            replays.void(connection, key, at=now, why=str(error))
-            append(connection, Event.DROP_FAILED, at=now, run_id=run_id, drop_key=key, error=str(error))
+            replays.void(connection, key, at=now, why=f"the drop failed: {error.code}")
+            append(
+                connection,
+                Event.DROP_FAILED,
+                at=now,
+                run_id=run_id,
+                drop_key=key,
+                error_code=error.code,
+            )
 
     def find(self, key: str) -> Drop:
         """The one drop a person means by its key, its file name, or at least eight characters of a key or sha256.
@@ -350,12 +386,21 @@ class DropLedger:
         drop = self.find(key)
         if drop.status is DropStatus.RETRACTED:
             raise UsageError(f"{drop.key} was retracted already.", hint="Give its file again to bring it back.")
-        with self.engine.begin() as connection:
+        with recording(self.engine) as connection:
             connection.execute(
                 sa.update(table).where(table.c.key == drop.key).values(status=DropStatus.RETRACTED.value)
             )
             replays.void(connection, drop.key, at=now, why="the drop was retracted")
-            append(connection, Event.DROP_RETRACTED, at=now, drop_key=drop.key, reason=reason)
+            append(
+                connection,
+                Event.DROP_RETRACTED,
+                at=now,
+                drop_key=drop.key,
+                reason=reason,
+                before=drop.status.value,
+                sha256=drop.sha256,
+                lines_accepted=drop.lines_accepted,
+            )
         return self.drops(keys=[drop.key])[0]
 
     def imbalances(self) -> list[balance.Imbalance]:
@@ -394,6 +439,12 @@ def inputs_digest(drops: Iterable[Drop], *code_and_settings: str) -> str:
 def _raw_file(lake: Lake, key: str) -> Path:
     found: Iterator[Path] = (p for p in lake.raw_folder(key).glob("[!.]*") if p.is_file())
     path = next(found, None)
+    if path is None and (lake.raw_folder(key) / REMOVED).exists():
+        raise DropMissing(
+            f"The bytes of drop {key} were removed to forget a customer: it cannot be read again.",
+            hint="Give the shop's file without that customer, which is another drop.",
+            name=key,
+        )
     if path is None:
         raise DropMissing(
             f"The bytes of drop {key} are not in the lake ({RAW}/{key}).",

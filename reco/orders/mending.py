@@ -19,7 +19,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TextIO
 
-from reco.audit.trail import Event, append
+from reco.audit.trail import Event, append, recording
 from reco.errors import UsageError
 from reco.orders.guarding import guard, guard_value, unguard
 from reco.orders.home import Home
@@ -200,7 +200,7 @@ def export_open(home: Home, selection: Selection, out: Path, *, now: dt.datetime
         temporary.unlink(missing_ok=True)
     waiting = {drop.key: sum(reason.open for reason in counted[drop.key].reasons) for drop in drops}
     if written:
-        with home.ledger.engine.begin() as connection:
+        with recording(home.ledger.engine) as connection:
             append(connection, Event.LINES_EXPORTED, at=now, file=out.name, lines=written, open_lines=waiting)
     return Exported(written, len(drops), sum(waiting.values()) - written)
 

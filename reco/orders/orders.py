@@ -8,13 +8,12 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from reco.audit.trail import Event, append, events
 from reco.orders.accepted import OrderPart
 from reco.orders.drops import ORDER_LINES
 from reco.orders.ledger import Drop, DropLedger, DropStatus, inputs_digest
 from reco.orders.merging import MERGED_ITEMS, write_merged
+from reco.orders.replaced import mark_replaced
 from reco.orders.view import OrdersReport, build_orders
 from reco.progress import stage
 from reco.storage.engine import fetch_row, open_engine, parquet
@@ -59,18 +58,8 @@ def make_orders(ledger: DropLedger, lake: Lake, *, now: dt.datetime, run_id: str
     with lake.replace(MERGED_ITEMS) as path:
         write_merged(report.merged, path)
     stamp = lake.stamp(ORDERS, {INPUT: inputs_digest(drops)})
-    details: dict[str, Any] = {"orders": report.replaced_orders, "first": [list(one) for one in report.replaced]}
-    last = events(ledger.engine, event=Event.ORDERS_REPLACED, limit=1)
-    # Each rebuild finds the same replaced orders again: only what is news is told.
-    if report.replaced_orders and not (last and last[0].details == details):
-        with ledger.engine.begin() as connection:
-            append(
-                connection,
-                Event.ORDERS_REPLACED,
-                at=now,
-                run_id=run_id,
-                **details,
-            )
+    if report.replaced_orders:
+        mark_replaced(ledger, lake, drops, parts, now=now, run_id=run_id)
     replayed = {drop.key: sum(replay.lines_accepted for replay in drop.replays) for drop in drops if drop.replays}
     return OrdersMade(report, stamp.digest, replayed)
 

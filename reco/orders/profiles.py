@@ -193,6 +193,12 @@ class Rules(_Part):
     max_line_bytes: int = Field(default=2**20, ge=1024, le=MAX_LINE_BYTES)
 
 
+class Privacy(_Part):
+    """What is kept of the people behind the orders: with `pseudonymise`, no customer id as the shop writes it."""
+
+    pseudonymise: bool = False
+
+
 class SourceProfile(_Part):
     """Everything a shop says about its order files."""
 
@@ -203,6 +209,7 @@ class SourceProfile(_Part):
     items: ItemsSpec | None = None
     dialect: DialectSpec = DialectSpec()
     rules: Rules = Rules()
+    privacy: Privacy = Privacy()
 
     @field_validator("timezone")
     @classmethod

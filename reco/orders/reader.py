@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import polars as pl
 
 from reco.errors import DropError, LedgerBroken
 from reco.orders import judge, scan, sql
 from reco.orders.dialect import Probe, probe
 from reco.orders.drops import DropFile, DropResult, LineCounts
 from reco.orders.opened import OpenedDrop, open_drop
-from reco.orders.parts import PartWriter, write_parts
+from reco.orders.parts import OtherLine, PartWriter, write_parts
+from reco.orders.privacy import hide_customers
 from reco.orders.schema import MAX_CHECKED_ROWS
 from reco.orders.styles import find_styles
 from reco.progress import report
@@ -134,7 +136,7 @@ def _read_group(
                 opened = judged.run.drop
                 if writer is None:
                     writer = stack.enter_context(write_parts(lake, opened.drop.key))
-                writer.write(judged.accepted, judged.others)
+                writer.write(*_kept(judged, opened))
                 if opened.scan.lines > MAX_CHECKED_ROWS:
                     report("lines judged", judged.run.stop - 1, opened.scan.lines)
                 if judged.run.last:
@@ -143,6 +145,13 @@ def _read_group(
                     writer = None
                     yield result
     return doubted
+
+
+def _kept(judged: judge.Judged, opened: OpenedDrop) -> tuple[pl.DataFrame, Sequence[OtherLine]]:
+    """What goes into the lake: where the profile asks for it, without the customers' ids."""
+    if opened.drop.pseudonyms is None:
+        return judged.accepted, judged.others
+    return hide_customers(judged.accepted, judged.others, opened.layout.mapping.columns, opened.drop.pseudonyms)
 
 
 def _result(run: judge.Run, writer: PartWriter, duplicates: int) -> DropResult:

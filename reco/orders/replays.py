@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from reco.audit.trail import Event, append
+from reco.audit.trail import Event, append, recording
 from reco.storage.sql import replayed_lines
 from reco.storage.sql import replays as table
 
@@ -71,7 +71,7 @@ def known_keys(engine: sa.Engine, drop_key: str) -> list[str]:
 
 def enter(engine: sa.Engine, replays: Mapping[str, tuple[Replay, Sequence[int]]]) -> None:
     """Enters replays, by key, with the lines each took out of the quarantine: all of them or, after a kill, none."""
-    with engine.begin() as connection:
+    with recording(engine) as connection:
         for replay, lines in replays.values():
             connection.execute(sa.insert(table).values(**asdict(replay)))
             rows = [{"drop_key": replay.drop_key, "line": line, "replay_key": replay.key} for line in lines]

@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reco.audit.trail import Event, append
+from reco.audit.trail import Event, append, recording
 from reco.orders.drops import QUARANTINED_LINES
 from reco.orders.home import Home
 from reco.orders.ledger import Drop, DropStatus
@@ -57,7 +57,7 @@ def _expire(home: Home, drop: Drop, now: dt.datetime) -> Iterator[Expired]:
                 _rewrite(path, target)
             lines += with_text
     if lines:
-        with home.ledger.engine.begin() as connection:
+        with recording(home.ledger.engine) as connection:
             append(connection, Event.QUARANTINE_EXPIRED, at=now, drop_key=drop.key, lines=lines)
         yield Expired(drop.key, lines)
 

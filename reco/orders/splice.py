@@ -97,7 +97,7 @@ def fault_of(opened: OpenedDrop, record: bytes, scratch: Path) -> str | None:
     """Why these bytes are not one whole record of the drop's shape; None where they are."""
     path = scratch / "record.csv"
     path.write_bytes(record + b"\n")
-    text = as_text(path, UTF8, scratch)
+    text = as_text(path, UTF8, scratch, opened.drop.name)
     limit = opened.drop.profile.rules.max_line_bytes
     read = RecordReader(text, opened.layout.dialect, len(opened.layout.header), limit).record(1, text.start)
     if read.reason is None and read.end != len(record):

@@ -15,7 +15,7 @@ import redis
 import sqlalchemy as sa
 
 from reco import __version__
-from reco.audit.trail import Event, append, events
+from reco.audit.trail import Event, append, events, record_drops, recording
 from reco.catalog.table import CATALOGUE
 from reco.errors import GateRefused, SnapshotDamaged, SnapshotNotFound
 from reco.model.similar import TOP
@@ -29,6 +29,7 @@ from reco.snapshot.publish import ManifestFacts, PublishResult, VerifyReport, pu
 from reco.snapshot.store import RollbackResult, SnapshotStore, stands
 from reco.storage.engine import row_count
 from reco.storage.lake import Lake, file_digest
+from reco.storage.sql import LINE_COUNTS
 from reco.storage.sql import snapshots as table
 
 REDIS_SNAPSHOT = "redis_snapshot"
@@ -51,6 +52,7 @@ def release(
     inputs = model_inputs(home)
     try:
         _require_whole(home)
+        _mark_validated(home, drops, run_id=run_id, now=now)
         result = publish(
             client,
             settings.namespace,
@@ -63,12 +65,15 @@ def release(
             force=force,
         )
     except GateRefused as error:
-        details = {**error.details, "message": error.message, "inputs": model_inputs(home)}
-        with home.ledger.engine.begin() as connection:
-            append(connection, Event.GATE_REFUSED, at=now, run_id=run_id, **details)
+        served = SnapshotStore(client, settings.namespace).current_id()
+        details = {**error.details, "message": error.message, "inputs": model_inputs(home), "served": served}
+        with recording(home.ledger.engine) as connection:
+            append(
+                connection, Event.GATE_REFUSED, at=now, run_id=run_id, drops=_store_set(connection, drops), **details
+            )
         raise
     manifest = SnapshotStore(client, settings.namespace).get(result.snapshot_id).manifest
-    _record(home, result, manifest, inputs, run_id=run_id, now=now)
+    _record(home, result, manifest, _Made(inputs, drops, run_id, now))
     return result
 
 
@@ -177,9 +182,42 @@ def roll_back(engine: sa.Engine, store: SnapshotStore, to: str | None, *, now: d
         SnapshotNotFound: there is no such snapshot, or none before.
     """
     result = store.rollback(to, now=now)
-    with engine.begin() as connection:
-        append(connection, Event.ROLLED_BACK, at=now, snapshot_id=result.snapshot_id, before=result.previous_id)
+    with recording(engine) as connection:
+        append(
+            connection,
+            Event.ROLLED_BACK,
+            at=now,
+            snapshot_id=result.snapshot_id,
+            before=result.previous_id,
+            figures=_figures(connection, result.snapshot_id),
+            figures_before=_figures(connection, result.previous_id),
+        )
     return result
+
+
+def _figures(connection: sa.Connection, snapshot_id: str | None) -> dict[str, Any] | None:
+    """Digest and counts of a snapshot, for the trail; None where it is not in SQL."""
+    row = connection.execute(sa.select(table).where(table.c.snapshot_id == snapshot_id)).one_or_none()
+    return {name: getattr(row, name) for name in ("digest", "orders", "items", "pairs")} if row is not None else None
+
+
+def _store_set(connection: sa.Connection, drops: list[Drop]) -> str:
+    return record_drops(connection, {drop.key: (drop.sha256, drop.batch) for drop in drops})
+
+
+def _mark_validated(home: Home, drops: list[Drop], *, run_id: str | None, now: dt.datetime) -> None:
+    """Says in the trail that the lines of every drop were counted again in the lake and add up."""
+    sums: dict[str, Any] = {name: sum(getattr(drop, name) or 0 for drop in drops) for name in LINE_COUNTS[:4]}
+    with recording(home.ledger.engine) as connection:
+        append(
+            connection,
+            Event.LINES_VALIDATED,
+            at=now,
+            run_id=run_id,
+            drops=_store_set(connection, drops),
+            drop_count=len(drops),
+            **sums,
+        )
 
 
 def _require_whole(home: Home) -> None:
@@ -229,16 +267,24 @@ def _policy(home: Home, client: redis.Redis) -> GatePolicy:
     )
 
 
-def _record(
-    home: Home, result: PublishResult, manifest: dict[str, Any], inputs: str, *, run_id: str | None, now: dt.datetime
-) -> None:
+@dataclass(frozen=True)
+class _Made:
+    """What a release was made of, and by which run."""
+
+    inputs: str
+    drops: list[Drop]
+    run_id: str | None
+    now: dt.datetime
+
+
+def _record(home: Home, result: PublishResult, manifest: dict[str, Any], made: _Made) -> None:
     row = {
         "snapshot_id": result.snapshot_id,
         "namespace": home.settings.namespace,
         "digest": result.digest,
-        "inputs_digest": inputs,
-        "run_id": run_id,
-        "published_at": now,
+        "inputs_digest": made.inputs,
+        "run_id": made.run_id,
+        "published_at": made.now,
         "orders": manifest["counts"]["orders"],
         "items": manifest["counts"]["items"],
         "pairs": manifest["counts"]["pairs"],
@@ -247,12 +293,28 @@ def _record(
         "forced": result.forced,
     }
     event = Event.SNAPSHOT_PUBLISHED if result.changed else Event.SNAPSHOT_UNCHANGED
-    with home.ledger.engine.begin() as connection:
+    with recording(home.ledger.engine) as connection:
         known = table.c.snapshot_id == result.snapshot_id
         if connection.scalar(sa.select(table.c.snapshot_id).where(known)) is None:
             connection.execute(sa.insert(table).values(row))
         else:
             connection.execute(
-                sa.update(table).where(known).values(inputs_digest=row["inputs_digest"], published_at=now)
+                sa.update(table).where(known).values(inputs_digest=row["inputs_digest"], published_at=made.now)
             )
-        append(connection, event, at=now, run_id=run_id, snapshot_id=result.snapshot_id, digest=result.digest)
+        append(
+            connection,
+            event,
+            at=made.now,
+            run_id=made.run_id,
+            snapshot_id=result.snapshot_id,
+            digest=result.digest,
+            inputs=made.inputs,
+            drops=_store_set(connection, made.drops),
+            drop_count=len(made.drops),
+            figures=_figures(connection, result.snapshot_id),
+            before=result.previous_id,
+            figures_before=_figures(connection, result.previous_id),
+            keys_verified=result.verified,
+            forced=result.forced,
+            gate=[check.as_dict() for check in result.gate_checks],
+        )

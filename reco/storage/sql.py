@@ -18,10 +18,11 @@ from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from reco.errors import ConfigError, DatabaseUnavailable
+from reco.storage.append_only import append_only
 
 SCHEMA = "reco"
 VERSION_TABLE = "reco_alembic_version"
-HEAD = "0004"
+HEAD = "0005"
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
@@ -92,6 +93,8 @@ audit_events = sa.Table(
     sa.Column("drop_key", sa.Text),
     sa.Column("snapshot_id", sa.Text),
     sa.Column("details", sa.JSON, nullable=False),
+    sa.Column("previous_hash", sa.Text, nullable=False, comment="`hash` of the event before; the first: 64 zeros."),
+    sa.Column("hash", sa.Text, nullable=False, comment="sha256 over previous_hash and the content of this row."),
 )
 
 catalogue_drops = sa.Table(
@@ -119,6 +122,17 @@ catalogue_drops = sa.Table(
     *(sa.Column(name, sa.BigInteger) for name in LINE_COUNTS),
     sa.Column("reasons", sa.JSON, comment="Lines not accepted, by reason code."),
 )
+
+drop_sets = sa.Table(
+    "drop_sets",
+    metadata,
+    sa.Column("set_digest", sa.Text, primary_key=True, comment="sha256 over the rows of the set."),
+    sa.Column("drop_key", sa.Text, primary_key=True),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("batch", sa.Integer, nullable=False),
+)
+
+APPEND_ONLY = (audit_events, drop_sets)
 
 inbox_files = sa.Table(
     "inbox_files",
@@ -292,6 +306,8 @@ def _create(engine: sa.Engine) -> bool:
         if sa.inspect(connection).get_table_names(schema=schema):
             return False
         metadata.create_all(connection)
+        for table in APPEND_ONLY:
+            append_only(connection, table.name, schema)
         stamps.create(connection)
         connection.execute(stamps.insert().values(version_num=HEAD))
     return True

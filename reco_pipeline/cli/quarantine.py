@@ -207,10 +207,10 @@ def replay(
         if file is not None:
             report = replay_file(home, file, now=now, actor=_actor())
         else:
-            from reco_pipeline.pending import keep_names
+            from reco_pipeline.pending import take_item_files
 
             profile = load_profile(source or "")
-            keep_names([profile], home.lake)
+            take_item_files(home, [profile], now=now)
             report = replay_lines(home, _selection(drop, reason), profile, now=now, actor=_actor())
     if as_json:
         print_json(_report_json(report))

@@ -19,6 +19,7 @@ from reco.orders.ledger import DropLedger, inputs_digest
 from reco.orders.mending import export_open
 from reco.orders.orders import ORDERS, make_orders
 from reco.orders.profiles import load_profile
+from reco.orders.pseudonyms import Pseudonyms
 from reco.orders.quarantine import Selection
 from reco.orders.replay import replay_file
 from reco.orders.retention import expire
@@ -64,13 +65,18 @@ def home(tmp_path: Path) -> Home:
     return home
 
 
+def _home_of(home: Path, engine: sa.Engine, lake: Lake) -> Home:
+    settings = Settings(home=home)
+    return Home(settings, lake, DropLedger(engine, lake, Pseudonyms.of_home(settings)))
+
+
 def _killed(home: Path, file: Path, at: int, *, after: bool) -> None:
     """A replay in a process of its own that dies: at a table of the lake, or (0) when its record is committed."""
     engine = open_database(f"sqlite:///{home / 'reco.sqlite'}")
     lake = KilledLake(home / "lake", at, after=after)
     if at == 0:
         sa.event.listen(engine, "commit", lambda _: os.kill(os.getpid(), signal.SIGKILL))
-    replay_file(Home(Settings(home=home), lake, DropLedger(engine, lake)), file, now=NOON, actor="a test")
+    replay_file(_home_of(home, engine, lake), file, now=NOON, actor="a test")
 
 
 def state(home: Home) -> tuple[str, list[int], list[tuple[str, str, int]]]:
@@ -121,4 +127,4 @@ def test_a_kill_while_text_expires_leaves_whole_parts(home: Home, tmp_path: Path
 def _killed_expiry(home: Path) -> None:
     engine = open_database(f"sqlite:///{home / 'reco.sqlite'}")
     lake = KilledLake(home / "lake", 2, after=False)
-    expire(Home(Settings(home=home), lake, DropLedger(engine, lake)), days=1, now=NOON + dt.timedelta(days=2))
+    expire(_home_of(home, engine, lake), days=1, now=NOON + dt.timedelta(days=2))

@@ -1,5 +1,6 @@
 """Promises of the SQL side on Postgres: a schema of our own, the same ledger, no password in a message."""
 
+import datetime as dt
 import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from reco.audit.chain import verify_chain
+from reco.audit.trail import Event, append, recording
 from reco.errors import DatabaseUnavailable
 from reco.storage import sql
 from reco_pipeline_tests.postgres import PASSWORD, running_postgres
@@ -31,6 +34,42 @@ def test_several_processes_may_open_a_new_database_at_once(server: str) -> None:
 
 def _open(url: str) -> list[str]:
     return sorted(sa.inspect(sql.open_database(url)).get_table_names(schema=sql.SCHEMA))
+
+
+def test_the_trail_of_an_older_database_becomes_a_chain(server: str) -> None:
+    """Every event stays with its id, new ones follow, writers at once keep one chain, and no row can be changed."""
+    engine = sql.open_database(server)
+    with engine.begin() as connection:
+        for statement in (
+            "TRUNCATE reco.inbox_files",
+            "DROP TABLE reco.audit_events, reco.drop_sets",
+            """CREATE TABLE reco.audit_events (
+            id BIGSERIAL CONSTRAINT pk_audit_events PRIMARY KEY, at TIMESTAMPTZ NOT NULL, event TEXT NOT NULL,
+            run_id TEXT, drop_key TEXT, snapshot_id TEXT, details JSON NOT NULL)""",
+            f"UPDATE reco.{sql.VERSION_TABLE} SET version_num = '0002'",
+            """INSERT INTO reco.audit_events (at, event, details)
+            SELECT now(), 'drop_seen', '{"n": 0.1}' FROM generate_series(1, 3)""",
+        ):
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+    engine = sql.open_database(server)
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        pool.map(_write, [server] * 3)
+    found = verify_chain(engine)
+    assert (found.problem, found.events) == ("", 33)
+    for statement in ("DELETE FROM reco.audit_events", "UPDATE reco.audit_events SET at = now()"):
+        with pytest.raises(sa.exc.DBAPIError, match="append-only"), engine.begin() as connection:
+            connection.exec_driver_sql(statement)
+    with pytest.raises(sa.exc.DBAPIError, match="append-only"), engine.begin() as connection:
+        connection.exec_driver_sql("TRUNCATE reco.audit_events")
+    engine.dispose()  # the server waits for its clients when it is asked to end
+
+
+def _write(url: str) -> None:
+    engine = sql.open_database(url)
+    for _ in range(10):
+        with recording(engine) as connection:
+            append(connection, Event.DROP_SEEN, at=dt.datetime.now(dt.UTC), name="a")
 
 
 def test_a_shop_keeps_its_ledger_in_postgres(server: str, tmp_path: Path) -> None:

@@ -163,7 +163,8 @@ def test_retract_needs_one_drop(home: Home, tmp_path: Path) -> None:
     assert home.ledger.retract(key, now=NOON, reason="wrong").status is DropStatus.RETRACTED
     with pytest.raises(UsageError, match="already"):
         home.ledger.retract(key, now=NOON, reason="")
-    assert events(home.ledger.engine, event=Event.DROP_RETRACTED)[0].details == {"reason": "wrong"}
+    details = events(home.ledger.engine, event=Event.DROP_RETRACTED)[0].details
+    assert (details["reason"], details["before"]) == ("wrong", "pending")
 
 
 def test_the_inputs_digest_knows_what_matters(home: Home, tmp_path: Path) -> None:

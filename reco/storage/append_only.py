@@ -1,0 +1,42 @@
+"""Tables whose rows the database itself refuses to change.
+
+Belongs here: the triggers that make a table append-only, on SQLite and on Postgres. Does not belong here: which tables
+those are (`reco.storage.sql`), or telling whether somebody removed the triggers (`reco.audit.chain`).
+"""
+
+import sqlalchemy as sa
+
+REFUSAL = "is append-only: its rows are never changed or removed"
+
+
+def append_only(connection: sa.Connection, table: str, schema: str | None) -> None:
+    """Makes UPDATE, DELETE and, where there is one, TRUNCATE of a table fail. Names are ours, never a person's."""
+    for statement in _sqlite(table) if connection.dialect.name == "sqlite" else _postgres(table, schema):
+        connection.exec_driver_sql(statement)
+
+
+def _sqlite(table: str) -> list[str]:
+    return [
+        f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+        f"BEGIN SELECT RAISE(ABORT, '{table} {REFUSAL}'); END"
+        for verb in ("UPDATE", "DELETE")
+    ]
+
+
+def _postgres(table: str, schema: str | None) -> list[str]:
+    place = f"{schema}." if schema else ""
+    refuse = f"{place}refuse_change"
+    return [
+        (
+            f"CREATE OR REPLACE FUNCTION {refuse}() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN RAISE EXCEPTION '%% {REFUSAL}', TG_TABLE_NAME; END $$"
+        ),
+        (
+            f"CREATE TRIGGER {table}_no_change BEFORE UPDATE OR DELETE ON {place}{table} "
+            f"FOR EACH ROW EXECUTE FUNCTION {refuse}()"
+        ),
+        (
+            f"CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {place}{table} "
+            f"FOR EACH STATEMENT EXECUTE FUNCTION {refuse}()"
+        ),
+    ]

@@ -1,0 +1,376 @@
+"""The commands of the audit: report, trail, trace, forget.
+
+Does not belong here: what a report says (`reco.audit`).
+"""
+
+import datetime as dt
+import io
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from reco_pipeline.cli.options import JsonFlag
+from reco_pipeline.cli.output import facts, print_json, say, table
+
+if TYPE_CHECKING:
+    from reco.audit.report import Report
+    from reco.orders.forget import Plan, Remaining
+    from reco.orders.home import Home
+
+app = typer.Typer(help="The audit report, the audit trail, and where a recommendation comes from.")
+FAILED = 1
+
+
+class Format(StrEnum):
+    """How a report looks."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    HTML = "html"
+
+
+class Group(StrEnum):
+    """What one row of a table or CSV is about."""
+
+    DROP = "drop"
+    RUN = "run"
+    DAY = "day"
+
+
+@app.command("report")
+def report(
+    drop: Annotated[
+        str | None, typer.Option("--drop", metavar="D", help="Only this drop: key, name or start of its sha256.")
+    ] = None,
+    run: Annotated[str | None, typer.Option("--run", metavar="R", help="Only this run: its id or the start.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="DATE", help="From this day or time on (UTC, ISO 8601).")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="DATE", help="To this day, included, or to this time.")
+    ] = None,
+    form: Annotated[Format, typer.Option("--format", help="How it looks.")] = Format.TABLE,
+    by: Annotated[Group, typer.Option("--by", help="What a row of the table or CSV is about.")] = Group.DROP,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write to a file, not to stdout.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """What came in, what became of every line, and what was published of it; the page for an auditor is html.
+
+    Example: reco audit report --since 2024-06-01 --until 2024-06-30 --format html --out june.html
+    """
+    from reco.audit.gather import make_report
+    from reco.audit.report import Scope
+    from reco.errors import UsageError
+    from reco.orders.rules import REASONS
+
+    if sum((drop is not None, run is not None, bool(since or until))) > 1:
+        raise UsageError("--drop, --run and a period exclude each other.", hint="Give one of them.")
+    form = Format.JSON if as_json and form is Format.TABLE else form
+    if form is Format.TABLE and out is not None:
+        raise UsageError("A table is for the terminal.", hint="Give --format html, csv or json with --out.")
+    scope = Scope(drop, run, _moment(since, "--since"), _moment(until, "--until", whole_day=True))
+    home = _home()
+    made = make_report(
+        home.ledger.engine,
+        scope,
+        namespace=home.settings.namespace,
+        now=dt.datetime.now(dt.UTC),
+        dispositions=REASONS,
+        lake_problems={one.key: one.message for one in home.ledger.imbalances()},
+    )
+    if as_json and out is None:
+        print_json(made.as_dict())
+    elif form is Format.TABLE:
+        _show(made, by)
+    elif out is None:
+        say(_rendered(made, form, by).removesuffix("\n"))
+    else:
+        _write(out, _rendered(made, form, by))
+        if as_json:
+            print_json({"out": str(out), "format": form.value, "adds_up": not made.problems})
+        else:
+            say(f"{out} is written: {len(made.drops):,} drops, {made.lines.read:,} lines.")
+
+
+def _rendered(made: "Report", form: Format, by: Group) -> str:
+    import json
+
+    if form is Format.JSON:
+        return json.dumps(made.as_dict(), ensure_ascii=False) + "\n"
+    if form is Format.HTML:
+        from reco.audit.page import html_page
+
+        return html_page(made)
+    from reco.audit.report import flat_rows
+    from reco.audit.spreadsheet import write_csv
+
+    text = io.StringIO()
+    write_csv(text, *flat_rows(made, by))
+    return text.getvalue()
+
+
+def _write(out: Path, text: str) -> None:
+    from reco.errors import UsageError
+
+    try:
+        out.write_text(text, encoding="utf-8", newline="")
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written: {error.strerror}.", hint="Give --out another path.") from error
+
+
+def _show(made: "Report", by: Group) -> None:
+    lines = made.lines
+    facts(
+        [
+            ("scope", made.scope.words),
+            ("drops", ", ".join(f"{count} {state}" for state, count in made.states.items()) or "none"),
+            ("lines", f"{lines.equation} (read = accepted + excluded + quarantined)"),
+            ("quality score", round(lines.score, 2)),
+            ("reasons", ", ".join(f"{name} {count:,}" for name, count in lines.reasons.items()) or "none"),
+            ("snapshots", len(made.snapshots)),
+            ("audit trail", f"{made.chain.events:,} events, {made.chain.problem or 'whole'}"),
+        ]
+    )
+    figures = ("read", "accepted", "excluded", "quarantined", "adds up", "score")
+
+    def row(one: Any) -> tuple[Any, ...]:
+        lines = one.lines
+        if lines is None:
+            return (None,) * len(figures)
+        right = "yes" if lines.adds_up else "NO"
+        return (lines.read, lines.accepted, lines.excluded, lines.quarantined, right, round(lines.score, 2))
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+    if by is Group.DROP:
+        columns = ("drop", "state", "received", *figures, "in snapshots")
+        rows = [(d.key, d.status, _time(d.received_at), *row(d), len(d.snapshots)) for d in made.drops]
+        table("Drops", columns, rows)
+    elif by is Group.RUN:
+        columns = ("run", "first event", "drops", *figures, "outcome", "snapshot")
+        rows = [(r.run_id, _time(r.first_at), r.drops, *row(r), r.outcome, r.snapshot_id or "") for r in made.runs]
+        table("Runs", columns, rows)
+    else:
+        table("Days", ("day", "drops", *figures), [(str(d.day), d.drops, *row(d)) for d in made.days])
+    if made.snapshots:
+        columns = ("snapshot", "published", "run", "orders", "items", "pairs", "drops")
+        snapshots = [
+            (s.snapshot_id, _time(s.published_at), s.run_id or "", s.orders, s.items, s.pairs, len(s.drops or ()))
+            for s in made.snapshots
+        ]
+        table("Snapshots", columns, snapshots)
+    if made.marks:
+        table("Events", ("at", "event", "of", "details"), [(_time(m.at), m.event, m.what, m.words) for m in made.marks])
+    for problem in made.problems:
+        say(f"  WRONG: {problem}")
+
+
+@app.command("trail")
+def trail(
+    drop: Annotated[
+        str | None, typer.Option("--drop", metavar="D", help="Only events of this drop: key, name or start of sha256.")
+    ] = None,
+    run: Annotated[str | None, typer.Option("--run", metavar="R", help="Only events of this run.")] = None,
+    event: Annotated[str | None, typer.Option("--event", metavar="E", help="Only this kind of event.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="T", help="From this day or time on (UTC, ISO 8601).")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many, the newest.")] = 50,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check the whole chain of hashes instead; exit 1 where it is broken.")
+    ] = False,
+    head: Annotated[
+        str | None,
+        typer.Option("--head", metavar="HASH", help="With --verify: a head noted earlier, which must be in it."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """The append-only trail: every step, newest first, by which run and with what before and after.
+
+    Example: reco audit trail --event snapshot_published --limit 5
+    """
+    from reco.audit.gather import event_words, one_drop
+    from reco.audit.trail import Event, events
+    from reco.errors import UsageError
+
+    home = _home()
+    if verify or head is not None:
+        _verify(home, head, as_json)
+        return
+    if event is not None and event not in set(Event):
+        raise UsageError(f"{event!r} is no kind of event.", hint=f"Kinds: {', '.join(Event)}.")
+    key = one_drop(home.ledger.drops(), drop).key if drop is not None else None
+    found = events(
+        home.ledger.engine,
+        event=Event(event) if event else None,
+        drop_key=key,
+        run_id=run,
+        since=_moment(since, "--since"),
+        limit=limit,
+    )
+    if as_json:
+        print_json({"events": [vars(one) for one in found]})
+        return
+    rows = [
+        (
+            one.id,
+            _time(one.at),
+            one.event.value,
+            one.drop_key or one.snapshot_id or "",
+            event_words(one.event, one.details),
+        )
+        for one in found
+    ]
+    table("Audit trail, newest first", ("id", "at", "event", "of", "details"), rows)
+
+
+@app.command("trace")
+def trace(
+    item: Annotated[str, typer.Argument(help="Item id, or exact name.")],
+    other: Annotated[str | None, typer.Argument(help="The recommended item: the two together.")] = None,
+    snapshot: Annotated[
+        str | None,
+        typer.Option("--snapshot", metavar="ID", help="`snapshot_id` of an answer; the served one if not given."),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, help="How many orders are shown with their lines.")
+    ] = 10,
+    as_json: JsonFlag = False,
+) -> None:
+    """From a served recommendation back to the snapshot, the run, the files and the lines it was counted from.
+
+    Example: reco audit trace PID "Cal Kit"
+    """
+    from reco.snapshot.trace import trace as walk_back
+    from reco.storage.redis import open_redis
+
+    home = _home()
+    with open_redis(home.settings) as client:
+        found = walk_back(home, client, item, other, snapshot_id=snapshot, limit=limit)
+    if as_json:
+        print_json(found.as_dict())
+        return
+    what = found.item_id if found.other_id is None else f"{found.item_id} with {found.other_id}"
+    say(f"{what} in snapshot {found.snapshot_id}")
+    counted = found.evidence
+    pairs: list[tuple[str, Any]] = [("published", _time(found.published_at)), ("digest", found.digest)]
+    pairs.append(("run", found.run_id))
+    for name, value in found.served.items():
+        pairs.append((name.replace("_", " "), f"{value} served, {getattr(counted, name) if counted else '-'} counted"))
+    facts(pairs)
+    say({True: "  The counts agree exactly.", False: "  The counts DIFFER.", None: ""}[found.agrees])
+    for note in found.notes:
+        say(f"  note: {note}")
+    table(
+        "Drops",
+        ("file", "sha256", "batch", "read by run", "lines"),
+        [(d.name, d.sha256[:12], d.batch, d.run_id or "", d.lines) for d in found.drops],
+    )
+    rows = [
+        (order.order_id, line.file, line.line, line.item_id, line.quantity)
+        for order in (counted.shown if counted else ())
+        for line in order.lines
+    ]
+    table("Evidence: the first orders with their lines", ("order", "file", "line", "item", "quantity"), rows)
+
+
+class Raw(StrEnum):
+    """What becomes of the files as they came."""
+
+    KEEP = "keep"
+    REMOVE = "remove"
+
+
+@app.command("forget")
+def forget(
+    customer: Annotated[str, typer.Argument(help="Customer id as the shop writes it; - reads it from standard input.")],
+    source: Annotated[str | None, typer.Option("--source", metavar="S", help="Only drops of this profile.")] = None,
+    raw: Annotated[
+        Raw, typer.Option("--raw", help="The files as they came: keep or remove those with the id.")
+    ] = Raw.KEEP,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Take a customer's identity out of the home; no count changes. Says what else still holds it.
+
+    Example: reco audit forget anna@example.com --yes
+    """
+    import sys
+
+    from reco.errors import UsageError
+    from reco_pipeline.forgetting import forget as forget_customer
+
+    if customer == "-":
+        customer = sys.stdin.readline().strip()
+    if not customer:
+        raise UsageError("No customer id is given.", hint="Give it as the shop writes it.")
+    if not yes and (as_json or not sys.stdin.isatty()):
+        raise UsageError("Forgetting cannot be taken back, and there is nobody to ask.", hint="Give --yes.")
+
+    def agreed(plan: "Plan", left: "Remaining") -> bool:
+        if yes:
+            return True
+        lines, others = sum(plan.lines.values()), sum(plan.others.values())
+        say(f"{lines:,} accepted lines and {others:,} other lines in {len(plan.keys):,} drops name this customer.")
+        for place in left.sentences():
+            say(f"  It will still stand in {place}.")
+        return typer.confirm("Take the identity out of them for good?")
+
+    plan, left, done = forget_customer(
+        _home(), customer, source=source, remove_raw=raw is Raw.REMOVE, now=dt.datetime.now(dt.UTC), agreed=agreed
+    )
+    lines, others = sum(plan.lines.values()), sum(plan.others.values())
+    if as_json:
+        names = {"drops": plan.keys, "lines": lines, "quarantined_lines": others, "operation": plan.operation}
+        print_json({"forgotten": done, **names, "still_in": left.sentences()})
+        return
+    if done:
+        say(f"Forgotten: {lines:,} accepted lines and {others:,} other lines in {len(plan.keys):,} drops.")
+    else:
+        say("Nothing was changed." if plan.keys else "No line of this home names this customer.")
+    for place in left.sentences():
+        say(f"  It may still stand in {place}.")
+
+
+def _verify(home: "Home", head: str | None, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from reco.audit.chain import verify_chain
+
+    found = verify_chain(home.ledger.engine, noted_head=head)
+    if as_json:
+        print_json(asdict(found) | {"whole": found.whole})
+    elif found.whole:
+        say(f"The chain of {found.events:,} events is whole. Note its head to prove later that none was changed:")
+        say(f"  {found.head}")
+    else:
+        say(f"The audit trail is broken: {found.problem}. {found.events:,} events before it are whole.")
+    raise typer.Exit(0 if found.whole else FAILED)
+
+
+def _moment(text: str | None, option: str, *, whole_day: bool = False) -> dt.datetime | None:
+    """A day or a time; with `whole_day` a day means its end."""
+    from reco.errors import UsageError
+
+    if text is None:
+        return None
+    try:
+        at = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option} {text!r} is no date.", hint="Write it as 2024-06-01 or 2024-06-01T12:30.") from None
+    at = at.replace(tzinfo=dt.UTC) if at.tzinfo is None else at.astimezone(dt.UTC)
+    return at + dt.timedelta(days=1) if whole_day and len(text) <= len("2024-06-01") else at
+
+
+def _time(at: dt.datetime) -> str:
+    return f"{at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def _home() -> "Home":
+    from reco.orders.home import open_home
+    from reco_pipeline.cli.start import settings_of_command
+
+    return open_home(settings_of_command())

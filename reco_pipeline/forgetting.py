@@ -1,0 +1,57 @@
+"""Forgetting a customer as a whole: the parts, and every table that is made of them.
+
+Belongs here: the order of these steps under the home's lock. Does not belong here: the steps (`reco.orders.forget`,
+`reco.model.tables`).
+"""
+
+import datetime as dt
+from collections.abc import Callable
+
+from reco.model.tables import ITEM_STATS, make_cooccurrence, make_item_stats, make_similar
+from reco.orders.forget import Plan, Remaining, carry_out, finish, make_plan, remaining
+from reco.orders.home import Home
+from reco.orders.orders import ORDERS, make_orders
+from reco.storage.homelock import home_lock
+
+LOCK_SECONDS = 60.0
+
+
+def forget(
+    home: Home,
+    customer: str,
+    *,
+    source: str | None,
+    remove_raw: bool,
+    now: dt.datetime,
+    agreed: Callable[[Plan, Remaining], bool],
+) -> tuple[Plan, Remaining, bool]:
+    """Takes a customer out of everything in the home but what the second value names; the third: whether it was done.
+
+    The tables that are made of the lines are made again, since the next publish proves that they belong together; what
+    they count, and so what is served, does not change.
+
+    Args:
+        home: the shop.
+        customer: the id as the shop writes it.
+        source: only drops of this profile.
+        remove_raw: also the files as they came.
+        now: for the trail.
+        agreed: is asked with what will be done, unless there is nothing to do.
+
+    Raises:
+        Busy: another run is at work, or another customer's removal was not ended.
+    """
+    with home_lock(home.settings.home, wait_seconds=LOCK_SECONDS):
+        plan = make_plan(home, customer, source=source, remove_raw=remove_raw)
+        left = remaining(home, plan)
+        if not plan.keys or not agreed(plan, left):
+            return plan, left, False
+        carry_out(home, plan, now=now)
+        if home.lake.path(ORDERS).is_file():
+            make_orders(home.ledger, home.lake, now=now, run_id=None)
+            if home.lake.path(ITEM_STATS).is_file():
+                make_item_stats(home.ledger, home.lake)
+                make_cooccurrence(home.lake)
+                make_similar(home.lake)
+        finish(home, plan, now=now)
+        return plan, left, True

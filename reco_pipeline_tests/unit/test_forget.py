@@ -1,0 +1,274 @@
+"""Promises about forgetting a customer: the identity is gone, every count stays, and a kill changes neither."""
+
+import datetime as dt
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reco.audit.chain import verify_chain
+from reco.audit.trail import Event, events
+from reco.errors import Busy, DropMissing
+from reco.model.tables import ITEM_STATS, SIMILAR_ITEMS, broken_links, make_cooccurrence, make_item_stats, make_similar
+from reco.orders.forget import JOURNAL, Plan, Remaining, carry_out, finish, make_plan, remaining
+from reco.orders.home import Home, open_home
+from reco.orders.ingest import ingest
+from reco.orders.ledger import Seen
+from reco.orders.orders import make_orders
+from reco.orders.profiles import SourceProfile, load_profile
+from reco.orders.redact import FORGOTTEN
+from reco.orders.replaced import REPLACED_ORDERS
+from reco.settings import Settings
+from reco.storage.lake import file_digest
+from reco_pipeline.cli.app import app
+from reco_pipeline.forgetting import forget
+from reco_pipeline_tests.model_tables import rows
+
+NOON = dt.datetime(2024, 6, 1, 12, tzinfo=dt.UTC)
+HEADER = "order_id,item_name,quantity,customer_id\n"
+WHO = "anna@shop.test"
+MONDAY = f"1,PID,1,{WHO}\n1,Kit,1,{WHO}\n2,PID,1,bob\n3,Hose,1,\n4,Hose,x,{WHO}\n4,Hose,x,bob\n5,PID,{WHO}\n"
+TUESDAY = f'2,Hose,1,bob\n6,PID,2,{WHO}\n6,Hose,1,{WHO}\n7,"Pump,1,{WHO}\n'
+COMPOSITE = SourceProfile.model_validate(
+    {
+        "name": "till",
+        "columns": {
+            "order_id": ["order_id", "customer_id"],
+            "item_name": "item_name",
+            "quantity": "quantity",
+            "customer_id": "customer_id",
+        },
+    }
+)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A home that has never seen a drop."""
+    return open_home(Settings(home=tmp_path / "home"))
+
+
+def plain() -> SourceProfile:
+    """The profile that recognises columns, with ids as the shop writes them."""
+    return SourceProfile.model_validate({"name": "plain"})
+
+
+def give(home: Home, folder: Path, name: str, lines: str, profile: SourceProfile) -> str:
+    """Reads one file as a batch of its own; returns its key."""
+    path = folder / name
+    path.write_text(HEADER + lines)
+    (one,) = home.ledger.register([(path, profile)], now=NOON)
+    assert one.drop is not None
+    ingest(home.ledger, [one.drop.key], now=NOON, run_id="r")
+    return one.drop.key
+
+
+def make_all(home: Home) -> None:
+    """Every table that is made of the lines."""
+    make_orders(home.ledger, home.lake, now=NOON, run_id="r")
+    make_item_stats(home.ledger, home.lake)
+    make_cooccurrence(home.lake)
+    make_similar(home.lake)
+
+
+def forget_anna(home: Home, *, raw: bool = False) -> Any:
+    """As the command does it."""
+    return forget(home, WHO, source=None, remove_raw=raw, now=NOON, agreed=lambda _plan, _left: True)
+
+
+def everything(home: Home) -> bytes:
+    """Every value of every table of the lake, as text: Parquet packs its values."""
+    tables = [path for path in home.lake.root.glob("*/*.parquet") if path.parent.name != "raw_orders"]
+    return b"".join(repr(rows(path)).encode() for path in tables) + repr(events(home.ledger.engine)).encode()
+
+
+def figures(home: Home) -> list[Any]:
+    """What is served and what is reported."""
+    tables = [rows(home.lake.path(name)) for name in (ITEM_STATS, "item_cooccurrence", SIMILAR_ITEMS)]
+    counts = [(d.lines_read, d.lines_accepted, d.lines_quarantined, d.reasons) for d in home.ledger.drops()]
+    return [*tables, counts, home.ledger.imbalances(), broken_links(home.ledger, home.lake)]
+
+
+@pytest.mark.parametrize("name", ["plain", "auto"])
+def test_the_identity_goes_and_every_count_stays(home: Home, tmp_path: Path, name: str) -> None:
+    """Item counts, distinct customers, pairs, lines and reasons are equal; the id stands in no table and no event."""
+    profile = plain() if name == "plain" else load_profile("auto")
+    keys = [give(home, tmp_path, f"{n}.csv", text, profile) for n, text in (("a", MONDAY), ("b", TUESDAY))]
+    make_all(home)
+    before = figures(home)
+    assert WHO.encode() in everything(home)
+    plan, left, done = forget_anna(home)
+    assert (done, sum(plan.lines.values()), sum(plan.others.values())) == (True, 4, 3)
+    assert WHO.encode() not in everything(home)
+    assert home.ledger.pseudonyms.of(WHO).encode() not in everything(home)
+    assert figures(home) == before
+    names = {row[7] for key in keys for row in rows(home.lake.path("order_lines", key)) if row[7]}
+    assert len(names) == 2
+    assert sum(str(one).startswith(FORGOTTEN) for one in names) == 1
+    assert any("2 drops as they came" in one for one in left.sentences())
+    assert not (home.settings.home / "keys" / JOURNAL).exists()
+
+
+def test_only_the_customers_lines_change(home: Home, tmp_path: Path) -> None:
+    """Others keep their id and their raw bytes; the reason, line and offset of each line stay."""
+    key = give(home, tmp_path, "a.csv", MONDAY, plain())
+    before = rows(home.lake.path("quarantined_lines", key))
+    forget_anna(home)
+    after = rows(home.lake.path("quarantined_lines", key))
+    assert [row[:2] + row[3:6] for row in after] == [row[:2] + row[3:6] for row in before]
+    assert [row[2].startswith(b"4,Hose,x,forgotten_") for row in after] == [True, False, False]
+    assert after[1] == before[1]
+    assert after[2][2].startswith(b"5,PID,forgotten_")
+    assert [row[7] for row in rows(home.lake.path("order_lines", key))][2:] == ["bob", None]
+
+
+def test_order_ids_made_of_the_customer_change_alike_everywhere(home: Home, tmp_path: Path) -> None:
+    """In every drop and in the list of replaced orders the same order gets the same new id."""
+    one = give(home, tmp_path, "a.csv", f"mon,PID,1,{WHO}\nmon,Kit,1,{WHO}\nmon,Kit,1,bob\n", COMPOSITE)
+    make_all(home)
+    two = give(home, tmp_path, "b.csv", f"mon,PID,1,{WHO}\ntue,PID,1,{WHO}\n", COMPOSITE)
+    make_all(home)
+    before = figures(home)
+    forget_anna(home)
+    assert figures(home) == before
+    assert WHO.encode() not in everything(home)
+    first, again, bob = (row[1] for row in rows(home.lake.path("order_lines", one)))
+    monday, tuesday = (row[1] for row in rows(home.lake.path("order_lines", two)))
+    (replaced,) = home.lake.path(REPLACED_ORDERS).parent.glob("*.parquet")
+    assert first == again == monday == rows(replaced)[0][1]
+    assert tuesday not in (first, bob)
+    assert bob == "mon|bob"
+
+
+def test_doing_it_again_does_nothing(home: Home, tmp_path: Path) -> None:
+    """The second time there is nothing to find, and nothing is written."""
+    key = give(home, tmp_path, "a.csv", MONDAY, load_profile("auto"))
+    forget_anna(home)
+    digest, told = file_digest(home.lake.path("order_lines", key)), events(home.ledger.engine)
+    plan, _, done = forget_anna(home)
+    assert (done, plan.keys) == (False, [])
+    assert (file_digest(home.lake.path("order_lines", key)), events(home.ledger.engine)) == (digest, told)
+
+
+@pytest.mark.parametrize("killed_after", [0, 1, 2])
+def test_a_killed_one_ends_as_if_it_had_not_been(home: Home, tmp_path: Path, killed_after: int) -> None:
+    """Taken up again it uses the same random name, so that distinct customers stay, and marks each drop once."""
+    for n, text in (("a", MONDAY), ("b", TUESDAY)):
+        give(home, tmp_path, f"{n}.csv", text, plain())
+    make_all(home)
+    before = figures(home)
+
+    class Killed(BaseException):
+        pass
+
+    def tick(done: int) -> None:
+        if done > killed_after:
+            raise Killed
+
+    plan = make_plan(home, WHO)
+    if killed_after < 2:
+        with pytest.raises(Killed):
+            carry_out(home, plan, now=NOON, tick=tick)
+    else:
+        carry_out(home, plan, now=NOON)
+    with pytest.raises(Busy, match="another customer"):
+        make_plan(home, "bob")
+    assert make_plan(home, WHO) == plan
+    _, _, done = forget_anna(home)
+    assert done
+    assert figures(home) == before
+    assert WHO.encode() not in everything(home)
+    kinds = [one.event for one in events(home.ledger.engine)]
+    assert (kinds.count(Event.DROP_REDACTED), kinds.count(Event.CUSTOMER_FORGOTTEN)) == (2, 1)
+
+
+def test_the_trail_proves_it_without_the_id(home: Home, tmp_path: Path) -> None:
+    """Counts and hashes before and after, and a keyed hash that only who holds the key can make."""
+    key = give(home, tmp_path, "a.csv", MONDAY, plain())
+    forget_anna(home)
+    told, redacted = events(home.ledger.engine, limit=2)
+    assert told.details["subject"] == home.ledger.pseudonyms.proof("forgotten", WHO)
+    assert (told.details["drops"], told.details["lines"], told.details["others"]) == (1, 2, 2)
+    assert redacted.drop_key == key
+    assert redacted.details["files"]["order_lines"] == file_digest(home.lake.path("order_lines", key))
+    assert redacted.details["files_before"] != redacted.details["files"]
+    assert verify_chain(home.ledger.engine).whole
+
+
+def test_removed_files_stay_removed(home: Home, tmp_path: Path) -> None:
+    """The bytes go, reading anew says why it cannot, and the same file given again does not bring them back."""
+    key = give(home, tmp_path, "a.csv", MONDAY, plain())
+    other = give(home, tmp_path, "b.csv", "9,PID,1,bob\n", plain())
+    _, left, _ = forget_anna(home, raw=True)
+    assert not any("as they came" in one for one in left.sentences())
+    assert [path.name for path in home.lake.raw_folder(key).iterdir()] == [".removed"]
+    assert len(list(home.lake.raw_folder(other).glob("*.csv"))) == 1
+    with pytest.raises(DropMissing, match="forget a customer"):
+        home.ledger.file(home.ledger.drops(keys=[key])[0])
+    (again,) = home.ledger.register([(tmp_path / "a.csv", plain())], now=NOON)
+    assert again.seen is Seen.KNOWN
+    assert [path.name for path in home.lake.raw_folder(key).iterdir()] == [".removed"]
+    assert home.ledger.imbalances() == []
+
+
+def test_a_source_limits_it(home: Home, tmp_path: Path) -> None:
+    """Customer 1 of the till and customer 1 of the web shop are two people."""
+    till = SourceProfile.model_validate({"name": "till"})
+    keys = [give(home, tmp_path, f"{p.name}.csv", f"1,{p.name},1,{WHO}\n", p) for p in (plain(), till)]
+    plan = make_plan(home, WHO, source="till")
+    assert plan.keys == [keys[1]]
+    assert remaining(home, plan).raw == ("till.csv",)
+    carry_out(home, plan, now=NOON)
+    finish(home, plan, now=NOON)
+    assert [rows(home.lake.path("order_lines", key))[0][7] == WHO for key in keys] == [True, False]
+
+
+def test_a_number_is_found_as_the_file_writes_it(home: Home, tmp_path: Path) -> None:
+    """17850.0 of the file is customer 17850; a part of another number, or another column, is nobody."""
+    text = "1,PID,x,17850.0\n2,PID,x,178501\n17850,PID,x,bob\n3,PID,1.17850,eve\n4,PID,17850\n"
+    key = give(home, tmp_path, "a.csv", text, plain())
+    forget(home, "17850", source=None, remove_raw=False, now=NOON, agreed=lambda _plan, _left: True)
+    raw = [row[2] for row in rows(home.lake.path("quarantined_lines", key))]
+    assert raw[0].startswith(b"1,PID,x,forgotten_")
+    assert raw[1:4] == [b"2,PID,x,178501", b"17850,PID,x,bob", b"3,PID,1.17850,eve"]
+    assert raw[4].startswith(b"4,PID,forgotten_")  # a ragged line: nobody knows which column it is
+
+
+def test_the_command_says_what_was_done_and_what_still_holds_the_id(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In words and as JSON; the id may come from standard input, and a second time there is nothing to do."""
+    give(home, tmp_path, "a.csv", MONDAY, load_profile("auto"))
+    monkeypatch.setenv("RECO_HOME", str(home.settings.home))
+
+    def command(*arguments: str) -> str:
+        app(["audit", "forget", *arguments, "--yes"], standalone_mode=False)
+        return capsys.readouterr().out
+
+    said = command("bob")
+    assert "Forgotten: 1 accepted lines and 1 other lines in 1 drops." in said
+    assert "--raw remove" in said
+    assert "No line of this home names this customer." in command("bob")
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{WHO}\n"))
+    told = json.loads(command("-", "--raw", "remove", "--json"))
+    assert (told["forgotten"], told["lines"], told["quarantined_lines"], len(told["drops"])) == (True, 2, 2, 1)
+    assert not any("as they came" in one for one in told["still_in"])
+    assert WHO.encode() not in everything(home)
+
+
+def test_who_says_no_changes_nothing(home: Home, tmp_path: Path) -> None:
+    """What would be done is shown first; without agreement not even the journal is written."""
+    give(home, tmp_path, "a.csv", MONDAY, plain())
+    before = everything(home)
+    asked: list[int] = []
+
+    def agreed(plan: Plan, _left: Remaining) -> bool:
+        asked.append(len(plan.keys))
+        return False
+
+    _, _, done = forget(home, WHO, source=None, remove_raw=False, now=NOON, agreed=agreed)
+    assert (done, asked) == (False, [1])
+    assert everything(home) == before
+    assert not (home.settings.home / "keys" / JOURNAL).exists()
