@@ -102,6 +102,8 @@ def map_header(header: Sequence[str], profile: SourceProfile, file: str) -> Mapp
         )
     rules = profile.rules
     extra = {one.column for one in (rules.cancelled, rules.excluded_status) if one is not None} | {*rules.strip_decimal}
+    if rules.cancelled and rules.cancelled.order:
+        extra.add(rules.cancelled.order)
     status = rules.excluded_status
     if status and status.if_present and not _found(status.column, places) and status.column not in rules.strip_decimal:
         extra.discard(status.column)

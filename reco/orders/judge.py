@@ -171,7 +171,7 @@ def judge(
     accepted = frame.filter(pl.col("flags") == 0).drop("rid", "flags")
     if accepted.height:
         name = ", ".join(dict.fromkeys(run.drop.drop.name for run in chunk[:3]))
-        require_valid(accepted.drop("run"), reading.now, name)
+        require_valid(accepted.drop("run"), reading.now, name, takes_back=reading.profile.rules.takes_back)
     refused = _refused(con, reading, frame.filter(pl.col("flags") != 0).select("run", "line", "rid", "flags"))
     bounds = np.searchsorted(accepted["run"].to_numpy(), np.arange(len(chunk) + 1)).tolist()
     for i, run in enumerate(chunk):

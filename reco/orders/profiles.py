@@ -161,10 +161,27 @@ _UNICODE = {"utf-8", "utf8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"}
 
 
 class Cancelled(_Part):
-    """Lines whose `column` starts with `prefix` are cancellations."""
+    """Lines whose `column` starts with `prefix` are cancellations, and left out.
+
+    Where the line names the order it cancels lines of, in a column of its own (`order`) or behind the prefix
+    (`order_after_prefix`), it takes their units back instead.
+    """
 
     column: ColumnName
     prefix: str = Field(min_length=1)
+    order: ColumnName | None = None
+    order_after_prefix: bool = False
+
+    @property
+    def names_order(self) -> bool:
+        """Whether a cancellation may name its order."""
+        return self.order is not None or self.order_after_prefix
+
+    @model_validator(mode="after")
+    def _one_reference(self) -> Self:
+        if self.order is not None and self.order_after_prefix:
+            raise ValueError("order and order_after_prefix are two ways to name the cancelled order: give one")
+        return self
 
 
 class ExcludedStatus(_Part):
@@ -188,9 +205,15 @@ class Rules(_Part):
     excluded_status: ExcludedStatus | None = None
     exclude_items: tuple[str, ...] = ()
     strip_decimal: tuple[ColumnName, ...] = ()
+    returns: Literal["quarantine", "net"] = "quarantine"
     merge_items: tuple[Literal["case", "spaces", "unicode"], ...] = ()
     max_lines_per_order: int = Field(default=0, ge=0)
     max_line_bytes: int = Field(default=2**20, ge=1024, le=MAX_LINE_BYTES)
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether an accepted line may take units of its order back."""
+        return self.returns == "net" or bool(self.cancelled and self.cancelled.names_order)
 
 
 class Privacy(_Part):

@@ -158,6 +158,9 @@ COLUMNS: tuple[ColumnRule, ...] = (
 )
 """The canonical columns in the order of the lake's table."""
 
+SIGNED = ("quantity", "line_total")
+"""What is below zero in a line that takes units back, where the profile lets lines do so."""
+
 CHECKS: tuple[Check, ...] = (*SHOP_CHECKS, *(check for rule in COLUMNS for check in rule.checks))
 """Every check in the order in which it decides; a line's flags have one bit for each, by position."""
 

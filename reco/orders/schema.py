@@ -11,7 +11,7 @@ import polars as pl
 
 from reco.errors import LedgerBroken
 from reco.lean import without
-from reco.orders.rules import COLUMNS, EARLIEST, ColumnRule, latest
+from reco.orders.rules import COLUMNS, EARLIEST, SIGNED, ColumnRule, latest
 
 with without("pandas", "hypothesis"):  # with which it takes 0.6 s to import, and 0.1 s alone
     import pandera.polars as pa
@@ -25,18 +25,25 @@ MAX_CHECKED_ROWS = 500_000
 
 
 @lru_cache(maxsize=8)
-def order_lines_schema(now: dt.datetime) -> pa.DataFrameSchema:
-    """The schema of accepted order lines, the columns `line` and `source` included."""
-    columns = {rule.name: pa.Column(rule.dtype, _checks(rule, now), nullable=not rule.required) for rule in COLUMNS}
+def order_lines_schema(now: dt.datetime, *, takes_back: bool = False) -> pa.DataFrameSchema:
+    """The schema of accepted order lines, `line` and `source` included; signed where lines may take units back."""
+    columns = {
+        rule.name: pa.Column(
+            rule.dtype,
+            [pa.Check.ne(0)] if takes_back and rule.name == "quantity" else _checks(rule, now, signed=takes_back),
+            nullable=not rule.required,
+        )
+        for rule in COLUMNS
+    }
     own = {"line": pa.Column(pl.Int64(), pa.Check.ge(1)), "source": pa.Column(pl.String())}
     return pa.DataFrameSchema(own | columns, strict=True)
 
 
-def _checks(rule: ColumnRule, now: dt.datetime) -> list[pa.Check]:
+def _checks(rule: ColumnRule, now: dt.datetime, *, signed: bool) -> list[pa.Check]:
     checks: list[pa.Check] = []
     for check in rule.checks:
         low: Any = EARLIEST if check.minimum == "earliest" else check.minimum
-        if low is not None:
+        if low is not None and not (signed and rule.name in SIGNED):
             checks.append(pa.Check.ge(low))
         if check.maximum == "latest":
             checks.append(pa.Check.le(latest(now)))
@@ -45,7 +52,7 @@ def _checks(rule: ColumnRule, now: dt.datetime) -> list[pa.Check]:
     return checks
 
 
-def require_valid(frame: pl.DataFrame, now: dt.datetime, drop: str) -> None:
+def require_valid(frame: pl.DataFrame, now: dt.datetime, drop: str, *, takes_back: bool = False) -> None:
     """Checks accepted lines, eagerly: a LazyFrame would have its types checked and nothing else.
 
     Raises:
@@ -53,7 +60,7 @@ def require_valid(frame: pl.DataFrame, now: dt.datetime, drop: str) -> None:
     """
     for part in frame.iter_slices(MAX_CHECKED_ROWS):
         try:
-            order_lines_schema(now).validate(part, lazy=True)
+            order_lines_schema(now, takes_back=takes_back).validate(part, lazy=True)
         except SchemaErrors as error:
             cases = error.failure_cases.head(5).to_dicts()
             raise LedgerBroken(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from reco.orders.headers import Mapping
 from reco.orders.profiles import NAMED_FORMATS, SourceProfile
-from reco.orders.rules import CHECKS, COLUMNS, EARLIEST, MONEY_SQL, Check, ColumnRule, latest
+from reco.orders.rules import CHECKS, COLUMNS, EARLIEST, MONEY_SQL, SIGNED, Check, ColumnRule, latest
 from reco.orders.times import local_time, with_format
 from reco.storage.engine import literal
 
@@ -71,6 +71,16 @@ class Reading:
             marks["excluded_status"] = self.trimmed(self.mapping.extra[rules.excluded_status.column])
         return marks
 
+    def cancelled_order(self) -> str | None:
+        """The text that names the order a cancellation cancels lines of, where the profile says there is one."""
+        rule = self.profile.rules.cancelled
+        if rule is None or not rule.names_order:
+            return None
+        if rule.order:
+            return self.trimmed(self.mapping.extra[rule.order])
+        text = self.trimmed(self.mapping.extra[rule.column])
+        return f"nullif(trim(substr({text}, {len(rule.prefix) + 1})), '')"
+
     def marked_column(self, reason: str) -> str | None:
         """The canonical column that a shop rule looks at, where it is one."""
         rules = self.profile.rules
@@ -87,6 +97,8 @@ def texts(reading: Reading, where: str) -> str:
     """The statement that gives `rid` and the trimmed text of every canonical column, as `t_{column}`."""
     columns = [f"{reading.text(rule.name)} AS t_{rule.name}" for rule in COLUMNS]
     marks = [f"{text} AS m_{reason}" for reason, text in reading.marks().items()]
+    if cancelled := reading.cancelled_order():
+        marks.append(f"{cancelled} AS t_cancelled_order")
     return f"SELECT rowid AS rid, {', '.join([*columns, *marks])} FROM raw WHERE {where}"
 
 
@@ -96,12 +108,38 @@ def typed(reading: Reading, style: Style, where: str) -> str:
     casts = [f"{_cast(rule, reading, style)} AS {rule.name}" for rule in plain]
     total = next(rule for rule in COLUMNS if rule.name == "line_total")
     flags = " + ".join(_flags(reading)) or "0"
-    names = ", ".join(rule.name for rule in COLUMNS)
+    values = _values(reading)
+    names = ", ".join(f"{values[rule.name]} AS {rule.name}" if rule.name in values else rule.name for rule in COLUMNS)
     return (
         f"SELECT rid, {names}, CAST({flags} AS INTEGER) AS flags FROM ("
         f"SELECT *, {_cast(total, reading, style)} AS line_total FROM ("
         f"SELECT *, {', '.join(casts)} FROM ({texts(reading, where)})))"
     )
+
+
+def _cancels(reading: Reading) -> str:
+    """The predicate of a cancellation that names its order."""
+    rule = reading.profile.rules.cancelled
+    if rule is None or not rule.names_order:
+        return "false"
+    return f"(starts_with(m_cancelled, {literal(rule.prefix)}) AND t_cancelled_order IS NOT NULL)"
+
+
+def _takes_back(reading: Reading) -> str:
+    """The predicate of a line that takes units of its order back."""
+    returned = "quantity < 0" if reading.profile.rules.returns == "net" else "false"
+    return f"coalesce({_cancels(reading)} OR {returned}, false)"
+
+
+def _values(reading: Reading) -> dict[str, str]:
+    """What stands in the lake instead of the cast values, where lines may take units back: those are below zero."""
+    if not reading.profile.rules.takes_back:
+        return {}
+    back = _takes_back(reading)
+    signed = {name: f"CASE WHEN {back} THEN -abs({name}) ELSE {name} END" for name in SIGNED}
+    if reading.cancelled_order():
+        signed["order_id"] = f"CASE WHEN {_cancels(reading)} THEN t_cancelled_order ELSE order_id END"
+    return signed
 
 
 def _cast(rule: ColumnRule, reading: Reading, style: Style) -> str:
@@ -218,10 +256,13 @@ def _predicate(check: Check, reading: Reading) -> str | None:
     if check.minimum is not None:
         low = literal(str(EARLIEST)) if check.minimum == "earliest" else str(check.minimum)
         high = f" OR {check.column} > {literal(str(latest(reading.now)))}" if check.maximum else ""
-        return f"{check.column} < {low}{high}"
+        predicate = f"{check.column} < {low}{high}"
+        if rules.takes_back and check.column in SIGNED:
+            return f"{predicate} AND NOT ({_takes_back(reading)} AND {check.column} <> 0)"
+        return predicate
     if check.when is None:
         return None
-    return check.when.format(
+    predicate = check.when.format(
         value=check.column,
         text=f"t_{check.column}",
         mark=f"m_{check.reason}",
@@ -231,6 +272,7 @@ def _predicate(check: Check, reading: Reading) -> str | None:
         if rules.excluded_status
         else "()",
     )
+    return f"{predicate} AND NOT {_cancels(reading)}" if check.reason == "cancelled" else predicate
 
 
 def _list(values: Iterable[str]) -> str:
