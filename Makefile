@@ -16,7 +16,7 @@ run: ## set up, then orders in, recommendations out (reco run)
 
 test: ## set up, then the tests a newcomer needs (no browser, nothing slow)
 	@scripts/bootstrap.sh dev
-	$(PYTEST) -m "not slow and not browser" $(ARGS)
+	$(PYTEST) -n auto --dist loadfile -m "not slow and not browser" $(ARGS)
 
 test-rest: ## only the tests that `make test` leaves out
 	@scripts/bootstrap.sh dev
