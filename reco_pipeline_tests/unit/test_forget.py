@@ -22,8 +22,8 @@ from reco.orders.redact import FORGOTTEN
 from reco.orders.replaced import REPLACED_ORDERS
 from reco.settings import Settings
 from reco.storage.lake import file_digest
-from reco_pipeline.cli.app import app
 from reco_pipeline.forgetting import forget
+from reco_pipeline_tests.commands import printed
 from reco_pipeline_tests.model_tables import rows
 
 NOON = dt.datetime(2024, 6, 1, 12, tzinfo=dt.UTC)
@@ -244,8 +244,7 @@ def test_the_command_says_what_was_done_and_what_still_holds_the_id(
     monkeypatch.setenv("RECO_HOME", str(home.settings.home))
 
     def command(*arguments: str) -> str:
-        app(["audit", "forget", *arguments, "--yes"], standalone_mode=False)
-        return capsys.readouterr().out
+        return printed(capsys, "audit", "forget", *arguments, "--yes")
 
     said = command("bob")
     assert "Forgotten: 1 accepted lines and 1 other lines in 1 drops." in said
