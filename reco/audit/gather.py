@@ -188,7 +188,8 @@ def _runs(chosen: Sequence[Any]) -> list[RunEntry]:
 
 
 def _run(run_id: str, rows: Sequence[Any]) -> RunEntry:
-    ingested = [row for row in rows if row.event == Event.DROP_INGESTED]
+    # A catalogue has a ledger of its own: its lines are no order lines.
+    ingested = [row for row in rows if row.event == Event.DROP_INGESTED and "kind" not in row.details]
     # A refusal says more of a run than that it failed because of it.
     endings = [row for row in rows if row.event in _OUTCOMES and row.event != Event.RUN_FAILED]
     endings = endings or [row for row in rows if row.event in _OUTCOMES]

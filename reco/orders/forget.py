@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,9 @@ from reco.orders.redact import (
     rewrite,
 )
 from reco.orders.replaced import REPLACED_ORDERS
+from reco.orders.replays import known_keys
 from reco.storage.lake import file_digest, fsync_folder
-from reco.storage.sql import inbox_files
+from reco.storage.sql import inbox_files, replays
 
 JOURNAL = "forgetting.json"
 
@@ -84,7 +85,7 @@ class Remaining:
             said.append(f"perhaps {len(self.unread)} drops that were never read ({', '.join(self.unread[:5])})")
         if self.inbox:
             said.append(f"files of the inbox: {', '.join(self.inbox[:5])}; remove or mend them there")
-        said.append("backups and copies made before, the shop's own exports, and logs of other systems")
+        said.append("backups, exports of the quarantine and other copies made before, and the shop's own files")
         return said
 
 
@@ -107,10 +108,11 @@ def make_plan(home: Home, customer: str, *, source: str | None = None, remove_ra
     others: dict[str, int] = {}
     for drop in home.ledger.drops():
         if source is None or drop.source == source:
-            for found, (table, change) in zip((lines, others), _changes(drop, identity), strict=True):
-                count = count_rows(home.lake, table, drop, change)
+            for part, table, change in _changes(home, drop, identity):
+                found = lines if table == ORDER_LINES else others
+                count = count_rows(home.lake, table, part, change)
                 if count:
-                    found[drop.key] = count
+                    found[drop.key] = found.get(drop.key, 0) + count
     keys = lines.keys() | others.keys()
     before = {key: _digests(home, key) for key in keys}
     return Plan(secrets.token_hex(8), customer, identity.name, source, remove_raw, lines, others, before)
@@ -152,16 +154,23 @@ def carry_out(home: Home, plan: Plan, *, now: dt.datetime, tick: Callable[[int],
     }
     drops = home.ledger.drops(keys=plan.keys)
     # Before any line is rewritten: afterwards nobody could tell which orders these were.
-    renamed = frozenset[str]().union(*(composite_orders(home.lake, drop, identity) for drop in drops))
-    for part in sorted(home.lake.path(REPLACED_ORDERS).parent.glob("*.parquet")) if renamed else ():
-        rewrite(home.lake, REPLACED_ORDERS, part.stem, replaced_without(identity, renamed))
+    renamed = frozenset(
+        order
+        for drop in drops
+        for part in _parts(home, drop)
+        for order in composite_orders(home.lake, drop, part, identity)
+    )
+    for path in sorted(home.lake.path(REPLACED_ORDERS).parent.glob("*.parquet")) if renamed else ():
+        rewrite(home.lake, REPLACED_ORDERS, path.stem, replaced_without(identity, renamed))
     for done, drop in enumerate(drops, start=1):
-        for table, change in _changes(drop, identity):
-            rewrite(home.lake, table, drop.key, change)
+        for part, table, change in _changes(home, drop, identity):
+            rewrite(home.lake, table, part, change)
         if plan.remove_raw:
             _remove_raw(home, drop)
         if drop.key not in marked:
             with recording(home.ledger.engine) as connection:
+                for replay, digest in _replay_digests(home, drop):
+                    connection.execute(sa.update(replays).where(replays.c.key == replay).values(lines_digest=digest))
                 append(
                     connection,
                     Event.DROP_REDACTED,
@@ -200,12 +209,27 @@ def finish(home: Home, plan: Plan, *, now: dt.datetime) -> None:
     _journal(home).unlink(missing_ok=True)
 
 
-def _changes(drop: Drop, identity: Identity) -> list[tuple[str, Any]]:
-    """What is done to the two parts of a drop."""
-    return [
-        (ORDER_LINES, lines_without(identity, in_orders=orders_name_customers(drop))),
-        (QUARANTINED_LINES, others_without(identity, drop)),
-    ]
+def _parts(home: Home, drop: Drop) -> tuple[str, ...]:
+    """The parts that hold lines of a drop: its own, and those of its replays, void ones too."""
+    return (drop.key, *known_keys(home.ledger.engine, drop.key))
+
+
+def _replay_digests(home: Home, drop: Drop) -> list[tuple[str, str]]:
+    """The sha256 of the accepted lines of each replay, as they are now."""
+    paths = [(key, home.lake.path(ORDER_LINES, key)) for key in _parts(home, drop)[1:]]
+    return [(key, file_digest(path)) for key, path in paths if path.is_file()]
+
+
+def _changes(home: Home, drop: Drop, identity: Identity) -> list[tuple[str, str, Any]]:
+    """What is done to the parts of a drop and of its replays: part, table and change."""
+    lines = lines_without(identity, in_orders=orders_name_customers(drop))
+    changes: list[tuple[str, str, Any]] = []
+    for part in _parts(home, drop):
+        changes += [(part, ORDER_LINES, lines), (part, QUARANTINED_LINES, others_without(identity, drop))]
+        if part != drop.key and drop.encoding != "utf-8":  # a mended line is UTF-8, whatever its file is
+            mended = replace(drop, encoding="utf-8")
+            changes.append((part, QUARANTINED_LINES, others_without(identity, mended)))
+    return changes
 
 
 def _digests(home: Home, key: str) -> dict[str, str]:

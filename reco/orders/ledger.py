@@ -294,8 +294,11 @@ class DropLedger:
                 hint="Give the file again with --source.",
                 name=drop.name,
             ) from error
-        pseudonyms = self.pseudonyms if profile.privacy.pseudonymise else None
-        return DropFile(drop.key, _raw_file(self.lake, drop.key), drop.name, profile, pseudonyms)
+        return DropFile(drop.key, _raw_file(self.lake, drop.key), drop.name, profile, self.pseudonyms_for(profile))
+
+    def pseudonyms_for(self, profile: SourceProfile) -> Pseudonyms | None:
+        """Those of the home where a profile asks for them."""
+        return self.pseudonyms if profile.privacy.pseudonymise else None
 
     def record(self, result: DropResult, *, now: dt.datetime, run_id: str | None) -> None:
         """Enters what reading a drop gave: its counts, or why it failed."""

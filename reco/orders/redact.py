@@ -56,9 +56,9 @@ def orders_name_customers(drop: Drop) -> bool:
     return isinstance(order, list) or order == mapping.get("customer_id", ())
 
 
-def count_rows(lake: Lake, table: str, drop: Drop, change: Callable[[pa.Table], tuple[pa.Table, int]]) -> int:
+def count_rows(lake: Lake, table: str, part: str, change: Callable[[pa.Table], tuple[pa.Table, int]]) -> int:
     """How many rows a change would touch; 0 where the part is not there."""
-    path = lake.path(table, drop.key)
+    path = lake.path(table, part)
     return sum(change(group)[1] for group in _groups(path)) if path.is_file() else 0
 
 
@@ -99,9 +99,9 @@ def lines_without(identity: Identity, *, in_orders: bool) -> Callable[[pa.Table]
     return change
 
 
-def composite_orders(lake: Lake, drop: Drop, identity: Identity) -> set[str]:
-    """The order ids of a drop that are made of the customer's, as long as its lines are not rewritten."""
-    path = lake.path(ORDER_LINES, drop.key)
+def composite_orders(lake: Lake, drop: Drop, part: str, identity: Identity) -> set[str]:
+    """The order ids of a part of a drop that are made of the customer's, as long as its lines are not rewritten."""
+    path = lake.path(ORDER_LINES, part)
     if not orders_name_customers(drop) or not path.is_file():
         return set()
     groups = _groups(path)
@@ -169,7 +169,9 @@ def others_without(identity: Identity, drop: Drop) -> Callable[[pa.Table], tuple
             return False
         return len(fields) == len(drop.header or ()) and not pattern.fullmatch(fields[place].strip())
 
-    def redacted(raw: bytes) -> bytes:
+    def redacted(raw: bytes | None) -> bytes | None:
+        if raw is None:  # kept long enough: its text was removed
+            return None
         try:
             text = raw.decode(encoding, errors)
             if not pattern.search(text) or whole_and_other(text):

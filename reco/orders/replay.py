@@ -122,5 +122,7 @@ def _as_they_came(
         | {"encoding": profile.dialect.encoding or drop.encoding, "header": first.header, "names": first.names}
     )
     named = profile.model_copy(update={"name": drop.source, "dialect": spec})
-    again = DropFile(next_key(home, drop), file.path, drop.name, named)
+    # What was read without its customers is never read with them, whatever the other profile says.
+    pseudonyms = file.pseudonyms or home.ledger.pseudonyms_for(named)
+    again = DropFile(next_key(home, drop), file.path, drop.name, named, pseudonyms)
     return Again(drop, again, profile, drop.lines_read or 0, {line: line for line in offsets}, offsets)

@@ -15,7 +15,7 @@ import redis
 import sqlalchemy as sa
 
 from reco import __version__
-from reco.audit.trail import Event, append, events, record_drops, recording
+from reco.audit.trail import Event, append, events, recording
 from reco.catalog.table import CATALOGUE
 from reco.errors import GateRefused, SnapshotDamaged, SnapshotNotFound
 from reco.model.similar import TOP
@@ -25,11 +25,11 @@ from reco.orders.ledger import Drop, DropStatus, inputs_digest
 from reco.orders.orders import ORDERS, orders_extent
 from reco.orders.profiles import SAMPLE
 from reco.snapshot.gate import GatePolicy
+from reco.snapshot.marks import Made, figures, mark_validated, record_release, store_set
 from reco.snapshot.publish import ManifestFacts, PublishResult, VerifyReport, publish, verify
 from reco.snapshot.store import RollbackResult, SnapshotStore, stands
 from reco.storage.engine import row_count
 from reco.storage.lake import Lake, file_digest
-from reco.storage.sql import LINE_COUNTS
 from reco.storage.sql import snapshots as table
 
 REDIS_SNAPSHOT = "redis_snapshot"
@@ -52,7 +52,7 @@ def release(
     inputs = model_inputs(home)
     try:
         _require_whole(home)
-        _mark_validated(home, drops, run_id=run_id, now=now)
+        mark_validated(home, drops, run_id=run_id, now=now)
         result = publish(
             client,
             settings.namespace,
@@ -68,12 +68,10 @@ def release(
         served = SnapshotStore(client, settings.namespace).current_id()
         details = {**error.details, "message": error.message, "inputs": model_inputs(home), "served": served}
         with recording(home.ledger.engine) as connection:
-            append(
-                connection, Event.GATE_REFUSED, at=now, run_id=run_id, drops=_store_set(connection, drops), **details
-            )
+            append(connection, Event.GATE_REFUSED, at=now, run_id=run_id, drops=store_set(connection, drops), **details)
         raise
     manifest = SnapshotStore(client, settings.namespace).get(result.snapshot_id).manifest
-    _record(home, result, manifest, _Made(inputs, drops, run_id, now))
+    record_release(home, result, manifest, Made(inputs, drops, run_id, now))
     return result
 
 
@@ -189,35 +187,10 @@ def roll_back(engine: sa.Engine, store: SnapshotStore, to: str | None, *, now: d
             at=now,
             snapshot_id=result.snapshot_id,
             before=result.previous_id,
-            figures=_figures(connection, result.snapshot_id),
-            figures_before=_figures(connection, result.previous_id),
+            figures=figures(connection, result.snapshot_id),
+            figures_before=figures(connection, result.previous_id),
         )
     return result
-
-
-def _figures(connection: sa.Connection, snapshot_id: str | None) -> dict[str, Any] | None:
-    """Digest and counts of a snapshot, for the trail; None where it is not in SQL."""
-    row = connection.execute(sa.select(table).where(table.c.snapshot_id == snapshot_id)).one_or_none()
-    return {name: getattr(row, name) for name in ("digest", "orders", "items", "pairs")} if row is not None else None
-
-
-def _store_set(connection: sa.Connection, drops: list[Drop]) -> str:
-    return record_drops(connection, {drop.key: (drop.sha256, drop.batch) for drop in drops})
-
-
-def _mark_validated(home: Home, drops: list[Drop], *, run_id: str | None, now: dt.datetime) -> None:
-    """Says in the trail that the lines of every drop were counted again in the lake and add up."""
-    sums: dict[str, Any] = {name: sum(getattr(drop, name) or 0 for drop in drops) for name in LINE_COUNTS[:4]}
-    with recording(home.ledger.engine) as connection:
-        append(
-            connection,
-            Event.LINES_VALIDATED,
-            at=now,
-            run_id=run_id,
-            drops=_store_set(connection, drops),
-            drop_count=len(drops),
-            **sums,
-        )
 
 
 def _require_whole(home: Home) -> None:
@@ -265,56 +238,3 @@ def _policy(home: Home, client: redis.Redis) -> GatePolicy:
         max_order_loss=settings.gate_max_order_loss,
         min_overlap=settings.gate_min_overlap,
     )
-
-
-@dataclass(frozen=True)
-class _Made:
-    """What a release was made of, and by which run."""
-
-    inputs: str
-    drops: list[Drop]
-    run_id: str | None
-    now: dt.datetime
-
-
-def _record(home: Home, result: PublishResult, manifest: dict[str, Any], made: _Made) -> None:
-    row = {
-        "snapshot_id": result.snapshot_id,
-        "namespace": home.settings.namespace,
-        "digest": result.digest,
-        "inputs_digest": made.inputs,
-        "run_id": made.run_id,
-        "published_at": made.now,
-        "orders": manifest["counts"]["orders"],
-        "items": manifest["counts"]["items"],
-        "pairs": manifest["counts"]["pairs"],
-        "redis_keys": result.keys,
-        "redis_bytes": result.bytes,
-        "forced": result.forced,
-    }
-    event = Event.SNAPSHOT_PUBLISHED if result.changed else Event.SNAPSHOT_UNCHANGED
-    with recording(home.ledger.engine) as connection:
-        known = table.c.snapshot_id == result.snapshot_id
-        if connection.scalar(sa.select(table.c.snapshot_id).where(known)) is None:
-            connection.execute(sa.insert(table).values(row))
-        else:
-            connection.execute(
-                sa.update(table).where(known).values(inputs_digest=row["inputs_digest"], published_at=made.now)
-            )
-        append(
-            connection,
-            event,
-            at=made.now,
-            run_id=made.run_id,
-            snapshot_id=result.snapshot_id,
-            digest=result.digest,
-            inputs=made.inputs,
-            drops=_store_set(connection, made.drops),
-            drop_count=len(made.drops),
-            figures=_figures(connection, result.snapshot_id),
-            before=result.previous_id,
-            figures_before=_figures(connection, result.previous_id),
-            keys_verified=result.verified,
-            forced=result.forced,
-            gate=[check.as_dict() for check in result.gate_checks],
-        )

@@ -102,6 +102,8 @@ def trace(
     sid = snapshot.snapshot_id
     published = events(home.ledger.engine, event=Event.SNAPSHOT_PUBLISHED, snapshot_id=sid, limit=1)
     drops, gone = _drops_of(home, snapshot, published)
+    made_at = dt.datetime.fromisoformat(snapshot.manifest["published_at"])
+    drops = [replace(drop, replays=tuple(one for one in drop.replays if one.at <= made_at)) for drop in drops]
     traced = [_traced(home, drop, published) for drop in drops]
     notes = [f"{drop.name} was taken out since." for drop in drops if drop.status is DropStatus.RETRACTED]
     counted = None
@@ -116,14 +118,16 @@ def trace(
     if changed:
         notes.append("The lake has moved on since: the counts are of the lines as they are now.")
     if counted is not None:
-        traced = [replace(one, lines=counted.lines_by_drop.get(one.key, 0)) for one in traced]
+        parts = {drop.key: (drop.key, *(one.key for one in drop.replays)) for drop in drops}
+        lines = counted.lines_by_drop
+        traced = [replace(one, lines=sum(lines.get(part, 0) for part in parts[one.key])) for one in traced]
     manifest = snapshot.manifest
     return Trace(
         item_id=first.item_id,
         other_id=second.item_id if second is not None else None,
         snapshot_id=sid,
         digest=manifest["digest"],
-        published_at=dt.datetime.fromisoformat(manifest["published_at"]),
+        published_at=made_at,
         run_id=manifest.get("run_id"),
         served=served,
         drops=tuple(traced),

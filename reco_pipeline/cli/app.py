@@ -6,7 +6,20 @@ Belongs here: names and help of the commands and their groups. Does not belong h
 import typer
 
 from reco import __version__
-from reco_pipeline.cli import ask, audit, dev, drops, inspect, pipeline, quarantine, serve, snapshots, system
+from reco_pipeline.cli import (
+    ask,
+    audit,
+    dev,
+    drops,
+    forget,
+    inspect,
+    pipeline,
+    quarantine,
+    serve,
+    snapshots,
+    system,
+    trace,
+)
 
 app = typer.Typer(
     name="reco",
@@ -44,6 +57,8 @@ app.command("popular")(ask.popular)
 app.command("basket")(ask.basket)
 app.command("serve")(serve.serve)
 app.add_typer(audit.app, name="audit")
+audit.app.command("trace")(trace.trace)
+audit.app.command("forget")(forget.forget)
 app.add_typer(snapshots.app, name="snapshot")
 app.command("status")(system.status)
 app.add_typer(system.config_app, name="config")

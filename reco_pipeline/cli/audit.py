@@ -1,4 +1,4 @@
-"""The commands of the audit: report, trail, trace, forget.
+"""The commands of the audit: report and trail, and what its other commands share.
 
 Does not belong here: what a report says (`reco.audit`).
 """
@@ -16,7 +16,6 @@ from reco_pipeline.cli.output import facts, print_json, say, table
 
 if TYPE_CHECKING:
     from reco.audit.report import Report
-    from reco.orders.forget import Plan, Remaining
     from reco.orders.home import Home
 
 app = typer.Typer(help="The audit report, the audit trail, and where a recommendation comes from.")
@@ -72,7 +71,7 @@ def report(
     if form is Format.TABLE and out is not None:
         raise UsageError("A table is for the terminal.", hint="Give --format html, csv or json with --out.")
     scope = Scope(drop, run, _moment(since, "--since"), _moment(until, "--until", whole_day=True))
-    home = _home()
+    home = home_of_command()
     made = make_report(
         home.ledger.engine,
         scope,
@@ -147,23 +146,27 @@ def _show(made: "Report", by: Group) -> None:
     rows: list[tuple[Any, ...]]
     if by is Group.DROP:
         columns = ("drop", "state", "received", *figures, "in snapshots")
-        rows = [(d.key, d.status, _time(d.received_at), *row(d), len(d.snapshots)) for d in made.drops]
+        rows = [(d.key, d.status, time_text(d.received_at), *row(d), len(d.snapshots)) for d in made.drops]
         table("Drops", columns, rows)
     elif by is Group.RUN:
         columns = ("run", "first event", "drops", *figures, "outcome", "snapshot")
-        rows = [(r.run_id, _time(r.first_at), r.drops, *row(r), r.outcome, r.snapshot_id or "") for r in made.runs]
+        rows = [(r.run_id, time_text(r.first_at), r.drops, *row(r), r.outcome, r.snapshot_id or "") for r in made.runs]
         table("Runs", columns, rows)
     else:
         table("Days", ("day", "drops", *figures), [(str(d.day), d.drops, *row(d)) for d in made.days])
     if made.snapshots:
         columns = ("snapshot", "published", "run", "orders", "items", "pairs", "drops")
         snapshots = [
-            (s.snapshot_id, _time(s.published_at), s.run_id or "", s.orders, s.items, s.pairs, len(s.drops or ()))
+            (s.snapshot_id, time_text(s.published_at), s.run_id or "", s.orders, s.items, s.pairs, len(s.drops or ()))
             for s in made.snapshots
         ]
         table("Snapshots", columns, snapshots)
     if made.marks:
-        table("Events", ("at", "event", "of", "details"), [(_time(m.at), m.event, m.what, m.words) for m in made.marks])
+        table(
+            "Events",
+            ("at", "event", "of", "details"),
+            [(time_text(m.at), m.event, m.what, m.words) for m in made.marks],
+        )
     for problem in made.problems:
         say(f"  WRONG: {problem}")
 
@@ -196,7 +199,7 @@ def trail(
     from reco.audit.trail import Event, events
     from reco.errors import UsageError
 
-    home = _home()
+    home = home_of_command()
     if verify or head is not None:
         _verify(home, head, as_json)
         return
@@ -217,7 +220,7 @@ def trail(
     rows = [
         (
             one.id,
-            _time(one.at),
+            time_text(one.at),
             one.event.value,
             one.drop_key or one.snapshot_id or "",
             event_words(one.event, one.details),
@@ -225,114 +228,6 @@ def trail(
         for one in found
     ]
     table("Audit trail, newest first", ("id", "at", "event", "of", "details"), rows)
-
-
-@app.command("trace")
-def trace(
-    item: Annotated[str, typer.Argument(help="Item id, or exact name.")],
-    other: Annotated[str | None, typer.Argument(help="The recommended item: the two together.")] = None,
-    snapshot: Annotated[
-        str | None,
-        typer.Option("--snapshot", metavar="ID", help="`snapshot_id` of an answer; the served one if not given."),
-    ] = None,
-    limit: Annotated[
-        int, typer.Option("--limit", "-n", min=1, help="How many orders are shown with their lines.")
-    ] = 10,
-    as_json: JsonFlag = False,
-) -> None:
-    """From a served recommendation back to the snapshot, the run, the files and the lines it was counted from.
-
-    Example: reco audit trace PID "Cal Kit"
-    """
-    from reco.snapshot.trace import trace as walk_back
-    from reco.storage.redis import open_redis
-
-    home = _home()
-    with open_redis(home.settings) as client:
-        found = walk_back(home, client, item, other, snapshot_id=snapshot, limit=limit)
-    if as_json:
-        print_json(found.as_dict())
-        return
-    what = found.item_id if found.other_id is None else f"{found.item_id} with {found.other_id}"
-    say(f"{what} in snapshot {found.snapshot_id}")
-    counted = found.evidence
-    pairs: list[tuple[str, Any]] = [("published", _time(found.published_at)), ("digest", found.digest)]
-    pairs.append(("run", found.run_id))
-    for name, value in found.served.items():
-        pairs.append((name.replace("_", " "), f"{value} served, {getattr(counted, name) if counted else '-'} counted"))
-    facts(pairs)
-    say({True: "  The counts agree exactly.", False: "  The counts DIFFER.", None: ""}[found.agrees])
-    for note in found.notes:
-        say(f"  note: {note}")
-    table(
-        "Drops",
-        ("file", "sha256", "batch", "read by run", "lines"),
-        [(d.name, d.sha256[:12], d.batch, d.run_id or "", d.lines) for d in found.drops],
-    )
-    rows = [
-        (order.order_id, line.file, line.line, line.item_id, line.quantity)
-        for order in (counted.shown if counted else ())
-        for line in order.lines
-    ]
-    table("Evidence: the first orders with their lines", ("order", "file", "line", "item", "quantity"), rows)
-
-
-class Raw(StrEnum):
-    """What becomes of the files as they came."""
-
-    KEEP = "keep"
-    REMOVE = "remove"
-
-
-@app.command("forget")
-def forget(
-    customer: Annotated[str, typer.Argument(help="Customer id as the shop writes it; - reads it from standard input.")],
-    source: Annotated[str | None, typer.Option("--source", metavar="S", help="Only drops of this profile.")] = None,
-    raw: Annotated[
-        Raw, typer.Option("--raw", help="The files as they came: keep or remove those with the id.")
-    ] = Raw.KEEP,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    as_json: JsonFlag = False,
-) -> None:
-    """Take a customer's identity out of the home; no count changes. Says what else still holds it.
-
-    Example: reco audit forget anna@example.com --yes
-    """
-    import sys
-
-    from reco.errors import UsageError
-    from reco_pipeline.forgetting import forget as forget_customer
-
-    if customer == "-":
-        customer = sys.stdin.readline().strip()
-    if not customer:
-        raise UsageError("No customer id is given.", hint="Give it as the shop writes it.")
-    if not yes and (as_json or not sys.stdin.isatty()):
-        raise UsageError("Forgetting cannot be taken back, and there is nobody to ask.", hint="Give --yes.")
-
-    def agreed(plan: "Plan", left: "Remaining") -> bool:
-        if yes:
-            return True
-        lines, others = sum(plan.lines.values()), sum(plan.others.values())
-        say(f"{lines:,} accepted lines and {others:,} other lines in {len(plan.keys):,} drops name this customer.")
-        for place in left.sentences():
-            say(f"  It will still stand in {place}.")
-        return typer.confirm("Take the identity out of them for good?")
-
-    plan, left, done = forget_customer(
-        _home(), customer, source=source, remove_raw=raw is Raw.REMOVE, now=dt.datetime.now(dt.UTC), agreed=agreed
-    )
-    lines, others = sum(plan.lines.values()), sum(plan.others.values())
-    if as_json:
-        names = {"drops": plan.keys, "lines": lines, "quarantined_lines": others, "operation": plan.operation}
-        print_json({"forgotten": done, **names, "still_in": left.sentences()})
-        return
-    if done:
-        say(f"Forgotten: {lines:,} accepted lines and {others:,} other lines in {len(plan.keys):,} drops.")
-    else:
-        say("Nothing was changed." if plan.keys else "No line of this home names this customer.")
-    for place in left.sentences():
-        say(f"  It may still stand in {place}.")
 
 
 def _verify(home: "Home", head: str | None, as_json: bool) -> None:
@@ -365,11 +260,13 @@ def _moment(text: str | None, option: str, *, whole_day: bool = False) -> dt.dat
     return at + dt.timedelta(days=1) if whole_day and len(text) <= len("2024-06-01") else at
 
 
-def _time(at: dt.datetime) -> str:
+def time_text(at: dt.datetime) -> str:
+    """A time as people read it."""
     return f"{at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
-def _home() -> "Home":
+def home_of_command() -> "Home":
+    """The home that the settings of a command name."""
     from reco.orders.home import open_home
     from reco_pipeline.cli.start import settings_of_command
 

@@ -13,7 +13,7 @@ from reco.settings import Settings
 from reco.snapshot.store import SnapshotStore
 from reco.snapshot.trace import trace
 from reco.storage.redis import open_redis
-from reco_pipeline.cli.app import app
+from reco_pipeline_tests.commands import printed
 from reco_pipeline_tests.shop import Shop, new_shop
 
 MONDAY = {"1": ["PID", "Kit"], "2": ["PID", "Kit", "Hose"], "3": ["PID"], "4": ["Hose", "Kit"]}
@@ -121,9 +121,7 @@ def command(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.setenv("RECO_HOME", str(shop.home))
 
     def ask(*arguments: object) -> str:
-        capsys.readouterr()
-        app(["audit", *map(str, arguments)], standalone_mode=False)
-        return capsys.readouterr().out
+        return printed(capsys, "audit", *arguments)
 
     return ask
 

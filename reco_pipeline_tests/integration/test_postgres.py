@@ -14,6 +14,7 @@ from reco.errors import DatabaseUnavailable
 from reco.storage import sql
 from reco_pipeline_tests.postgres import PASSWORD, running_postgres
 from reco_pipeline_tests.shop import new_shop
+from reco_pipeline_tests.versions import version_before
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def test_the_trail_of_an_older_database_becomes_a_chain(server: str) -> None:
             """CREATE TABLE reco.audit_events (
             id BIGSERIAL CONSTRAINT pk_audit_events PRIMARY KEY, at TIMESTAMPTZ NOT NULL, event TEXT NOT NULL,
             run_id TEXT, drop_key TEXT, snapshot_id TEXT, details JSON NOT NULL)""",
-            f"UPDATE reco.{sql.VERSION_TABLE} SET version_num = '0002'",
+            f"UPDATE reco.{sql.VERSION_TABLE} SET version_num = '{version_before('audit_chain')}'",
             """INSERT INTO reco.audit_events (at, event, details)
             SELECT now(), 'drop_seen', '{"n": 0.1}' FROM generate_series(1, 3)""",
         ):

@@ -19,6 +19,7 @@ from reco.settings import Settings
 from reco.storage import sql
 from reco.storage.lake import file_digest
 from reco_pipeline_tests.model_tables import rows
+from reco_pipeline_tests.versions import version_before
 
 NOON = dt.datetime(2024, 6, 1, 12, tzinfo=dt.UTC)
 
@@ -108,7 +109,7 @@ def test_events_of_an_older_database_get_their_chain(tmp_path: Path) -> None:
     """The migration keeps every event with its id and time, and joins new ones to them."""
     url = f"sqlite:///{tmp_path / 'reco.sqlite'}"
     old = sql.open_database(url)
-    _back_to_0002(old)
+    _back_before_the_chain(old)
     old.dispose()
     engine = sql.open_database(url)
     assert [(e.id, e.at, e.event, e.details) for e in events(engine)] == [
@@ -121,7 +122,7 @@ def test_events_of_an_older_database_get_their_chain(tmp_path: Path) -> None:
     assert (found.whole, found.events) == (True, 3)
 
 
-def _back_to_0002(engine: sa.Engine) -> None:
+def _back_before_the_chain(engine: sa.Engine) -> None:
     with engine.begin() as connection:
         for statement in (
             "DROP TABLE audit_events",
@@ -129,7 +130,7 @@ def _back_to_0002(engine: sa.Engine) -> None:
             """CREATE TABLE audit_events (
             id INTEGER NOT NULL, at DATETIME NOT NULL, event TEXT NOT NULL, run_id TEXT, drop_key TEXT,
             snapshot_id TEXT, details JSON NOT NULL, CONSTRAINT pk_audit_events PRIMARY KEY (id))""",
-            f"UPDATE {sql.VERSION_TABLE} SET version_num = '0002'",
+            f"UPDATE {sql.VERSION_TABLE} SET version_num = '{version_before('audit_chain')}'",
             """INSERT INTO audit_events (id, at, event, details) VALUES
             (3, '2024-06-01 12:00:00.000000', 'drop_seen', '{"n": [1, 0.1]}'),
             (7, '2024-06-01 12:00:00.000000', 'drop_retracted', '{"reason": "h\\u00e4\\u00dflich"}')""",

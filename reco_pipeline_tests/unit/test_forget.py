@@ -18,12 +18,15 @@ from reco.orders.ingest import ingest
 from reco.orders.ledger import Seen
 from reco.orders.orders import make_orders
 from reco.orders.profiles import SourceProfile, load_profile
+from reco.orders.quarantine import Selection
 from reco.orders.redact import FORGOTTEN
 from reco.orders.replaced import REPLACED_ORDERS
+from reco.orders.replay import replay_lines
+from reco.orders.retention import expire
 from reco.settings import Settings
 from reco.storage.lake import file_digest
-from reco_pipeline.cli.app import app
 from reco_pipeline.forgetting import forget
+from reco_pipeline_tests.commands import printed
 from reco_pipeline_tests.model_tables import rows
 
 NOON = dt.datetime(2024, 6, 1, 12, tzinfo=dt.UTC)
@@ -244,8 +247,7 @@ def test_the_command_says_what_was_done_and_what_still_holds_the_id(
     monkeypatch.setenv("RECO_HOME", str(home.settings.home))
 
     def command(*arguments: str) -> str:
-        app(["audit", "forget", *arguments, "--yes"], standalone_mode=False)
-        return capsys.readouterr().out
+        return printed(capsys, "audit", "forget", *arguments, "--yes")
 
     said = command("bob")
     assert "Forgotten: 1 accepted lines and 1 other lines in 1 drops." in said
@@ -272,3 +274,32 @@ def test_who_says_no_changes_nothing(home: Home, tmp_path: Path) -> None:
     assert (done, asked) == (False, [1])
     assert everything(home) == before
     assert not (home.settings.home / "keys" / JOURNAL).exists()
+
+
+@pytest.mark.parametrize("name", ["plain", "auto"])
+def test_replayed_lines_are_forgotten_too(home: Home, tmp_path: Path, name: str) -> None:
+    """A replay hides customers as the first reading did; its parts are rewritten, and its counts stay."""
+    profile = plain() if name == "plain" else load_profile("auto")
+    key = give(home, tmp_path, "a.csv", MONDAY, profile)
+    without = {"order_id": "order_id", "item_name": "item_name", "customer_id": "customer_id"}
+    other = SourceProfile.model_validate({"name": "mended", "columns": without})
+    report = replay_lines(home, Selection(reason="invalid_quantity"), other, now=NOON, actor="a test")
+    (replay,) = report.replays
+    part = home.lake.path("order_lines", replay.key)
+    assert (WHO.encode() in repr(rows(part)).encode()) == (name == "plain")
+    make_all(home)
+    before = figures(home)
+    forget_anna(home)
+    assert WHO.encode() not in everything(home)
+    assert figures(home) == before
+    assert rows(part)[0][7] == rows(home.lake.path("order_lines", key))[0][7]
+    (entered,) = home.ledger.drops()[0].replays
+    assert entered.lines_digest == file_digest(part)
+
+
+def test_lines_whose_text_was_removed_are_left_alone(home: Home, tmp_path: Path) -> None:
+    """What was kept long enough holds nothing to forget."""
+    give(home, tmp_path, "a.csv", MONDAY, plain())
+    expire(home, days=30, now=NOON + dt.timedelta(days=31))
+    plan, _, done = forget_anna(home)
+    assert (done, sum(plan.lines.values()), plan.others) == (True, 2, {})
