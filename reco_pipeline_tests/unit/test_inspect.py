@@ -1,4 +1,5 @@
 import json
+import os
 import tempfile
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def test_a_dry_run_gives_what_a_run_would(tmp_path: Path) -> None:
         "quote": '"',
         "decimal": ".",
         "header": True,
-        "confidence": {"encoding": 1.0, "delimiter": pytest.approx(0.57, abs=0.2)},
+        "confidence": {"encoding": 1.0, "delimiter": 0.75},
     }
 
 
@@ -152,6 +153,16 @@ def test_only_what_cannot_be_read_is_an_error(content: bytes, code: str, tmp_pat
         True,
         0,
     )
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    """What is no regular file cannot be read twice: it is an error at once, with the next step."""
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "scratch").mkdir()
+    seen = inspect_file(tmp_path / "pipe.csv", load_profile("auto"), now=NOW, scratch=tmp_path / "scratch")
+    assert seen.error is not None
+    assert seen.error.code == "drop_unreadable"
+    assert "Write the orders to a file" in seen.error.hint
 
 
 def test_confidence_says_how_sure_the_encoding_is(tmp_path: Path) -> None:
