@@ -58,6 +58,7 @@ def test_a_dry_run_gives_what_a_run_would(tmp_path: Path) -> None:
         "quote": '"',
         "decimal": ".",
         "header": True,
+        "times": "plain",
         "confidence": {"encoding": 1.0, "delimiter": 0.75},
     }
 
@@ -104,6 +105,8 @@ def test_what_two_formats_fit_is_asked_and_the_answer_taken(tmp_path: Path) -> N
         (FAULTY, "auto"),
         ("Bestellung;order_id;item;Preis;price\n1;1;Öl;x;2,39\n".encode("cp1252"), "auto"),
         ("\ufefforder_id\titem\tdate\ttime\n1\ta\t2024-01-31\t9:05\n".encode("utf-16"), "auto"),
+        (b"order_id,item,order_date\n1,a,31/1/2024 8:30\n2,a,1/2/2024\n", "auto"),
+        (b"order_id,item,order_date\n1,a,45474.5\n", "auto"),
         (b'order_id,"item ""x"" \x7f",item\n1,2,3\n', "auto"),
         (
             b"InvoiceNo,StockCode,Description,Quantity,UnitPrice,CustomerID,InvoiceDate\n1,POST,x,1,2,3.0,\n",
