@@ -45,7 +45,7 @@ def starter_profile(file: str, profile: SourceProfile, found: Detected) -> str:
 
     Args:
         file: the file's name; the profile is called after it.
-        profile: what the file was read with; its rules and formats are kept.
+        profile: what the file was read with; its other sections and formats are kept.
         found: what was detected; encoding and delimiter stay comments, so that the next file is looked at again. What
             few files prove is kept: a decimal comma, and how times are written.
     """
@@ -75,8 +75,8 @@ def starter_profile(file: str, profile: SourceProfile, found: Detected) -> str:
         *_dialect(given.get("dialect", {}), found),
         *([] if found.mapping or profile.dialect.names else _without_header(found.header)),
     ]
-    for section in ("items", "rules"):
-        if values := given.get(section):
+    for section, values in given.items():
+        if isinstance(values, dict) and section not in ("columns", "dialect"):
             lines += ["", f"[{section}]", *(f"{name} = {_value(value)}" for name, value in values.items())]
     return "\n".join(lines) + "\n"
 

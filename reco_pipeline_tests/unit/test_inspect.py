@@ -126,6 +126,23 @@ def test_the_starter_profile_reads_the_file_the_same(content: bytes, profile: st
     assert again.found.dialect == seen.found.dialect
 
 
+def test_the_starter_profile_keeps_what_its_own_profile_says(tmp_path: Path) -> None:
+    """Rules, privacy, item file and time zone of the profile that was given are in the one that is offered."""
+    parts = {
+        "timezone": "Europe/London",
+        "currency": "GBP",
+        "privacy": {"pseudonymise": True},
+        "rules": {
+            "max_lines_per_order": 3,
+            "exclude_items": ["POST"],
+            "cancelled": {"column": "order_id", "prefix": "C"},
+        },
+    }
+    given = SourceProfile.checked({"name": "given", **parts}, "a test")
+    offered = starter(inspect(FAULTY, tmp_path, given), tmp_path)
+    assert {name: offered.to_json()[name] for name in parts} == {name: given.to_json()[name] for name in parts}
+
+
 def test_a_starter_profile_of_unknown_columns_proposes_what_it_can(tmp_path: Path) -> None:
     """Recognised columns are written, missing ones are left to fill in, and names for a file without header offered."""
     seen = inspect(b"order no,Artikel\n1,a\n", tmp_path)
