@@ -21,6 +21,7 @@ HEAD_BYTES = 2**16
 
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE_LINES = 60
+_NOTHING_TOLD = 0.5
 
 csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))
 
@@ -133,7 +134,7 @@ def _layout(lines: list[str], blank: int, delimiter: str, profile: SourceProfile
     quote = '"' if spec.quote is None else spec.quote
     header, used = _header(lines, delimiter, quote, spec.names)
     shape = Counter(len(fields) for fields in _records(lines[used:], delimiter, quote))
-    share = shape[len(header)] / max(1, shape.total())
+    share = shape[len(header)] / shape.total() if shape else _NOTHING_TOLD
     dialect = Dialect(delimiter, quote, spec.decimal or ".", spec.header, used, blank)
     try:
         return Layout(dialect, header, map_header(header, profile, file), share)
@@ -176,7 +177,10 @@ def _header(lines: list[str], delimiter: str, quote: str, names: tuple[str, ...]
 
 
 def _records(lines: list[str], delimiter: str, quote: str) -> Iterator[list[str]]:
+    """The fields of the lines that tell something: a blank one does not, nor one with half of a quoted text."""
     for line in lines:
+        if not line or (quote and line.count(quote) % 2):
+            continue
         try:
             yield from _reader(iter([line]), delimiter, quote)
         except csv.Error:

@@ -11,7 +11,7 @@ from typing import Any
 
 from reco.orders.files import PACKED, SUFFIXES
 from reco.orders.headers import recognised
-from reco.orders.profiles import SourceProfile, toml_value
+from reco.orders.profiles import NAMED_FORMATS, SourceProfile, toml_value
 
 _NEEDED = {
     "order_id": "needed: one column, or a list of columns that are joined",
@@ -45,8 +45,9 @@ def starter_profile(file: str, profile: SourceProfile, found: Detected) -> str:
 
     Args:
         file: the file's name; the profile is called after it.
-        profile: what the file was read with; its rules and formats are kept.
-        found: what was detected; encoding and delimiter stay comments, so that the next file is looked at again.
+        profile: what the file was read with; its other sections and formats are kept.
+        found: what was detected; encoding and delimiter stay comments, so that the next file is looked at again. What
+            few files prove is kept: a decimal comma, and how times are written.
     """
     given = profile.to_json()
     columns: dict[str, Any] = dict(found.mapping)
@@ -55,6 +56,8 @@ def starter_profile(file: str, profile: SourceProfile, found: Detected) -> str:
     time = given.get("columns", {}).get("ordered_at", {})
     if "ordered_at" in columns and "format" in time:
         columns["ordered_at"] = time
+    elif "ordered_at" in columns and found.dialect.get("times") in NAMED_FORMATS:
+        columns["ordered_at"] = {"column": columns["ordered_at"], "format": found.dialect["times"]}
     dates = found.answers("dates")
     lines = [
         f"name = {toml_value(_name(file))}",
@@ -72,8 +75,8 @@ def starter_profile(file: str, profile: SourceProfile, found: Detected) -> str:
         *_dialect(given.get("dialect", {}), found),
         *([] if found.mapping or profile.dialect.names else _without_header(found.header)),
     ]
-    for section in ("items", "rules"):
-        if values := given.get(section):
+    for section, values in given.items():
+        if isinstance(values, dict) and section not in ("columns", "dialect"):
             lines += ["", f"[{section}]", *(f"{name} = {_value(value)}" for name, value in values.items())]
     return "\n".join(lines) + "\n"
 

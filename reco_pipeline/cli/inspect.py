@@ -99,6 +99,11 @@ def _show(seen: "Inspection", *, offered: bool) -> None:
             ("encoding", f"{found.encoding} (confidence {sure['encoding']:.2f})"),
             ("delimiter", f"{found.dialect['delimiter']!r} (confidence {sure['delimiter']:.2f})"),
             ("quote, decimal sign", f"{found.dialect['quote']!r}, {found.dialect['decimal']!r}"),
+            *(
+                [("times", found.dialect["times"])]
+                if "ordered_at" in found.mapping and "times" in found.dialect
+                else []
+            ),
             *((name, value if isinstance(value, str) else " + ".join(value)) for name, value in found.mapping.items()),
         ]
     )

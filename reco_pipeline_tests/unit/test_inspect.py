@@ -1,4 +1,5 @@
 import json
+import os
 import tempfile
 from pathlib import Path
 
@@ -57,7 +58,8 @@ def test_a_dry_run_gives_what_a_run_would(tmp_path: Path) -> None:
         "quote": '"',
         "decimal": ".",
         "header": True,
-        "confidence": {"encoding": 1.0, "delimiter": pytest.approx(0.57, abs=0.2)},
+        "times": "plain",
+        "confidence": {"encoding": 1.0, "delimiter": 0.75},
     }
 
 
@@ -103,6 +105,8 @@ def test_what_two_formats_fit_is_asked_and_the_answer_taken(tmp_path: Path) -> N
         (FAULTY, "auto"),
         ("Bestellung;order_id;item;Preis;price\n1;1;Öl;x;2,39\n".encode("cp1252"), "auto"),
         ("\ufefforder_id\titem\tdate\ttime\n1\ta\t2024-01-31\t9:05\n".encode("utf-16"), "auto"),
+        (b"order_id,item,order_date\n1,a,31/1/2024 8:30\n2,a,1/2/2024\n", "auto"),
+        (b"order_id,item,order_date\n1,a,45474.5\n", "auto"),
         (b'order_id,"item ""x"" \x7f",item\n1,2,3\n', "auto"),
         (
             b"InvoiceNo,StockCode,Description,Quantity,UnitPrice,CustomerID,InvoiceDate\n1,POST,x,1,2,3.0,\n",
@@ -120,6 +124,23 @@ def test_the_starter_profile_reads_the_file_the_same(content: bytes, profile: st
     assert (again.counts, again.reasons, again.examples) == (seen.counts, seen.reasons, seen.examples)
     assert again.found.mapping == seen.found.mapping
     assert again.found.dialect == seen.found.dialect
+
+
+def test_the_starter_profile_keeps_what_its_own_profile_says(tmp_path: Path) -> None:
+    """Rules, privacy, item file and time zone of the profile that was given are in the one that is offered."""
+    parts = {
+        "timezone": "Europe/London",
+        "currency": "GBP",
+        "privacy": {"pseudonymise": True},
+        "rules": {
+            "max_lines_per_order": 3,
+            "exclude_items": ["POST"],
+            "cancelled": {"column": "order_id", "prefix": "C"},
+        },
+    }
+    given = SourceProfile.checked({"name": "given", **parts}, "a test")
+    offered = starter(inspect(FAULTY, tmp_path, given), tmp_path)
+    assert {name: offered.to_json()[name] for name in parts} == {name: given.to_json()[name] for name in parts}
 
 
 def test_a_starter_profile_of_unknown_columns_proposes_what_it_can(tmp_path: Path) -> None:
@@ -152,6 +173,16 @@ def test_only_what_cannot_be_read_is_an_error(content: bytes, code: str, tmp_pat
         True,
         0,
     )
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    """What is no regular file cannot be read twice: it is an error at once, with the next step."""
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "scratch").mkdir()
+    seen = inspect_file(tmp_path / "pipe.csv", load_profile("auto"), now=NOW, scratch=tmp_path / "scratch")
+    assert seen.error is not None
+    assert seen.error.code == "drop_unreadable"
+    assert "Write the orders to a file" in seen.error.hint
 
 
 def test_confidence_says_how_sure_the_encoding_is(tmp_path: Path) -> None:
