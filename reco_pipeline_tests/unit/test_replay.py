@@ -2,6 +2,7 @@
 
 import csv
 import datetime as dt
+import gzip
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -240,6 +241,13 @@ def test_files_as_spreadsheets_save_them(home: Home, delimiter: str, encoding: s
     path = mend(home, {"2": {"quantity": "2"}}, delimiter=delimiter, encoding=encoding)
     assert figures(replay(home, path)) == (1, 1, 0, 0)
     assert ("1", "Käse", 2) in order_rows(home)
+
+
+def test_packed_files_are_mended(home: Home) -> None:
+    """The mended lines are read among those that the archive holds."""
+    take(home, gzip.compress((HEAD + "1,PID,1,1,2024-05-01\n1,Hose,x,1,2024-05-01\n").encode()), "orders.csv.gz")
+    replay(home, mend(home, {"3": {"quantity": "2"}}))
+    assert order_rows(home) == {("1", "PID", 1), ("1", "Hose", 2)}
 
 
 def test_a_file_without_a_last_line_end_is_mended(home: Home) -> None:
