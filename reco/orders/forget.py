@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from reco.orders.redact import (
     rewrite,
 )
 from reco.orders.replaced import REPLACED_ORDERS
+from reco.orders.replays import known_keys, mended_keys
 from reco.storage.lake import file_digest, fsync_folder
 from reco.storage.sql import inbox_files
 
@@ -107,10 +108,11 @@ def make_plan(home: Home, customer: str, *, source: str | None = None, remove_ra
     others: dict[str, int] = {}
     for drop in home.ledger.drops():
         if source is None or drop.source == source:
-            for found, (table, change) in zip((lines, others), _changes(drop, identity), strict=True):
-                count = count_rows(home.lake, table, drop, change)
-                if count:
-                    found[drop.key] = count
+            for part in _parts(home, drop):
+                for found, (table, change) in zip((lines, others), _changes(part, identity), strict=True):
+                    count = count_rows(home.lake, table, part, change)
+                    if count:
+                        found[drop.key] = found.get(drop.key, 0) + count
     keys = lines.keys() | others.keys()
     before = {key: _digests(home, key) for key in keys}
     return Plan(secrets.token_hex(8), customer, identity.name, source, remove_raw, lines, others, before)
@@ -152,12 +154,16 @@ def carry_out(home: Home, plan: Plan, *, now: dt.datetime, tick: Callable[[int],
     }
     drops = home.ledger.drops(keys=plan.keys)
     # Before any line is rewritten: afterwards nobody could tell which orders these were.
-    renamed = frozenset[str]().union(*(composite_orders(home.lake, drop, identity) for drop in drops))
+    parts = {drop.key: _parts(home, drop) for drop in drops}
+    renamed = frozenset[str]().union(
+        *(composite_orders(home.lake, part, identity) for drop in drops for part in parts[drop.key])
+    )
     for part in sorted(home.lake.path(REPLACED_ORDERS).parent.glob("*.parquet")) if renamed else ():
         rewrite(home.lake, REPLACED_ORDERS, part.stem, replaced_without(identity, renamed))
     for done, drop in enumerate(drops, start=1):
-        for table, change in _changes(drop, identity):
-            rewrite(home.lake, table, drop.key, change)
+        for own in parts[drop.key]:
+            for table, change in _changes(own, identity):
+                rewrite(home.lake, table, own.key, change)
         if plan.remove_raw:
             _remove_raw(home, drop)
         if drop.key not in marked:
@@ -198,6 +204,13 @@ def finish(home: Home, plan: Plan, *, now: dt.datetime) -> None:
                 raw_removed=plan.remove_raw,
             )
     _journal(home).unlink(missing_ok=True)
+
+
+def _parts(home: Home, drop: Drop) -> list[Drop]:
+    """A drop, and it again under the key of each of its replays, whose parts hold its lines too."""
+    mended = mended_keys(home.ledger.engine, drop.key)
+    replays = known_keys(home.ledger.engine, drop.key)
+    return [drop, *(replace(drop, key=key, encoding="utf-8" if key in mended else drop.encoding) for key in replays)]
 
 
 def _changes(drop: Drop, identity: Identity) -> list[tuple[str, Any]]:

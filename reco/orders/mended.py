@@ -136,7 +136,7 @@ def _put_in_place(
         return None
     spliced = splice(opened, known, records, folder / "mended.csv")
     profile = as_read.model_copy(update={"dialect": spec.model_copy(update={"encoding": "utf-8"})})
-    again = DropFile(next_key(home, drop), folder / "mended.csv", drop.name, profile)
+    again = DropFile(next_key(home, drop), folder / "mended.csv", drop.name, profile, file.pseudonyms)
     offsets = {line: known[line].offset for line in records}
     lines_read = (drop.lines_read or 0) - spliced.fewer
     return Again(drop, again, file.profile, lines_read, spliced.at, offsets, faulty)

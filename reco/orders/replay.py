@@ -122,5 +122,7 @@ def _as_they_came(
         | {"encoding": profile.dialect.encoding or drop.encoding, "header": first.header, "names": first.names}
     )
     named = profile.model_copy(update={"name": drop.source, "dialect": spec})
-    again = DropFile(next_key(home, drop), file.path, drop.name, named)
+    # A drop whose customers are pseudonyms stays one, whatever another profile says.
+    pseudonyms = home.ledger.pseudonyms if profile.privacy.pseudonymise else file.pseudonyms
+    again = DropFile(next_key(home, drop), file.path, drop.name, named, pseudonyms)
     return Again(drop, again, profile, drop.lines_read or 0, {line: line for line in offsets}, offsets)

@@ -69,6 +69,13 @@ def known_keys(engine: sa.Engine, drop_key: str) -> list[str]:
         return list(connection.scalars(sa.select(table.c.key).where(table.c.drop_key == drop_key)))
 
 
+def mended_keys(engine: sa.Engine, drop_key: str) -> set[str]:
+    """The keys of those replays of a drop that read a mended file, whose lines are UTF-8 whatever the drop is."""
+    query = sa.select(table.c.key).where((table.c.drop_key == drop_key) & (table.c.kind == "file"))
+    with engine.connect() as connection:
+        return set(connection.scalars(query))
+
+
 def enter(engine: sa.Engine, replays: Mapping[str, tuple[Replay, Sequence[int]]]) -> None:
     """Enters replays, by key, with the lines each took out of the quarantine: all of them or, after a kill, none."""
     with recording(engine) as connection:

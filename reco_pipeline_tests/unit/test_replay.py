@@ -15,6 +15,7 @@ from reco.audit.trail import Event, events
 from reco.errors import UsageError
 from reco.orders import quarantine
 from reco.orders.again import ReplayReport
+from reco.orders.forget import carry_out, finish, make_plan
 from reco.orders.home import Home, open_home
 from reco.orders.ingest import ingest
 from reco.orders.ledger import Drop, DropStatus, inputs_digest
@@ -241,6 +242,29 @@ def test_files_as_spreadsheets_save_them(home: Home, delimiter: str, encoding: s
     path = mend(home, {"2": {"quantity": "2"}}, delimiter=delimiter, encoding=encoding)
     assert figures(replay(home, path)) == (1, 1, 0, 0)
     assert ("1", "Käse", 2) in order_rows(home)
+
+
+def test_pseudonyms_and_forgetting_reach_replayed_lines(home: Home) -> None:
+    """Both ways of replaying put pseudonyms where the drop has them; forgetting a customer rewrites replays too."""
+    shop = profile(privacy={"pseudonymise": True}, dialect={"encoding": "utf-16"})
+    head = "order_id,item_id,quantity,customer_id\n"
+    take(home, (head + "1,PID,1,ann\n1,Hose,x,ann\n2,,2,ann\n2,,y,ann\n").encode("utf-16"), profile=shop)
+    changes = {"3": {"quantity": "2"}, "5": {"quantity": "z"}}
+    assert figures(replay(home, mend(home, changes))) == (2, 1, 0, 1)
+    other = profile(columns={"order_id": "order_id", "item_id": "quantity", "customer_id": "customer_id"})
+    report = replay_lines(home, Selection(reason="missing_item"), other, now=NOON, actor="")
+    assert report.total("lines_accepted") == 2
+    keys = [one.key for one in home.ledger.drops()[0].replays]
+    parts = [pl.read_parquet(home.lake.path("order_lines", key)) for key in keys]
+    assert set(pl.concat(parts)["customer_id"]) == {home.ledger.pseudonyms.of("ann")}
+    plan = make_plan(home, "ann")
+    carry_out(home, plan, now=NOON)
+    finish(home, plan, now=NOON)
+    parts = [pl.read_parquet(home.lake.path("order_lines", key)) for key in keys]
+    assert set(pl.concat(parts)["customer_id"]) == {plan.name}
+    (still,) = pl.read_parquet(home.lake.path("quarantined_lines", keys[0]))["raw"]
+    assert b"ann" not in still
+    assert home.ledger.imbalances() == []
 
 
 def test_packed_files_are_mended(home: Home) -> None:
