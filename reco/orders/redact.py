@@ -182,7 +182,7 @@ def others_without(identity: Identity, drop: Drop) -> Callable[[pa.Table], tuple
     def change(table: pa.Table) -> tuple[pa.Table, int]:
         raws: list[Any] = table["raw"].to_pylist()
         values = table["value"].to_pylist()
-        new = [redacted(raw) for raw in raws]
+        new = [raw and redacted(raw) for raw in raws]  # null once its time of keeping is over
         shown = [identity.name if value is not None and pattern.fullmatch(value) else value for value in values]
         pairs = zip(raws, new, values, shown, strict=True)
         count = sum(old != fresh or value != kept for old, fresh, value, kept in pairs)

@@ -24,6 +24,7 @@ from reco.orders.orders import ORDERS, make_orders
 from reco.orders.profiles import SourceProfile, load_profile
 from reco.orders.quarantine import Selection
 from reco.orders.replay import replay_file, replay_lines
+from reco.orders.retention import expire
 from reco.settings import Settings
 
 NOON = dt.datetime(2024, 6, 1, 12, tzinfo=dt.UTC)
@@ -265,6 +266,16 @@ def test_pseudonyms_and_forgetting_reach_replayed_lines(home: Home) -> None:
     (still,) = pl.read_parquet(home.lake.path("quarantined_lines", keys[0]))["raw"]
     assert b"ann" not in still
     assert home.ledger.imbalances() == []
+
+
+def test_a_customer_is_forgotten_where_text_has_expired(home: Home) -> None:
+    """Lines whose text is gone hold nobody; the others are rewritten."""
+    take(home, "order_id,item_id,quantity,customer_id\n1,PID,1,ann\n1,Hose,x,ann\n")
+    expire(home, days=0, now=NOON + dt.timedelta(days=1))
+    plan = make_plan(home, "ann")
+    carry_out(home, plan, now=NOON)
+    finish(home, plan, now=NOON)
+    assert (sum(plan.lines.values()), sum(plan.others.values())) == (1, 0)
 
 
 def test_packed_files_are_mended(home: Home) -> None:
