@@ -2,6 +2,7 @@
 
 import csv
 import datetime as dt
+import gzip
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from reco.audit.trail import Event, events
 from reco.errors import UsageError
 from reco.orders import quarantine
 from reco.orders.again import ReplayReport
+from reco.orders.forget import carry_out, finish, make_plan
 from reco.orders.home import Home, open_home
 from reco.orders.ingest import ingest
 from reco.orders.ledger import Drop, DropStatus, inputs_digest
@@ -22,6 +24,7 @@ from reco.orders.orders import ORDERS, make_orders
 from reco.orders.profiles import SourceProfile, load_profile
 from reco.orders.quarantine import Selection
 from reco.orders.replay import replay_file, replay_lines
+from reco.orders.retention import expire
 from reco.settings import Settings
 
 NOON = dt.datetime(2024, 6, 1, 12, tzinfo=dt.UTC)
@@ -240,6 +243,46 @@ def test_files_as_spreadsheets_save_them(home: Home, delimiter: str, encoding: s
     path = mend(home, {"2": {"quantity": "2"}}, delimiter=delimiter, encoding=encoding)
     assert figures(replay(home, path)) == (1, 1, 0, 0)
     assert ("1", "Käse", 2) in order_rows(home)
+
+
+def test_pseudonyms_and_forgetting_reach_replayed_lines(home: Home) -> None:
+    """Both ways of replaying put pseudonyms where the drop has them; forgetting a customer rewrites replays too."""
+    shop = profile(privacy={"pseudonymise": True}, dialect={"encoding": "utf-16"})
+    head = "order_id,item_id,quantity,customer_id\n"
+    take(home, (head + "1,PID,1,ann\n1,Hose,x,ann\n2,,2,ann\n2,,y,ann\n").encode("utf-16"), profile=shop)
+    changes = {"3": {"quantity": "2"}, "5": {"quantity": "z"}}
+    assert figures(replay(home, mend(home, changes))) == (2, 1, 0, 1)
+    other = profile(columns={"order_id": "order_id", "item_id": "quantity", "customer_id": "customer_id"})
+    report = replay_lines(home, Selection(reason="missing_item"), other, now=NOON, actor="")
+    assert report.total("lines_accepted") == 2
+    keys = [one.key for one in home.ledger.drops()[0].replays]
+    parts = [pl.read_parquet(home.lake.path("order_lines", key)) for key in keys]
+    assert set(pl.concat(parts)["customer_id"]) == {home.ledger.pseudonyms.of("ann")}
+    plan = make_plan(home, "ann")
+    carry_out(home, plan, now=NOON)
+    finish(home, plan, now=NOON)
+    parts = [pl.read_parquet(home.lake.path("order_lines", key)) for key in keys]
+    assert set(pl.concat(parts)["customer_id"]) == {plan.name}
+    (still,) = pl.read_parquet(home.lake.path("quarantined_lines", keys[0]))["raw"]
+    assert b"ann" not in still
+    assert home.ledger.imbalances() == []
+
+
+def test_a_customer_is_forgotten_where_text_has_expired(home: Home) -> None:
+    """Lines whose text is gone hold nobody; the others are rewritten."""
+    take(home, "order_id,item_id,quantity,customer_id\n1,PID,1,ann\n1,Hose,x,ann\n")
+    expire(home, days=0, now=NOON + dt.timedelta(days=1))
+    plan = make_plan(home, "ann")
+    carry_out(home, plan, now=NOON)
+    finish(home, plan, now=NOON)
+    assert (sum(plan.lines.values()), sum(plan.others.values())) == (1, 0)
+
+
+def test_packed_files_are_mended(home: Home) -> None:
+    """The mended lines are read among those that the archive holds."""
+    take(home, gzip.compress((HEAD + "1,PID,1,1,2024-05-01\n1,Hose,x,1,2024-05-01\n").encode()), "orders.csv.gz")
+    replay(home, mend(home, {"3": {"quantity": "2"}}))
+    assert order_rows(home) == {("1", "PID", 1), ("1", "Hose", 2)}
 
 
 def test_a_file_without_a_last_line_end_is_mended(home: Home) -> None:
