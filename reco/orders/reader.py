@@ -174,7 +174,9 @@ def _result(run: judge.Run, writer: PartWriter, duplicates: int) -> DropResult:
         opened.drop.key,
         "ingested",
         encoding=opened.text.encoding,
-        dialect=layout.dialect.to_json() | {"decimal": run.style.decimal, "times": run.style.time},
+        dialect=layout.dialect.to_json()
+        | {"decimal": run.style.decimal}
+        | ({"times": run.style.time} if "ordered_at" in layout.mapping.columns else {}),
         header=list(layout.header),
         mapping=layout.mapping.named(layout.header),
         counts=LineCounts(
