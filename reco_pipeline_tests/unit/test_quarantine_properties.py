@@ -17,7 +17,7 @@ from reco.orders.home import Home, open_home
 from reco.orders.ingest import ingest
 from reco.orders.ledger import DropStatus
 from reco.orders.mending import export_open, labels, read_mended, write_export
-from reco.orders.profiles import load_profile
+from reco.orders.profiles import SourceProfile, load_profile
 from reco.orders.quarantine import Selection
 from reco.orders.replay import replay_file
 from reco.settings import Settings
@@ -103,7 +103,8 @@ def test_any_cell_survives_export_and_replay(rows: list[tuple[str, str]], delimi
         for number, (category, customer) in enumerate(rows):
             writer.writerow([f"o{number}", "PID", "none", category, customer])
         path.write_bytes(target.getvalue().encode("utf-8", "replace").replace(b"\0", b""))
-        (one,) = home.ledger.register([(path, load_profile("auto"))], now=NOW)
+        plain = SourceProfile.checked({"name": "plain", "privacy": {"pseudonymise": False}}, "a test")
+        (one,) = home.ledger.register([(path, plain)], now=NOW)
         assert one.drop is not None
         (result,) = ingest(home.ledger, [one.drop.key], now=NOW, run_id=None)
         assert result.error is None
