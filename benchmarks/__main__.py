@@ -24,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=f"turns of each contender ({ROUNDS})")
     parser.add_argument("--part", action="append", choices=sorted(PARTS), help="only this part; may be repeated")
     parser.add_argument("--update", action="store_true", help="keep the measured ratios in benchmarks/ratios.json")
+    parser.add_argument(
+        "--lines", type=int, action="append", metavar="N", help="lines of the part reading (500000); may be repeated"
+    )
     chosen = parser.parse_args(arguments)
     if chosen.rounds < 1:
         parser.error("--rounds must be at least 1")
@@ -31,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         del os.environ[name]  # settings of a shop must not reach a measurement
     kept = load()
     print(f"load of this machine before the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", file=sys.stderr)
-    with _data() as data:
+    with _data(chosen.lines or (500_000,)) as data:
         parts = [PARTS[name](data, chosen.rounds, _tell) for name in chosen.part or PARTS]
     for part in parts:
         _show(part)
@@ -48,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def _data() -> Iterator[Data]:
+def _data(lines: Sequence[int]) -> Iterator[Data]:
     """The order files, and a server of this benchmark alone."""
     from reco.local.valkey import EmbeddedValkey  # noqa: PLC0415 - see above
     from reco.logs import configure_logs  # noqa: PLC0415 - `--help` needs none of this
@@ -66,7 +69,7 @@ def _data() -> Iterator[Data]:
             EmbeddedValkey(settings.home, settings.redis_max_memory).lease() as endpoint,
             open_redis(settings) as client,
         ):
-            yield Data(root / "prototype.csv", root / "sample.csv", endpoint.url, client.flushall)
+            yield Data(root / "prototype.csv", root / "sample.csv", endpoint.url, client.flushall, lines)
 
 
 def _tell(text: str) -> None:

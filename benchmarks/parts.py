@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks.measure import Contender, run, take_turns
 from benchmarks.ratios import Ratio
+from benchmarks.reading import write_orders
 from benchmarks.snapshot import measure_snapshot
 
 Tell = Callable[[str], None]
@@ -40,6 +41,7 @@ class Data:
     sample: Path
     redis_url: str
     empty_server: Callable[[], object]
+    lines: Sequence[int] = (500_000,)
 
 
 def similar_items(data: Data, rounds: int, tell: Tell) -> Part:
@@ -117,7 +119,42 @@ def snapshot(data: Data, rounds: int, tell: Tell) -> Part:
     return Part("One snapshot of the prototype's shape in Redis", ("", "median", ""), rows, ratios)
 
 
+def reading(data: Data, rounds: int, tell: Tell) -> Part:
+    """From an order file to the ledger and the lake, against plain reads of the same file."""
+    rows: list[tuple[str, ...]] = []
+    ratios: list[Ratio] = []
+    for lines in data.lines:
+        name = f"{lines:,} lines"
+        clean, faulty = (data.prototype.with_name(f"{kind}-{lines}.csv") for kind in ("clean", "faulty"))
+        write_orders(clean, lines)
+        write_orders(faulty, lines, faulty=True)
+        ours = Contender(f"{name}: reco", _always(_module("reading", "reco", str(clean))), _home)
+        plain = [
+            Contender(f"{name}: plain {way}", _always(_module("reading", way, str(clean))))
+            for way in ("duckdb", "polars", "pyarrow", "pandas")
+        ]
+        mending = Contender(f"{name}, faulty: reco", _always(_module("reading", "reco", str(faulty))), _home)
+        take_turns([ours, *plain], rounds, tell)
+        take_turns([mending], rounds, tell)
+        clean.unlink()
+        faulty.unlink()
+        rows += _rows(ours, [ours, *plain, mending])
+        ratios += [
+            _ratio(f"reading, {name}: CPU, reco / plain DuckDB", ours, plain[0], target=2),
+            _ratio(f"reading, {name}, faulty: CPU, reco / plain DuckDB, clean", mending, plain[0], target=3),
+            _ratio(f"reading, {name}: CPU, reco / plain pandas", ours, plain[3]),
+            _ratio(
+                f"reading, {name}: peak memory, reco / plain pandas", ours, plain[3], of="peak_bytes", tolerance=MEMORY
+            ),
+        ]
+    title = (
+        "Reading an order file of five columns (only reco keeps account of every line, checks rules and stores lines)"
+    )
+    return Part(title, COSTS, tuple(rows), tuple(ratios))
+
+
 PARTS: dict[str, Callable[[Data, int, Tell], Part]] = {
+    "reading": reading,
     "similar-items": similar_items,
     "run": whole_run,
     "snapshot": snapshot,
