@@ -400,7 +400,7 @@ def test_status_lists_failing_checks_and_forgets_them_when_they_pass(shop: Shop)
     poor = shop.write("poor.csv", "order_id,item_name,quantity\n6,PID,1\n6,Hose,zero\n")
     assert shop.reco("run", "--orders", good, "--orders", poor).code == 0
     failing = shop.reco("status", "--json").json["failing_checks"]
-    assert [one["check"] for one in failing] == ["quality_score", "quarantine_rate"]
+    assert [one["check"] for one in failing] == ["quality_score", "values_valid", "quarantine_rate"]
     assert failing[0] == {
         "asset": "order_lines",
         "check": "quality_score",
