@@ -30,6 +30,7 @@ from reco.storage.engine import require_files
 PORTION = 2**18
 """Pair occurrences counted at once, which bounds the memory and stays in the caches; one item's are never divided."""
 
+_ENTRIES_SCHEMA = pa.schema([("source", TEXT), ("order_id", TEXT), ("item_id", TEXT)])
 COOCCURRENCE_SCHEMA = pa.schema([("item_id", TEXT), ("other_id", TEXT), ("pair_orders", COUNT)])
 
 
@@ -58,7 +59,7 @@ class _Baskets:
 
     @classmethod
     def read(cls, orders: Path) -> "_Baskets":
-        table = read_columns(orders, ("source", "order_id", "item_id"), coded=("source", "item_id"))
+        table = read_columns(orders, _ENTRIES_SCHEMA, coded=("source", "item_id"))
         items = texts(table["item_id"])
         if not table.num_rows:
             return cls(items, np.empty(0, np.int64), np.empty(0, np.int64))

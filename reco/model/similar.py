@@ -32,6 +32,7 @@ from reco.storage.columns import (
 from reco.storage.engine import require_files
 
 TOP = 100
+_STATS_SCHEMA = pa.schema([("item_id", TEXT), ("orders", COUNT), ("share", REAL)])
 SIMILAR_SCHEMA = pa.schema(
     [
         ("item_id", TEXT),
@@ -127,7 +128,7 @@ class _Items:
 
     @classmethod
     def read(cls, item_stats: Path) -> "_Items":
-        table = read_columns(item_stats, ("item_id", "orders", "share"))
+        table = read_columns(item_stats, _STATS_SCHEMA)
         ids, counts = texts(table["item_id"]), numbers(table["orders"])
         orders = np.zeros(len(ids))
         orders[ids.codes] = counts

@@ -93,7 +93,7 @@ class AcceptedLines:
     def read(cls, parts: Sequence[OrderPart]) -> "AcceptedLines":
         """The lines of these parts, which come in the order of their keys."""
         coded = ("source", "item_id", "customer_id")
-        tables = [read_columns(part.path, _SCHEMA.names, coded=coded) for part in parts]
+        tables = [read_columns(part.path, _SCHEMA, coded=coded) for part in parts]
         table = pa.concat_tables(tables) if tables else _SCHEMA.empty_table()
         sources, order_ids, items, customers = (
             texts(table[name]) for name in ("source", "order_id", "item_id", "customer_id")

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from reco.orders.accepted import AcceptedLines, OrderPart
-from reco.storage.columns import Ints, lake_errors, read_columns
+from reco.storage.columns import COUNT, TEXT, Ints, lake_errors, read_columns
+
+_PLACE_SCHEMA = pa.schema([("line", COUNT), ("item_id", TEXT)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,7 @@ def _shown(lines: AcceptedLines, parts: Sequence[OrderPart], proof: Ints, orders
     for number in np.unique(lines.part[mine]).tolist():
         part = parts[number]
         rows = mine[lines.part[mine] == number]
-        table = read_columns(part.path, ["line", "item_id"]).take(rows - int(np.searchsorted(lines.part, number)))
+        table = read_columns(part.path, _PLACE_SCHEMA).take(rows - int(np.searchsorted(lines.part, number)))
         told: list[dict[str, Any]] = table.to_pylist()
         for place, row in zip(rows.tolist(), told, strict=True):
             quantity = int(lines.quantity[place])

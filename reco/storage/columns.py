@@ -31,6 +31,7 @@ REAL: pa.DataType = pa.float64()
 TIME: pa.DataType = pa.timestamp("us")
 MONEY: pa.DataType = pa.decimal128(18, 4)
 _LARGEST_MONEY = 10**18
+_CODED = pa.dictionary(pa.int32(), pa.string())
 NULL = -1
 """The code of a text that is null."""
 
@@ -46,21 +47,23 @@ class Texts:
         return len(self.values)
 
 
-def read_columns(path: Path, columns: Sequence[str], *, coded: Sequence[str] = ()) -> pa.Table:
-    """Columns of one Parquet file; those in `coded` come as dictionaries, which is quick where texts repeat.
+def read_columns(path: Path, schema: pa.Schema, *, coded: Sequence[str] = ()) -> pa.Table:
+    """The columns of a schema from one Parquet file, whoever wrote it; those in `coded` come as dictionaries.
 
     Raises:
         LakeError: the file has no such column. Use within `lake_errors` for what else can be wrong.
     """
     with pq.ParquetFile(path, read_dictionary=list(coded)) as file:
-        missing = [name for name in columns if name not in file.schema_arrow.names]
+        missing = [name for name in schema.names if name not in file.schema_arrow.names]
         if missing:
             raise LakeError(
                 f"{path} has no column {missing[0]!r}.",
                 hint=f"Materialize {path.parent.name} again: it is of another version.",
                 path=str(path),
             )
-        return file.read(columns=list(columns), use_threads=False)
+        table = file.read(columns=schema.names, use_threads=False).select(schema.names)
+    kinds = [(name, _CODED if name in coded else schema.field(name).type) for name in schema.names]
+    return table.cast(pa.schema(kinds))
 
 
 def texts(column: Arrow) -> Texts:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
+import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -225,6 +226,15 @@ def test_money_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     assert rows(tmp_path / "out")[0][4] == Decimal(most)
     with pytest.raises(LakeError, match="more than 14 digits"):
         build_orders([part(tmp_path, "two", [line("1", "pid", total=most)] * 20)], tmp_path / "out")
+
+
+def test_parts_of_several_writers_are_read_alike(tmp_path: Path) -> None:
+    """How a Parquet file stores its columns is no matter: the types of the table are."""
+    ours, other = part(tmp_path, "a", [line("1", "pid")]), part(tmp_path, "b", [line("2", "pid", total="3")])
+    with duckdb.connect() as con:
+        con.execute(f"COPY (FROM '{other.path}') TO '{tmp_path / 'copy'}' (FORMAT parquet)")
+    (tmp_path / "copy").replace(other.path)
+    assert build_orders([ours, other], tmp_path / "out").orders == 2
 
 
 def test_a_path_may_hold_any_character(tmp_path: Path) -> None:
