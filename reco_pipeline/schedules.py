@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from reco.catalog.table import CATALOGUE
 from reco.model.tables import ITEM_COOCCURRENCE, ITEM_STATS, SIMILAR_ITEMS
 from reco.orders.orders import ORDERS
 from reco.settings import Settings
@@ -17,6 +18,7 @@ from reco_pipeline.jobs import (
     Job,
     drops_to_recommendations,
     expire_quarantine,
+    read_catalogues,
     rebuild_recommendations,
     receive_drops,
 )
@@ -65,8 +67,8 @@ def daily_schedules(settings: Settings, jobs: Sequence[Job]) -> list[dg.Schedule
             return dg.SkipReason(wanted.why)
         if wanted.run.job_name == receive_drops.name:
             return dg.SkipReason("The files of the inbox are too many or too large for a tick: `daily_inbox` is on it.")
-        # A schedule has one job: publishing alone is a part of it.
-        rebuild = wanted.run.job_name == rebuild_recommendations.name
-        return dg.RunRequest(tags=wanted.run.tags, asset_selection=REBUILT if rebuild else None)
+        # A schedule has one job: publishing alone, and reading catalogues alone, are parts of it.
+        parts = {rebuild_recommendations.name: REBUILT, read_catalogues.name: [dg.AssetKey(CATALOGUE)]}
+        return dg.RunRequest(tags=wanted.run.tags, asset_selection=parts.get(wanted.run.job_name or ""))
 
     return [sweep, daily, expiry]

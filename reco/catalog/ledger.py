@@ -201,7 +201,8 @@ class CatalogueLedger:
             **counts,
         }
         event = Event.DROP_FAILED if error else Event.DROP_INGESTED
-        details: dict[str, Any] = {"error": str(error)} if error else counts | {"reasons": result.reasons}
+        # Not the message, which may quote the file: what stands in the trail can never be taken back.
+        details: dict[str, Any] = {"error_code": error.code} if error else counts | {"reasons": result.reasons}
         with recording(self.engine) as connection:
             standing = (table.c.key == result.key) & (table.c.status != DropStatus.RETRACTED.value)
             connection.execute(sa.update(table).where(standing).values(values))

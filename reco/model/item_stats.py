@@ -131,7 +131,7 @@ def _define_line_texts(
             f"""
             CREATE TEMP TABLE latest AS
             SELECT source, order_id, max(batch) AS batch FROM {source} JOIN parts USING (filename)
-            GROUP BY source, order_id
+            WHERE quantity > 0 GROUP BY source, order_id
             """
         )
         source += " JOIN parts USING (filename) JOIN latest USING (source, order_id, batch)"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from reco.errors import LakeError, UsageError
 from reco.storage.columns import (
     COUNT,
+    NULL,
     REAL,
     TEXT,
     Arrow,
@@ -143,13 +144,14 @@ class _Items:
         """
         found = texts(column)
         places: Arrow = pc.index_in(found.values, value_set=self.names).cast(COUNT)
-        if places.null_count:
+        places = numbers(pa.chunked_array([places]), null=NULL)
+        known: Ints = places[found.codes]
+        if (known == NULL).any():
             raise LakeError(
                 f"similar_items cannot be computed: {path} has items that item_stats does not know.",
                 hint="Materialize item_stats and item_cooccurrence again, from the same orders.",
                 cooccurrence=str(path),
             )
-        known: Ints = numbers(pa.chunked_array([places]))[found.codes]
         return known
 
 

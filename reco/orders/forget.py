@@ -27,8 +27,8 @@ from reco.orders.redact import (
     Identity,
     composite_orders,
     count_rows,
+    customer_in_orders,
     lines_without,
-    orders_name_customers,
     others_without,
     replaced_without,
     rewrite,
@@ -222,7 +222,7 @@ def _replay_digests(home: Home, drop: Drop) -> list[tuple[str, str]]:
 
 def _changes(home: Home, drop: Drop, identity: Identity) -> list[tuple[str, str, Any]]:
     """What is done to the parts of a drop and of its replays: part, table and change."""
-    lines = lines_without(identity, in_orders=orders_name_customers(drop))
+    lines = lines_without(identity, in_orders=customer_in_orders(drop))
     changes: list[tuple[str, str, Any]] = []
     for part in _parts(home, drop):
         changes += [(part, ORDER_LINES, lines), (part, QUARANTINED_LINES, others_without(identity, drop))]

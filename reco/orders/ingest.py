@@ -16,12 +16,18 @@ from reco.progress import report
 def ingest(ledger: DropLedger, keys: Sequence[str], *, now: dt.datetime, run_id: str | None) -> list[DropResult]:
     """Reads the drops of these keys and enters each in the ledger as soon as its files are in the lake.
 
-    A drop that fails is entered as failed and the others go on. Retracted drops and unknown keys are left alone.
+    A drop that fails is entered as failed and the others go on. Retracted drops and unknown keys are left alone, and so
+    is a drop that was read and whose bytes were removed since to forget a customer.
 
     Raises:
         LedgerBroken: the lines of a drop do not add up, which is our defect.
     """
-    drops = [drop for drop in ledger.drops(keys=keys) if drop.status is not DropStatus.RETRACTED]
+    drops = [
+        drop
+        for drop in ledger.drops(keys=keys)
+        if drop.status is not DropStatus.RETRACTED
+        and not (drop.status is DropStatus.INGESTED and ledger.bytes_removed(drop.key))
+    ]
     files: list[DropFile] = []
     results: list[DropResult] = []
     for drop in drops:

@@ -296,6 +296,10 @@ class DropLedger:
             ) from error
         return DropFile(drop.key, _raw_file(self.lake, drop.key), drop.name, profile, self.pseudonyms_for(profile))
 
+    def bytes_removed(self, key: str) -> bool:
+        """Whether the bytes of a drop were removed to forget a customer."""
+        return bytes_removed(self.lake, key)
+
     def pseudonyms_for(self, profile: SourceProfile) -> Pseudonyms | None:
         """Those of the home where a profile asks for them."""
         return self.pseudonyms if profile.privacy.pseudonymise else None
@@ -439,10 +443,16 @@ def inputs_digest(drops: Iterable[Drop], *code_and_settings: str) -> str:
     return hashlib.sha256(json.dumps([facts, code_and_settings]).encode()).hexdigest()
 
 
+def bytes_removed(lake: Lake, key: str) -> bool:
+    """Whether nothing but the mark of removal is left of a drop's bytes."""
+    folder = lake.raw_folder(key)
+    return (folder / REMOVED).exists() and not any(path.is_file() for path in folder.glob("[!.]*"))
+
+
 def _raw_file(lake: Lake, key: str) -> Path:
     found: Iterator[Path] = (p for p in lake.raw_folder(key).glob("[!.]*") if p.is_file())
     path = next(found, None)
-    if path is None and (lake.raw_folder(key) / REMOVED).exists():
+    if path is None and bytes_removed(lake, key):
         raise DropMissing(
             f"The bytes of drop {key} were removed to forget a customer: it cannot be read again.",
             hint="Give the shop's file without that customer, which is another drop.",

@@ -159,7 +159,7 @@ def _blocks(text: Text) -> Iterator[tuple[int, int]]:
 
 
 def _cut(text: Text, part: NDArray[np.uint8], start: int, end: int, scan: LineScan) -> _Cut:
-    if end - start > BLOCK:  # one line that is too long: not worth looking at each byte
+    if end - start > BLOCK + 1:  # one line that is too long (a block may end one later, with the LF of a CRLF)
         return _Cut(np.array([0], np.int64), np.array([end - start], np.int64))
     ends = np.flatnonzero(part == _LF)
     widths = np.ones(len(ends), np.int64)

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from reco.errors import LedgerBroken
 from reco.orders.dialect import HEAD_BYTES, Layout, find_layout, header_only
 from reco.orders.drops import DropFile
 from reco.orders.lines import Ints, LineScan, find_starts, next_line, scan_lines
@@ -204,6 +205,12 @@ def _all(opened: OpenedDrop) -> Iterator[tuple[int, int]]:
         if line not in blank:
             yield line, at
         at = next_line(opened.text, at)[1]
+    if at != opened.text.size:
+        raise LedgerBroken(
+            f"The lines counted in {opened.drop.name} end at byte {at}, and the file at {opened.text.size}.",
+            hint="This is a defect of ours: please report it with the file.",
+            drop=opened.drop.key,
+        )
 
 
 def _read_suspects(opened: OpenedDrop, suspects: Iterator[tuple[int, int]], ahead: int) -> tuple[Ints, int]:

@@ -49,11 +49,12 @@ class Found:
     others: int
 
 
-def orders_name_customers(drop: Drop) -> bool:
-    """Whether the order ids of a drop may be made of a customer's: several columns joined, or the customer's own."""
+def customer_in_orders(drop: Drop) -> int | None:
+    """Which part of the order ids of a drop is the customer's id; None where they are made of other columns alone."""
     mapping = drop.mapping or {}
-    order = mapping.get("order_id", ())
-    return isinstance(order, list) or order == mapping.get("customer_id", ())
+    customer, order = mapping.get("customer_id"), mapping.get("order_id")
+    columns = [order] if isinstance(order, str) else list(order or ())
+    return columns.index(customer) if isinstance(customer, str) and customer in columns else None
 
 
 def count_rows(lake: Lake, table: str, part: str, change: Callable[[pa.Table], tuple[pa.Table, int]]) -> int:
@@ -82,7 +83,7 @@ def _groups(path: Path) -> Any:
             yield file.read_row_group(number)
 
 
-def lines_without(identity: Identity, *, in_orders: bool) -> Callable[[pa.Table], tuple[pa.Table, int]]:
+def lines_without(identity: Identity, *, in_orders: int | None) -> Callable[[pa.Table], tuple[pa.Table, int]]:
     """The change of accepted lines: the customer's id gives way to the random name, in composite order ids too."""
 
     def change(table: pa.Table) -> tuple[pa.Table, int]:
@@ -92,7 +93,7 @@ def lines_without(identity: Identity, *, in_orders: bool) -> Callable[[pa.Table]
             return table, 0
         known = pc.is_valid(table["customer_id"])
         table = _with(table, "customer_id", pc.if_else(pc.and_(mine, known), identity.name, table["customer_id"]))
-        if in_orders:
+        if in_orders is not None:
             table = _with(table, "order_id", _renamed(table["order_id"], mine, identity))
         return table, count
 
@@ -102,27 +103,25 @@ def lines_without(identity: Identity, *, in_orders: bool) -> Callable[[pa.Table]
 def composite_orders(lake: Lake, drop: Drop, part: str, identity: Identity) -> set[str]:
     """The order ids of a part of a drop that are made of the customer's, as long as its lines are not rewritten."""
     path = lake.path(ORDER_LINES, part)
-    if not orders_name_customers(drop) or not path.is_file():
+    place = customer_in_orders(drop)
+    if place is None or not path.is_file():
         return set()
     groups = _groups(path)
-    return {one for t in groups for one in t["order_id"].filter(_mine(t, identity, in_orders=True)).to_pylist()}
+    return {one for t in groups for one in t["order_id"].filter(_mine(t, identity, in_orders=place)).to_pylist()}
 
 
-def _mine(table: pa.Table, identity: Identity, *, in_orders: bool) -> Any:
+def _mine(table: pa.Table, identity: Identity, *, in_orders: int | None) -> Any:
     """Which lines are of the customer."""
     stored = pa.array([identity.id, identity.pseudonym])
     mine = pc.is_in(table["customer_id"], value_set=stored)
-    return pc.or_(mine, _orders_of(table["order_id"], identity)) if in_orders else mine
+    return mine if in_orders is None else pc.or_(mine, _orders_of(table["order_id"], identity, in_orders))
 
 
-def _orders_of(order_ids: Any, identity: Identity) -> Any:
-    """Which composite order ids have the customer's id as one of their parts."""
-    maybe = pc.match_substring(order_ids, identity.id)
-    found = [
-        bool(near) and identity.id in str(order).split(ID_JOINER)
-        for near, order in zip(maybe.to_pylist(), order_ids.to_pylist(), strict=True)
-    ]
-    return pa.chunked_array([pa.array(found, pa.bool_())])
+def _orders_of(order_ids: Any, identity: Identity, place: int) -> Any:
+    """Which order ids have the customer's id, or what stands for it, in its place."""
+    own = (identity.id, identity.pseudonym)
+    found = [str(order).split(ID_JOINER)[place : place + 1] for order in order_ids.to_pylist()]
+    return pa.chunked_array([pa.array([bool(part) and part[0] in own for part in found], pa.bool_())])
 
 
 def _renamed(order_ids: Any, mine: Any, identity: Identity) -> Any:

@@ -17,6 +17,8 @@ _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p
 _WORDS = ("%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y")
 _SHAPE = r"^([0-9]{1,2})[/.-]([0-9]{1,2})[/.-]([0-9]{4}|[0-9]{2})([ T]|$)"
 _ISO_SHAPE = "^[0-9]{4}[-/]"
+_ISO = r"^[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}([ T][0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}([.][0-9]*)?)?)?$"
+_ISO_TWELVE_HOURS = ("%Y-%m-%d %I:%M %p", "%Y-%m-%d %I:%M:%S %p", "%Y/%m/%d %I:%M %p", "%Y/%m/%d %I:%M:%S %p")
 _OFFSET = r"^(.*:[0-9.]+) ?([+-][0-9]{2}):?([0-9]{2})$"
 _NUMBERS: dict[str, tuple[str, str, str]] = {
     # style: the shape that detection takes for it, the shape it can have, and milliseconds since 1970 of a number x
@@ -112,7 +114,10 @@ def local_time(text: str, style: str, zone: str) -> str:
     joined = f"regexp_replace({text}, {literal(_OFFSET)}, {literal(chr(92) + '1' + chr(92) + '2:' + chr(92) + '3')})"
     offset = f"regexp_matches({text}, ':.*(Z|z| ?UTC|[+-][0-9]{{2}}(:?[0-9]{{2}})?)$')"
     with_zone = f"timezone('UTC', TRY_CAST({joined} AS TIMESTAMPTZ))"
-    iso = f"TRY_CAST({text} AS TIMESTAMP)"
+    # The cast alone would leave out what it does not understand: a time zone's name, PM, any word.
+    plain_iso = f"regexp_matches({text}, {literal(_ISO)})"
+    clock = f"try_strptime({text}, {_listed(_ISO_TWELVE_HOURS)})"
+    iso = f"CASE WHEN {plain_iso} THEN TRY_CAST({text} AS TIMESTAMP) ELSE {clock} END"
     words = f"try_strptime({text}, {_formats(_WORDS)})"
     calendar = _calendar(text, style) if style != "plain" else "NULL"
     if style == "plain":
@@ -148,6 +153,10 @@ def _calendar(text: str, style: str) -> str:
     slashed = f"regexp_replace({text}, {literal(_SHAPE)}, {literal(chr(92) + '1/' + chr(92) + '2/' + chr(92) + '3 ')})"
     days = "%d/%m" if style == DAY_FIRST else "%m/%d"
     return f"try_strptime(rtrim({slashed}), {_formats((days + '/%y', days + '/%Y'))})"
+
+
+def _listed(formats: tuple[str, ...]) -> str:
+    return "[" + ", ".join(literal(one) for one in formats) + "]"
 
 
 def _formats(dates: tuple[str, ...]) -> str:

@@ -4,23 +4,28 @@ Belongs here: the triggers that make a table append-only, on SQLite and on Postg
 those are (`reco.storage.sql`), or telling whether somebody removed the triggers (`reco.audit.chain`).
 """
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
 REFUSAL = "is append-only: its rows are never changed or removed"
 
 
-def append_only(connection: sa.Connection, table: str, schema: str | None) -> None:
-    """Makes UPDATE, DELETE and, where there is one, TRUNCATE of a table fail. Names are ours, never a person's."""
-    for statement in _sqlite(table) if connection.dialect.name == "sqlite" else _postgres(table, schema):
+def append_only(connection: sa.Connection, table: str, schema: str | None, key: Sequence[str]) -> None:
+    """Makes UPDATE, DELETE and, where there is one, TRUNCATE of a table fail. Names are ours, never a person's.
+
+    `key` has the columns of its primary key: SQLite's INSERT OR REPLACE removes a row without any trigger of DELETE.
+    """
+    for statement in _sqlite(table, key) if connection.dialect.name == "sqlite" else _postgres(table, schema):
         connection.exec_driver_sql(statement)
 
 
-def _sqlite(table: str) -> list[str]:
-    return [
-        f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-        f"BEGIN SELECT RAISE(ABORT, '{table} {REFUSAL}'); END"
-        for verb in ("UPDATE", "DELETE")
-    ]
+def _sqlite(table: str, key: Sequence[str]) -> list[str]:
+    same = " AND ".join(f"{column} = NEW.{column}" for column in key)
+    refuse = f"BEGIN SELECT RAISE(ABORT, '{table} {REFUSAL}'); END"
+    replace = f"BEFORE INSERT ON {table} WHEN EXISTS (SELECT 1 FROM {table} WHERE {same})"
+    triggers = {"replace": replace, **{verb.lower(): f"BEFORE {verb} ON {table}" for verb in ("UPDATE", "DELETE")}}
+    return [f"CREATE TRIGGER {table}_no_{name} {when} {refuse}" for name, when in triggers.items()]
 
 
 def _postgres(table: str, schema: str | None) -> list[str]:

@@ -157,6 +157,18 @@ def text_column(values: Arrow, codes: NDArray[np.integer[Any]]) -> Arrow:
     return pa.DictionaryArray.from_arrays(places, values)
 
 
+def _least(column: Arrow) -> Arrow:
+    """A column as it was; a dictionary with the texts in use alone, ascending, however it was put together."""
+    if not pa.types.is_dictionary(column.type):
+        return column
+    found = texts(column)
+    used = np.zeros(len(found) + 1, bool)
+    used[found.codes] = True  # the last place is that of null
+    used[NULL] = False
+    codes = np.where(found.codes == NULL, NULL, (np.cumsum(used) - 1)[found.codes])
+    return text_column(found.values.take(number_column(np.flatnonzero(used))), codes)
+
+
 class TableWriter:
     """Writes a Parquet file portion by portion; equal rows in equal order give equal bytes, whatever the portions."""
 
@@ -177,10 +189,13 @@ class TableWriter:
             self._flush(self._rows - self._rows % ROW_GROUP)
 
     def _flush(self, rows: int) -> None:
-        table = pa.concat_tables(self._waiting).unify_dictionaries()
-        if self._writer is None:
-            self._writer = self._open(table.schema)
-        self._writer.write_table(table.slice(0, rows), row_group_size=ROW_GROUP)
+        table = pa.concat_tables(self._waiting)
+        for start in range(0, rows, ROW_GROUP):
+            group = table.slice(start, min(ROW_GROUP, rows - start))
+            group = pa.Table.from_arrays([_least(column) for column in group.columns], names=group.column_names)
+            if self._writer is None:
+                self._writer = self._open(group.schema)
+            self._writer.write_table(group, row_group_size=ROW_GROUP)
         self._waiting, self._rows = [table.slice(rows)], self._rows - rows
 
     def _open(self, schema: pa.Schema) -> pq.ParquetWriter:

@@ -307,7 +307,7 @@ def _create(engine: sa.Engine) -> bool:
             return False
         metadata.create_all(connection)
         for table in APPEND_ONLY:
-            append_only(connection, table.name, schema)
+            append_only(connection, table.name, schema, [column.name for column in table.primary_key])
         stamps.create(connection)
         connection.execute(stamps.insert().values(version_num=HEAD))
     return True

@@ -101,7 +101,7 @@ def test_online_retail_by_day(real_data: Path, tmp_path: Path) -> None:
         archive.extractall(tmp_path / "csv", filter="data")
     (tmp_path / "lines").mkdir()
     parts = [
-        as_lines(csv, tmp_path / "lines" / f"{csv.stem}.parquet", "InvoiceNo", "StockCode", quantity="Quantity::BIGINT")
+        as_lines(csv, tmp_path / "lines" / f"{csv.stem}.parquet", "InvoiceNo", "StockCode")
         for csv in sorted((tmp_path / "csv").rglob("*.csv"))
     ]
     made = build(tmp_path / "out", parts)

@@ -560,3 +560,13 @@ def test_wide_files_are_judged_by_their_bytes(tmp_path: Path, monkeypatch: pytes
     assert 20 < max(stop - start for start, stop in itertools.pairwise(bounds)) < 60
     read = read_bytes(text, tmp_path)
     assert (read.faults, read.accepted.rows()) == (expected.faults, expected.accepted.rows())
+
+
+def test_a_block_may_end_between_cr_and_lf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the blocks of a file end, its lines are counted alike, and none is taken for one that is too long."""
+    text = b"order_id,item_id\r\n" + b"".join(f"{n},item-{n % 7}\r\n".encode() for n in range(300))
+    whole = read_bytes(text, tmp_path).result.counts
+    assert whole.lines_accepted == 300
+    for block in range(40, 75):
+        monkeypatch.setattr("reco.orders.lines.BLOCK", block)
+        assert read_bytes(text, tmp_path).result.counts == whole, block

@@ -166,3 +166,17 @@ def test_a_time_in_two_columns_can_be_told_its_order(tmp_path: Path) -> None:
         text, tmp_path, profile(columns=columns | {"ordered_at": {"column": ["date", "time"], "format": "day_first"}})
     )
     assert read.column("ordered_at") == [dt.datetime.fromisoformat("2024-02-01T09:58:11")]
+
+
+@pytest.mark.parametrize("clock", ["EST", "CEST", "UTC+2", "America/New_York", "banana", "Uhr"])
+def test_a_word_behind_a_time_is_never_left_out(tmp_path: Path, clock: str) -> None:
+    """What is not understood about a time is a fault: a zone's name that is skipped would be hours off."""
+    text = f"order_id,item_id,ordered_at\n1,a,2024-01-05 10:00:00 {clock}\n2,b,2024-01-05 10:00:00\n"
+    assert read_bytes(text.encode(), tmp_path).faults == {2: "invalid_timestamp"}
+
+
+def test_twelve_hours_behind_an_iso_date(tmp_path: Path) -> None:
+    """1:05 PM is 13:05, and 12:30 AM is half past midnight."""
+    text = "order_id,item_id,ordered_at\n1,a,2024-01-13 1:05 PM\n2,b,2024-01-05 12:30 AM\n3,c,2024-01-05 12:30:15 pm\n"
+    found = [one.strftime("%H:%M:%S") for one in read_bytes(text.encode(), tmp_path).column("ordered_at")]
+    assert found == ["13:05:00", "00:30:00", "12:30:15"]

@@ -5,15 +5,17 @@ import random
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reco.errors import LakeError, UsageError
 from reco.orders.view import REPLACED_SHOWN, build_orders
-from reco_pipeline_tests.model_tables import line, part, rows, types
+from reco_pipeline_tests.model_tables import build, line, part, rows, types
 
 LATE = dt.datetime(2026, 1, 1, 10, tzinfo=dt.UTC).replace(tzinfo=None)  # the lake holds UTC without a zone
 EARLY = LATE - dt.timedelta(hours=1)
@@ -226,6 +228,17 @@ def test_money_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     assert rows(tmp_path / "out")[0][4] == Decimal(most)
     with pytest.raises(LakeError, match="more than 14 digits"):
         build_orders([part(tmp_path, "two", [line("1", "pid", total=most)] * 20)], tmp_path / "out")
+
+
+def test_a_table_holds_no_text_of_lines_that_are_not_in_effect(tmp_path: Path) -> None:
+    """What was replaced or netted out leaves no name behind in the file, and nothing downstream meets it."""
+    lines = [line("1", "gone-item", customer_id="gone-customer"), line("2", "pid"), line("2", "cal"), line("3", "pid")]
+    parts = [part(tmp_path, "a", lines), part(tmp_path, "b", [line("1", "pid"), line("1", "cal")], 2)]
+    made = build(tmp_path / "out", parts)
+    for table in (made.orders, made.stats, made.pairs, made.similar):
+        found: Any = pq.ParquetFile(table, read_dictionary=["item_id"]).read(columns=["item_id"])["item_id"]
+        assert {text for chunk in found.chunks for text in chunk.dictionary.to_pylist()} == {"cal", "pid"}, table
+        assert b"gone" not in table.read_bytes()
 
 
 def test_parts_of_several_writers_are_read_alike(tmp_path: Path) -> None:

@@ -67,8 +67,8 @@ def upgrade() -> None:
             sa.text("SELECT setval(pg_get_serial_sequence(:place, 'id'), :last)"),
             {"place": place, "last": rows[-1]["id"]},
         )
-    for table in ("audit_events", "drop_sets"):
-        append_only(connection, table, None if sqlite else SCHEMA)
+    for table, key in (("audit_events", ["id"]), ("drop_sets", ["set_digest", "drop_key"])):
+        append_only(connection, table, None if sqlite else SCHEMA, key)
 
 
 def _hash(previous: str, row: dict[str, object]) -> str:
