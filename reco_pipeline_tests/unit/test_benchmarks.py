@@ -96,4 +96,9 @@ def test_the_kept_ratios_are_those_of_the_parts() -> None:
     kept = load()
     assert kept
     assert all(value > 0 for value in kept.values())
-    assert {name.partition(":")[0].partition(",")[0] for name in kept} == {"reading", "similar_items", "run", "snapshot"}
+    assert {name.partition(":")[0].partition(",")[0] for name in kept} == {
+        "reading",
+        "similar_items",
+        "run",
+        "snapshot",
+    }
