@@ -74,7 +74,7 @@ class Follower:
             self._take(self.served.copy, error)
             if isinstance(error, RedisUnavailable):
                 await self._find_again(error)
-        except Exception as error:
+        except Exception as error:  # the boundary of a loop that must go on: logged, and told by /health/ as degraded
             log.exception("look_failed")
             self._take(self.served.copy, RecoError(f"Looking for the current snapshot failed: {error!r}."))
 

@@ -86,7 +86,7 @@ class LastResort:
 
         try:
             await self._app(scope, receive, remember)
-        except Exception:
+        except Exception:  # the outermost boundary: logged with its trace, and answered as a problem document
             log.exception("request_failed", method=scope["method"])
             if started:
                 raise  # half an answer is out: the server cuts the connection

@@ -18,7 +18,7 @@ from reco.audit.trail import Event, append, recording
 from reco.errors import DropError, DropMissing, DropUnreadable, UsageError
 from reco.orders.drops import DropFile, DropResult
 from reco.orders.files import partition_key
-from reco.orders.ledger import DropStatus, Seen
+from reco.orders.ledger import DropStatus, LedgerRow, Seen
 from reco.orders.profiles import SourceProfile
 from reco.storage.lake import Lake, fsync_folder
 from reco.storage.sql import LINE_COUNTS
@@ -33,34 +33,8 @@ _LEAST_PREFIX = 8
 
 
 @dataclass(frozen=True)
-class CatalogueDrop:
-    """One row of the ledger; the counts are None until the catalogue was read."""
-
-    key: str
-    sha256: str
-    name: str
-    source: str
-    profile: dict[str, Any]
-    size_bytes: int
-    batch: int
-    status: DropStatus
-    error_code: str | None
-    error: str | None
-    received_at: dt.datetime
-    ingested_at: dt.datetime | None
-    run_id: str | None
-    encoding: str | None
-    dialect: dict[str, Any] | None
-    header: list[str] | None
-    mapping: dict[str, Any] | None
-    lines_read: int | None
-    lines_accepted: int | None
-    lines_excluded: int | None
-    lines_quarantined: int | None
-    lines_header: int | None
-    lines_blank: int | None
-    lines_duplicate: int | None
-    reasons: dict[str, int] | None
+class CatalogueDrop(LedgerRow):
+    """One catalogue of the ledger."""
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ class Seat:
         self._handle = _open(path)
         try:
             fcntl.flock(self._handle, fcntl.LOCK_SH)
-        except BaseException:
+        except BaseException:  # also Ctrl-C: the file must not stay open; raised again
             self.close()
             raise
 

@@ -90,7 +90,7 @@ class EmbeddedValkey:
                 seat = locks.Seat(self.folder / "users.lock")
                 try:
                     return seat, self._find_or_start()
-                except BaseException:
+                except BaseException:  # also Ctrl-C: a seat that stays taken would keep the server up; raised again
                     self._close(seat, None)
                     raise
         except locks.LockTimeout as error:

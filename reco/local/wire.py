@@ -58,7 +58,7 @@ class Connection:
         self._stream: BinaryIO = self._socket.makefile("rb")
         try:
             self.ask("AUTH", password)
-        except BaseException:
+        except BaseException:  # also Ctrl-C: the socket must not stay open; raised again
             self.close()
             raise
 

@@ -55,11 +55,8 @@ class Seen(StrEnum):
 
 
 @dataclass(frozen=True)
-class Drop:
-    """One row of the ledger; the counts are None until the drop was read.
-
-    `replays` are those that count, oldest first: lines read again later, which change none of the counts.
-    """
+class LedgerRow:
+    """What is known of any drop, of orders or a catalogue; the counts are None until it was read."""
 
     key: str
     sha256: str
@@ -86,6 +83,15 @@ class Drop:
     lines_blank: int | None
     lines_duplicate: int | None
     reasons: dict[str, int] | None
+
+
+@dataclass(frozen=True)
+class Drop(LedgerRow):
+    """One drop of orders.
+
+    `replays` are those that count, oldest first: lines read again later, which change none of the counts.
+    """
+
     replays: tuple[Replay, ...] = ()
 
     @property

@@ -158,7 +158,7 @@ def _draft(client: redis.Redis, keys: Keys, lease: Lease, sid: str) -> Iterator[
     """
     try:
         yield
-    except BaseException:
+    except BaseException:  # also Ctrl-C: whatever stops a publish, its draft goes; raised again
         with suppress(redis.RedisError, Busy):
             remove(client, keys, lease, sid)
         raise

@@ -59,28 +59,39 @@ LINE_COUNTS = (
     "lines_duplicate",
 )
 
+
+def _drop_columns(key: str, batch: str) -> "list[sa.Column[Any]]":
+    """What is kept of any drop; the comments on its key and its batch are given."""
+    return [
+        sa.Column("key", sa.Text, primary_key=True, comment=key),
+        sa.Column("sha256", sa.Text, nullable=False, unique=True, comment="Identity of the drop: its bytes."),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("source", sa.Text, nullable=False),
+        sa.Column("profile", sa.JSON, nullable=False, comment="The whole source profile it is read with."),
+        sa.Column("size_bytes", sa.BigInteger, nullable=False),
+        sa.Column("batch", sa.Integer, nullable=False, comment=batch),
+        sa.Column("status", sa.Text, nullable=False, comment="pending, ingested, failed or retracted."),
+        sa.Column("error_code", sa.Text),
+        sa.Column("error", sa.Text),
+        sa.Column("received_at", UtcDateTime, nullable=False),
+        sa.Column("ingested_at", UtcDateTime),
+        sa.Column("run_id", sa.Text),
+        sa.Column("encoding", sa.Text),
+        sa.Column("dialect", sa.JSON),
+        sa.Column("header", sa.JSON),
+        sa.Column("mapping", sa.JSON),
+        *(sa.Column(name, sa.BigInteger) for name in LINE_COUNTS),
+        sa.Column("reasons", sa.JSON, comment="Lines not accepted, by reason code."),
+    ]
+
+
 drops = sa.Table(
     "drops",
     metadata,
-    sa.Column("key", sa.Text, primary_key=True, comment="Partition key: normalised stem and start of the sha256."),
-    sa.Column("sha256", sa.Text, nullable=False, unique=True, comment="Identity of the drop: its bytes."),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("source", sa.Text, nullable=False),
-    sa.Column("profile", sa.JSON, nullable=False, comment="The whole source profile it is read with."),
-    sa.Column("size_bytes", sa.BigInteger, nullable=False),
-    sa.Column("batch", sa.Integer, nullable=False, comment="Drops given to one run; a later batch replaces orders."),
-    sa.Column("status", sa.Text, nullable=False, comment="pending, ingested, failed or retracted."),
-    sa.Column("error_code", sa.Text),
-    sa.Column("error", sa.Text),
-    sa.Column("received_at", UtcDateTime, nullable=False),
-    sa.Column("ingested_at", UtcDateTime),
-    sa.Column("run_id", sa.Text),
-    sa.Column("encoding", sa.Text),
-    sa.Column("dialect", sa.JSON),
-    sa.Column("header", sa.JSON),
-    sa.Column("mapping", sa.JSON),
-    *(sa.Column(name, sa.BigInteger) for name in LINE_COUNTS),
-    sa.Column("reasons", sa.JSON, comment="Lines not accepted, by reason code."),
+    *_drop_columns(
+        "Partition key: normalised stem and start of the sha256.",
+        "Drops given to one run; a later batch replaces orders.",
+    ),
 )
 
 audit_events = sa.Table(
@@ -100,27 +111,9 @@ audit_events = sa.Table(
 catalogue_drops = sa.Table(
     "catalogue_drops",
     metadata,
-    sa.Column("key", sa.Text, primary_key=True, comment="Normalised stem and start of the sha256."),
-    sa.Column("sha256", sa.Text, nullable=False, unique=True, comment="Identity of the drop: its bytes."),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("source", sa.Text, nullable=False),
-    sa.Column("profile", sa.JSON, nullable=False, comment="The whole source profile it is read with."),
-    sa.Column("size_bytes", sa.BigInteger, nullable=False),
-    sa.Column(
-        "batch", sa.Integer, nullable=False, comment="Grows with each giving; the latest line of an item counts."
+    *_drop_columns(
+        "Normalised stem and start of the sha256.", "Grows with each giving; the latest line of an item counts."
     ),
-    sa.Column("status", sa.Text, nullable=False, comment="pending, ingested, failed or retracted."),
-    sa.Column("error_code", sa.Text),
-    sa.Column("error", sa.Text),
-    sa.Column("received_at", UtcDateTime, nullable=False),
-    sa.Column("ingested_at", UtcDateTime),
-    sa.Column("run_id", sa.Text),
-    sa.Column("encoding", sa.Text),
-    sa.Column("dialect", sa.JSON),
-    sa.Column("header", sa.JSON),
-    sa.Column("mapping", sa.JSON),
-    *(sa.Column(name, sa.BigInteger) for name in LINE_COUNTS),
-    sa.Column("reasons", sa.JSON, comment="Lines not accepted, by reason code."),
 )
 
 drop_sets = sa.Table(
