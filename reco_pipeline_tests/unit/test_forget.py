@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from reco.audit.chain import verify_chain
@@ -15,7 +16,7 @@ from reco.model.tables import ITEM_STATS, SIMILAR_ITEMS, broken_links, make_cooc
 from reco.orders.forget import JOURNAL, Plan, Remaining, carry_out, finish, make_plan, remaining
 from reco.orders.home import Home, open_home
 from reco.orders.ingest import ingest
-from reco.orders.ledger import Seen
+from reco.orders.ledger import DropStatus, Seen
 from reco.orders.orders import make_orders
 from reco.orders.profiles import SourceProfile, load_profile
 from reco.orders.quarantine import Selection
@@ -213,7 +214,25 @@ def test_removed_files_stay_removed(home: Home, tmp_path: Path) -> None:
     (again,) = home.ledger.register([(tmp_path / "a.csv", plain())], now=NOON)
     assert again.seen is Seen.KNOWN
     assert [path.name for path in home.lake.raw_folder(key).iterdir()] == [".removed"]
+    ingest(home.ledger, [key], now=NOON, run_id="again")  # as a person who materializes the partition again
+    assert home.ledger.drops(keys=[key])[0].status is DropStatus.INGESTED
     assert home.ledger.imbalances() == []
+
+
+def test_orders_made_of_other_columns_are_nobodys(home: Home, tmp_path: Path) -> None:
+    """A customer's id that happens to be a store or a receipt number takes no order of somebody else."""
+    columns = {"order_id": ["store", "receipt"], "item_name": "item_name", "customer_id": "customer_id"}
+    profile = SourceProfile.model_validate({"name": "till", "columns": columns})
+    path = tmp_path / "a.csv"
+    path.write_text("store,receipt,item_name,customer_id\n1,501,PID,77\n2,1,PID,88\n3,9,PID,1\n")
+    (one,) = home.ledger.register([(path, profile)], now=NOON)
+    assert one.drop is not None
+    ingest(home.ledger, [one.drop.key], now=NOON, run_id="r")
+    forget(home, "1", source=None, remove_raw=False, now=NOON, agreed=lambda _plan, _left: True)
+    table = pl.read_parquet(home.lake.path("order_lines", one.drop.key))
+    assert table["order_id"].to_list() == ["1|501", "2|1", "3|9"]
+    assert table["customer_id"].to_list()[:2] == ["77", "88"]
+    assert table["customer_id"][2] != "1"
 
 
 def test_a_source_limits_it(home: Home, tmp_path: Path) -> None:
