@@ -31,13 +31,32 @@ class Dev:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
         self.said: list[str] = []
+        self.errors: list[str] = []
         self._lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._readers = [threading.Thread(target=read) for read in (self._read, self._read_errors)]
+        for reader in self._readers:
+            reader.start()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._lines.put(line.rstrip())
+        with self.process.stdout as out:
+            for line in out:
+                self._lines.put(line.rstrip())
+
+    def _read_errors(self) -> None:
+        assert self.process.stderr is not None
+        with self.process.stderr as err:
+            self.errors.extend(err)
+
+    def end(self, seconds: float = 60) -> str:
+        """Waits until it ended by itself or by a signal; what it said on stderr. Each pipe has one reader, which the
+        end of the process ends: `communicate` would close them under it.
+        """
+        self.process.wait(timeout=seconds)
+        for reader in self._readers:
+            reader.join(timeout=seconds)
+            assert not reader.is_alive(), "a child of reco dev still holds its output"
+        return "".join(self.errors)
 
     def hear(self, pattern: str) -> re.Match[str]:
         """Waits for a line that matches."""
@@ -57,13 +76,13 @@ class Dev:
 @contextmanager
 def running_dev(shop: Shop) -> Iterator[Dev]:
     """`reco dev` that is up; whatever the test leaves is ended."""
-    process = shop.start("dev")
+    dev = Dev(shop.start("dev"))
     try:
-        yield Dev(process)
+        yield dev
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        if dev.process.poll() is None:
+            dev.process.send_signal(signal.SIGINT)
+        dev.end()
 
 
 @pytest.fixture
@@ -169,7 +188,7 @@ def test_a_service_that_dies_ends_it_with_the_reason(shop: Shop) -> None:
         dev.hear("^Ready")
         leader = next(p for p in processes_of(shop.home) if " dev -w " in p)
         os.kill(int(leader.partition(":")[0]), signal.SIGKILL)
-        _, err = dev.process.communicate(timeout=60)
+        err = dev.end()
     assert dev.process.returncode == 1
     assert "Dagster UI ended by itself" in err
     assert "dev.log" in err
