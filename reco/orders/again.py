@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
+import pyarrow as pa
 
 from reco.orders.balance import QUARANTINED
 from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES, DropFile
@@ -171,11 +172,12 @@ def enter_all(home: Home, read: Sequence[ReadAgain], request: Request) -> list[R
     for one in read:
         key = one.again.file.key
         with write_parts(home.lake, key) as writer:
-            for start in range(0, one.accepted.height, _ROWS_AT_ONCE):
-                writer.write(one.accepted.slice(start, _ROWS_AT_ONCE), [])
+            accepted = _table(one.accepted)
+            for start in range(0, accepted.num_rows, _ROWS_AT_ONCE):
+                writer.write(accepted.slice(start, _ROWS_AT_ONCE), [])
             for start in range(0, len(one.others), _ROWS_AT_ONCE):
-                writer.write(one.accepted.clear(), one.others[start : start + _ROWS_AT_ONCE])
-        excluded, accepted = one.excluded, one.accepted["line"].to_list()
+                writer.write(accepted.slice(0, 0), one.others[start : start + _ROWS_AT_ONCE])
+        excluded, lines = one.excluded, one.accepted["line"].to_list()
         replay = Replay(
             key=key,
             drop_key=one.again.drop.key,
@@ -185,17 +187,22 @@ def enter_all(home: Home, read: Sequence[ReadAgain], request: Request) -> list[R
             name=request.name,
             digest=request.digest,
             profile=one.again.profile.to_json(),
-            lines_given=len(accepted) + len(one.others),
-            lines_accepted=len(accepted),
+            lines_given=len(lines) + len(one.others),
+            lines_accepted=len(lines),
             lines_excluded=len(excluded),
             lines_quarantined=len(one.others) - len(excluded),
             reasons=dict(sorted(writer.reasons.items())),
             lines_digest=file_digest(home.lake.path(ORDER_LINES, key)),
         )
-        entered[key] = (replay, [*accepted, *excluded])
+        entered[key] = (replay, [*lines, *excluded])
     if entered:
         enter(home.ledger.engine, entered)
     return [replay for replay, _ in entered.values()]
+
+
+def _table(accepted: pl.DataFrame) -> pa.Table:
+    frame = accepted.select(ORDER_LINES_SCHEMA.names)
+    return frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(ORDER_LINES_SCHEMA)
 
 
 def still_wrong(read: Sequence[ReadAgain]) -> list[StillWrong]:

@@ -19,9 +19,6 @@ RUN_BYTES = 8 * BLOCK
 Ints = NDArray[np.int64]
 _LF, _CR = 10, 13
 _WINDOW = 2**18
-_SAMPLES = 8
-_SAMPLE_LINES = 256
-"""Lines of each sample: together, a block is known to have few ragged lines, at no cost worth measuring."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +71,6 @@ class _Cut:
     def lengths(self) -> Ints:
         return self.ends - self.starts
 
-    def some(self, first: int, stop: int) -> "_Cut":
-        """A run of these lines."""
-        return _Cut(self.starts[first:stop], self.ends[first:stop])
-
-    def moved(self) -> "_Cut":
-        """The same lines relative to the start of the first."""
-        return _Cut(self.starts - self.starts[0], self.ends - self.starts[0])
-
 
 def next_line(text: Text, start: int) -> tuple[int, int]:
     """Where the line that begins at `start` ends, without and with its line end."""
@@ -100,8 +89,7 @@ def scan_lines(text: Text, *, delimiter: str, quote: str, columns: int, max_line
     """Counts the lines of a text and finds those that need a closer look.
 
     A suspect has an odd number of quotes or a quote in an unusual place, a NUL byte, bytes that are no UTF-8, more
-    than `max_line_bytes` bytes, or an empty last field too many. Where more than a few lines have another number of
-    fields than the header, these are suspects too: the fast reader would keep kilobytes for each, and lose count.
+    than `max_line_bytes` bytes, or another number of fields than the header.
     """
     scan = LineScan()
     suspects, starts, blanks = [], [], []
@@ -114,9 +102,7 @@ def scan_lines(text: Text, *, delimiter: str, quote: str, columns: int, max_line
         odd |= _undecodable(text, part, cut, start, scan)
         if quote:
             odd |= _quotes(part, cut, quote, delimiter)
-        odd |= _open_ended(part, cut, quote, delimiter, columns)
-        if not odd.all() and _some_ragged(part, cut, quote, delimiter, columns):
-            odd |= _ragged(part, cut, quote, delimiter, columns)
+        odd |= _ragged(part, cut, quote, delimiter, columns)
         found = np.flatnonzero(odd)
         suspects.append(found + scan.lines + 1)
         starts.append(cut.starts[found] + start)
@@ -241,18 +227,6 @@ def _quotes(part: NDArray[np.uint8], cut: _Cut, quote: str, delimiter: str) -> N
     return odd
 
 
-def _some_ragged(part: NDArray[np.uint8], cut: _Cut, quote: str, delimiter: str, columns: int) -> bool:
-    """Whether a sample of a block's lines has ragged ones; all of its lines where there are few."""
-    count = len(cut.starts)
-    firsts = range(0, count, max(_SAMPLE_LINES, count // _SAMPLES))
-    return any(
-        bool(
-            _ragged(part[int(sample.starts[0]) : int(sample.ends[-1])], sample.moved(), quote, delimiter, columns).any()
-        )
-        for sample in (cut.some(first, first + _SAMPLE_LINES) for first in firsts)
-    )
-
-
 def _ragged(part: NDArray[np.uint8], cut: _Cut, quote: str, delimiter: str, columns: int) -> NDArray[np.bool_]:
     """Lines with more or fewer fields than there are columns, where quotes stand only around whole fields."""
     at = np.flatnonzero(part == ord(delimiter))
@@ -261,25 +235,14 @@ def _ragged(part: NDArray[np.uint8], cut: _Cut, quote: str, delimiter: str, colu
         if len(marks):
             before = np.searchsorted(marks, cut.starts)[np.searchsorted(cut.starts, at, side="right") - 1]
             at = at[(np.searchsorted(marks, at) - before) % 2 == 0]
+    if len(at) == len(cut.starts) * (columns - 1) and _each_has(at, cut, columns - 1):
+        return np.zeros(len(cut.starts), bool)
     counts = np.searchsorted(at, cut.ends) - np.searchsorted(at, cut.starts)
     return np.asarray((counts != columns - 1) & (cut.lengths() > 0))
 
 
-def _open_ended(part: NDArray[np.uint8], cut: _Cut, quote: str, delimiter: str, columns: int) -> NDArray[np.bool_]:
-    """Lines that end with an empty field, quoted or not, and have a delimiter for every column.
-
-    The fast reader would drop that field, and take a line that has one too many.
-    """
-    mark = ord(delimiter)
-    last, before, third = (part[np.maximum(cut.ends - i, 0)] for i in (1, 2, 3))
-    open_ended = last == mark
-    if quote:  # two quotes behind anything but a delimiter end a field that is not empty
-        open_ended |= (last == ord(quote)) & (before == ord(quote)) & (third == mark)
-    open_ended = np.asarray(open_ended & (cut.lengths() > 0))
-    lines = np.flatnonzero(open_ended)
-    if not len(lines):
-        return open_ended
-    at = np.flatnonzero(part == mark)
-    counts = np.searchsorted(at, cut.ends[lines]) - np.searchsorted(at, cut.starts[lines])
-    open_ended[lines] = counts >= columns
-    return open_ended
+def _each_has(at: Ints, cut: _Cut, count: int) -> bool:
+    """Whether each line has just `count` of the places: the quick look where all lines together have as many."""
+    if not count:
+        return True
+    return bool((at[::count] >= cut.starts).all() and (at[count - 1 :: count] <= cut.ends).all())

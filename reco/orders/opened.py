@@ -39,8 +39,8 @@ _COPY_BLOCK = 2**20
 class OpenedDrop:
     """A drop, its text, and where each of its lines goes.
 
-    `gaps` are the physical lines, ascending, that are no row of the fast scan: header, blank and suspicious lines, and
-    later those the scan rejects. `faults` are the records with a structural fault; `joined_lines` are the first lines
+    `gaps` are the physical lines, ascending, that are no row of the fast scan: header, blank and suspicious lines.
+    `faults` are the records with a structural fault; `joined_lines` are the first lines
     of whole records of several lines, `joined_ends` where these end. The rows of the record reader are in `extra`,
     their lines in `extra_lines`. `encoding_confidence` is how sure the encoding is, 0..1.
     """
@@ -60,8 +60,6 @@ class OpenedDrop:
     extra_lines: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     plain: Path | None = None
     extra: Path | None = None
-    first_row: int = 0
-    first_extra_row: int = 0
 
     @property
     def confidence(self) -> dict[str, float]:
@@ -90,19 +88,6 @@ class OpenedDrop:
         before = self.gaps - 1 - np.arange(len(self.gaps))
         return rows + 1 + np.searchsorted(before, rows, side="right")
 
-    def reject(self, lines: Ints) -> bool:
-        """Takes lines the scan refused as faults; False if the record reader finds nothing wrong with one of them."""
-        reader, found = self.reader(), Faults()
-        starts = find_starts(self.text, self.scan, lines)
-        for line, at in zip(lines.tolist(), starts.tolist(), strict=True):
-            record = reader.record(line, at)
-            if record.reason is None or record.lines > 1:
-                return False
-            found.add(record)
-        self.faults = self.faults.merged(found)
-        self.gaps = np.union1d(self.gaps, lines)
-        return True
-
     def spans(self, lines: Ints) -> list[tuple[int, int]]:
         """Where the records that begin at these lines (ascending) begin and end in the text."""
         starts = find_starts(self.text, self.scan, lines)
@@ -112,18 +97,6 @@ class OpenedDrop:
             (start, int(self.joined_ends[i]) if several else next_line(self.text, start)[0])
             for start, i, several in zip(starts.tolist(), at.tolist(), joined.tolist(), strict=True)
         ]
-
-    def mine(self, rows: Ints) -> Ints:
-        """The positions of this drop's rows among rows of `raw`, which ascend."""
-        ends = (self.first_row + self.plain_rows, self.first_extra_row + len(self.extra_lines))
-        edges = np.searchsorted(rows, [self.first_row, ends[0], self.first_extra_row, ends[1]]).tolist()
-        return np.concatenate([np.arange(*edges[:2], dtype=np.int64), np.arange(*edges[2:], dtype=np.int64)])
-
-    def lines_of_raw(self, rows: Ints) -> Ints:
-        """The physical lines of this drop's rows of `raw`: plain ones, then those of the record reader."""
-        plain = rows[(rows >= self.first_row) & (rows < self.first_row + self.plain_rows)]
-        extra = rows[len(plain) :]
-        return np.concatenate([self.lines_of(plain - self.first_row), self.extra_lines[extra - self.first_extra_row]])
 
 
 def open_drop(drop: DropFile, folder: Path, *, record_by_record: bool = False, orders: bool = True) -> OpenedDrop:

@@ -10,12 +10,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES
 from reco.orders.rules import COLUMNS
+from reco.storage.columns import TableWriter, write_table
 from reco.storage.lake import Lake
 
 _ARROW: dict[str, Any] = {
@@ -58,22 +58,21 @@ class OtherLine:
 class PartWriter:
     """Takes the lines of one drop in ascending order, a bounded run at a time, and keeps count."""
 
-    def __init__(self, accepted: pq.ParquetWriter, others: pq.ParquetWriter) -> None:
+    def __init__(self, accepted: TableWriter, others: pq.ParquetWriter) -> None:
         self._accepted = accepted
         self._others = others
         self.accepted = 0
         self.reasons: Counter[str] = Counter()
         self.dispositions: Counter[str] = Counter()
 
-    def write(self, accepted: pl.DataFrame, others: Sequence[OtherLine]) -> None:
-        """Writes one run: accepted lines with the columns of the schema, and the others."""
-        if accepted.height:
-            table = accepted.select(ORDER_LINES_SCHEMA.names).to_arrow(compat_level=pl.CompatLevel.oldest())
-            self._accepted.write_table(table.cast(ORDER_LINES_SCHEMA))
+    def write(self, accepted: pa.Table, others: Sequence[OtherLine]) -> None:
+        """Writes one run: accepted lines with the columns of the schema (texts may be dictionaries), and the others."""
+        if accepted.num_rows:
+            self._accepted.write(*(accepted[name] for name in ORDER_LINES_SCHEMA.names))
         if others:
             columns = {name: [getattr(one, name) for one in others] for name in QUARANTINED_SCHEMA.names}
             self._others.write_table(pa.table(columns, schema=QUARANTINED_SCHEMA))
-        self.accepted += accepted.height
+        self.accepted += accepted.num_rows
         self.reasons.update(one.reason for one in others)
         self.dispositions.update(one.disposition for one in others)
 
@@ -84,6 +83,6 @@ def write_parts(lake: Lake, key: str) -> Iterator[PartWriter]:
     with ExitStack() as stack:
         accepted = stack.enter_context(lake.replace(ORDER_LINES, key))
         others = stack.enter_context(lake.replace(QUARANTINED_LINES, key))
-        first = stack.enter_context(pq.ParquetWriter(accepted, ORDER_LINES_SCHEMA, compression="zstd"))
+        first = stack.enter_context(write_table(accepted, ORDER_LINES_SCHEMA))
         second = stack.enter_context(pq.ParquetWriter(others, QUARANTINED_SCHEMA, compression="zstd"))
         yield PartWriter(first, second)

@@ -4,7 +4,6 @@ Belongs here: the order of the steps, and what one drop's failure means for the 
 """
 
 import datetime as dt
-import os
 import shutil
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
@@ -12,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import polars as pl
+import pyarrow as pa
 
 from reco.errors import DropError, LedgerBroken
-from reco.orders import judge, scan, sql
+from reco.orders import judge, scan, sql, whole
 from reco.orders.dialect import Probe, probe
 from reco.orders.drops import DropFile, DropResult, LineCounts
 from reco.orders.opened import OpenedDrop, open_drop
@@ -24,16 +23,16 @@ from reco.orders.privacy import hide_customers
 from reco.orders.schema import MAX_CHECKED_ROWS
 from reco.orders.styles import find_styles
 from reco.progress import report
+from reco.storage.columns import lake_errors
 from reco.storage.engine import Limits, open_engine
 from reco.storage.lake import Lake
 
 __all__ = ["DropFile", "DropResult", "LineCounts", "Probe", "probe", "read_batch"]
 
-SCAN_BYTES = 512 * 2**20
+SCAN_BYTES = 2**28
 """Text that is read in one scan; a larger file is a scan of its own."""
-SCAN_MEMORY = 1536 * 2**20
-"""Bytes of a scan's records that stay in memory; the others are spilled to the scratch folder."""
-SCAN_MEMORY_OF_A_THREAD = 128 * 2**20
+_LIMITS = Limits(memory_bytes=2**29, threads=1)
+"""What asking about distinct texts takes: they come some at once."""
 
 
 def read_batch(
@@ -61,12 +60,6 @@ def read_batch(
             yield from _read_portion(portion, lake, now, folder, record_by_record=record_by_record)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _limits() -> Limits:
-    """What the scan may take: bounded whatever the size of a file, and room for the buffers of every thread."""
-    threads = os.cpu_count() or 1
-    return Limits(min(Limits().memory(), max(SCAN_MEMORY, threads * SCAN_MEMORY_OF_A_THREAD)))
 
 
 def _portions(drops: Sequence[DropFile]) -> Iterator[list[DropFile]]:
@@ -98,11 +91,11 @@ def _read_portion(
         group = (drop.profile.digest, dialect.delimiter, dialect.quote, dialect.header, opened.layout.header)
         groups.setdefault(group, []).append(opened)
     for i, group_drops in enumerate(groups.values()):
-        with open_engine("order_lines", folder / f"group-{i}", _limits()) as con:
-            doubted = yield from _read_group(con, group_drops, lake, now, folder / f"links-{i}")
+        with open_engine("order_lines", folder / f"group-{i}", _LIMITS) as con, lake_errors("order_lines"):
+            doubted = yield from _read_group(con, group_drops, lake, now, folder / f"scanned-{i}")
             if doubted:
                 again = [open_drop(drop.drop, drop.folder / "again", record_by_record=True) for drop in doubted]
-                doubted = yield from _read_group(con, again, lake, now, folder / f"links-{i}-again")
+                doubted = yield from _read_group(con, again, lake, now, folder / f"scanned-{i}-again")
             if doubted:
                 raise LedgerBroken(
                     f"The lines of {doubted[0].drop.name} do not add up in either way of reading.",
@@ -112,26 +105,24 @@ def _read_portion(
 
 
 def _read_group(
-    con: duckdb.DuckDBPyConnection, drops: Sequence[OpenedDrop], lake: Lake, now: dt.datetime, links: Path
+    con: duckdb.DuckDBPyConnection, drops: Sequence[OpenedDrop], lake: Lake, now: dt.datetime, folder: Path
 ) -> Generator[DropResult, None, list[OpenedDrop]]:
     """Reads drops of one profile, dialect and header; returns those whose scan is not to be believed."""
-    doubted = scan.load(con, drops, links)
-    believed = [i for i, drop in enumerate(drops) if not any(drop is one for one in doubted)]
-    if not believed:
-        return doubted
+    scanned = scan.load(drops, folder)
+    doubted = [drop for drop, one in zip(drops, scanned, strict=True) if one is None]
+    believed = [one for one in scanned if one is not None]
     reading = sql.Reading(drops[0].drop.profile, drops[0].layout.mapping, now)
-    styles: dict[int, sql.Style] = {}
-    for i, style in find_styles(con, reading, drops).items():
-        if isinstance(style, DropError) and i in believed:
-            yield DropResult(drops[i].drop.key, "failed", style)
-        elif isinstance(style, sql.Style) and i in believed:
-            styles[i] = style
-    whole = judge.whole_drop(con, reading, [drops[i] for i in styles])
-    left_out = judge.left_out(reading, whole)
-    repeats = {drops[i].drop.key: len(one.duplicates) for i, one in zip(styles, whole, strict=True)}
+    styles: dict[str, sql.Style] = {}
+    for key, style in find_styles(con, reading, believed).items():
+        if isinstance(style, DropError):
+            yield DropResult(key, "failed", style)
+        else:
+            styles[key] = style
+    sure = [one for one in believed if one.opened.drop.key in styles]
+    left_out = {one.opened.drop.key: whole.left_out(con, reading, one) for one in sure}
     with ExitStack() as stack:
         writer: PartWriter | None = None
-        for chunk in judge.runs(drops, styles):
+        for chunk in judge.runs(sure, styles):
             for judged in judge.judge(con, reading, chunk, left_out):
                 opened = judged.run.drop
                 if writer is None:
@@ -140,14 +131,14 @@ def _read_group(
                 if opened.scan.lines > MAX_CHECKED_ROWS:
                     report("lines judged", judged.run.stop - 1, opened.scan.lines)
                 if judged.run.last:
-                    result = _result(judged.run, writer, repeats[opened.drop.key])
+                    result = _result(judged.run, writer, left_out[opened.drop.key].duplicates)
                     stack.close()
                     writer = None
                     yield result
     return doubted
 
 
-def _kept(judged: judge.Judged, opened: OpenedDrop) -> tuple[pl.DataFrame, Sequence[OtherLine]]:
+def _kept(judged: judge.Judged, opened: OpenedDrop) -> tuple[pa.Table, Sequence[OtherLine]]:
     """What goes into the lake: where the profile asks for it, without the customers' ids."""
     if opened.drop.pseudonyms is None:
         return judged.accepted, judged.others

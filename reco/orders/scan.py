@@ -1,133 +1,185 @@
-"""Many drops of one shape in one DuckDB scan, as the table `raw`.
+"""The records of a drop, scanned once and kept as coded columns.
 
-Belongs here: what is known about DuckDB's CSV reader, and proving that it took each line it was given. Does not belong
-here: what the text of a field means (`reco.orders.sql`).
+Belongs here: what is known about the CSV reader, and proving that it took each line it was given. Does not belong here:
+what the text of a field means (`reco.orders.typed`).
 
-The reader sees plain lines only. It tells rejected lines by number, and the rows of a file come in the file's order, so
-a row's number within its file leads to its physical line. A file for which that does not add up is not believed.
+The reader sees plain lines only, and the rows of a file come in the file's order, so a row's number within its file
+leads to its physical line. A file for which that does not add up is not believed. What a long file gave is kept in the
+scratch folder and mapped into memory, so that memory does not grow with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import duckdb
 import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import csv
 
 from reco.errors import LedgerBroken
+from reco.orders.coded import CODED
 from reco.orders.lines import Ints
 from reco.orders.opened import OpenedDrop
-from reco.orders.profiles import MAX_LINE_BYTES
-from reco.storage.engine import fetch_row, literal
+from reco.storage.columns import index_array, number_column
 
-_DEFAULT_LINE_SIZE = 2_097_152
+BLOCK = 2**24
+"""Bytes of text that become one batch of records."""
+KEPT_BYTES = 2**27
+"""A file of more text is kept in the scratch folder instead of in memory."""
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+Hashes = NDArray[np.uint64]
 
 
-def load(con: duckdb.DuckDBPyConnection, drops: Sequence[OpenedDrop], links: Path) -> list[OpenedDrop]:
-    """Reads drops of one profile, dialect and header into the table `raw`; returns those not to be believed.
+@dataclass(frozen=True)
+class Rows:
+    """Some records of a drop.
 
-    `raw` has `file_no` (position in `drops`), `whole` (a hash of the record) and `c{i}` for each column in use.
-    Rows of plain lines come first, drop by drop, then those of suspicious records, drop by drop.
+    rows: their numbers in the drop; lines: their first physical lines, ascending; table: their columns in use.
+    """
+
+    rows: Ints
+    lines: Ints
+    table: pa.Table
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """The records of one drop that are whole: those of plain lines first, then those of the record reader.
+
+    plain, extra: their columns in use, `c{i}` by position in the header, coded; whole: a hash of each record's texts.
+    """
+
+    opened: OpenedDrop
+    plain: pa.Table
+    extra: pa.Table
+    whole: Hashes
+
+    def lines_of(self, rows: Ints) -> Ints:
+        """The first physical lines of records, whose numbers ascend."""
+        plain = int(np.searchsorted(rows, self.opened.plain_rows))
+        others = self.opened.extra_lines[rows[plain:] - self.opened.plain_rows]
+        return np.concatenate([self.opened.lines_of(rows[:plain]), others])
+
+    def batches(self) -> Iterator[pa.Table]:
+        """All records in the order of their numbers, some at once."""
+        for table in (self.plain, self.extra):
+            for batch in table.to_batches():
+                yield pa.Table.from_batches([batch])
+
+    def run(self, start: int, stop: int) -> Rows:
+        """The records that begin at a run of physical lines, in their order."""
+        opened = self.opened
+        low, high = opened.rows_before(start), opened.rows_before(stop)
+        first, last = np.searchsorted(opened.extra_lines, [start, stop]).tolist()
+        rows = np.concatenate([np.arange(low, high), np.arange(first, last) + opened.plain_rows])
+        table = pa.concat_tables([self.plain.slice(low, high - low), self.extra.slice(first, last - first)])
+        lines = self.lines_of(rows)
+        if first == last or low == high:
+            return Rows(rows, lines, table)
+        order = np.argsort(lines)
+        return Rows(rows[order], lines[order], table.unify_dictionaries().take(number_column(order)))
+
+
+def load(drops: Sequence[OpenedDrop], folder: Path) -> list[Scanned | None]:
+    """Scans drops; None for one whose records do not add up, which is not to be believed.
 
     Raises:
         LedgerBroken: rows that our own record reader wrote do not come back.
+        OSError: the folder cannot be written.
     """
-    links.mkdir()
-    layout = drops[0].layout
-    used = ", ".join(f"c{i}" for i in layout.mapping.positions())
-    whole = ", ".join(f"c{i}" for i in range(len(layout.header)))
-    fields = f"CAST(parse_filename(filename, true) AS INTEGER) AS file_no, hash({whole}) AS whole, {used}"
-    nothing = ", ".join(f"NULL::VARCHAR AS c{i}" for i in range(len(layout.header)))
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE raw AS SELECT {fields} FROM (SELECT {nothing}, '0' AS filename) WHERE false"
-    )
-    con.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
-    plain = {i: drop.plain for i, drop in enumerate(drops) if drop.plain is not None}
-    doubted: set[int] = set()
-    if plain:
-        names = _link(plain, links, "csv")
+    folder.mkdir()
+    return [_scanned(drop, folder / str(i)) for i, drop in enumerate(drops)]
+
+
+def _scanned(drop: OpenedDrop, kept: Path) -> Scanned | None:
+    nothing = pa.schema([(f"c{i}", CODED) for i in drop.layout.mapping.positions()]).empty_table()
+    plain, extra, whole = nothing, nothing, [np.empty(0, np.uint64)]
+    if drop.plain is not None:
         try:
-            con.execute(f"INSERT INTO raw SELECT {fields} FROM {_plain_reader(names, drops[0])}")
-        except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.IOException):
-            return list(drops)  # such as a mixture that only shows in the reader: each line is then read by itself
-        doubted = _reconcile(con, drops)
-    _load_extra(con, drops, fields, links)
-    return [drops[i] for i in sorted(doubted)]
+            plain, hashes = _read(_plain_reader(drop, drop.plain), drop, kept.with_suffix(".plain"))
+        except pa.ArrowInvalid:
+            return None  # such as a mixture that only shows in the reader: each line is then read by itself
+        if plain.num_rows != drop.plain_rows:
+            return None
+        whole += hashes
+    if drop.extra is not None:
+        extra, hashes = _read(_extra_reader(drop, drop.extra), drop, kept.with_suffix(".extra"))
+        if extra.num_rows != len(drop.extra_lines):
+            raise LedgerBroken(
+                f"{len(drop.extra_lines)} records were written for the scan and {extra.num_rows} came back.",
+                hint="This is a defect of ours: please report it with the files of this batch.",
+                drop=drop.drop.name,
+            )
+        whole += hashes
+    return Scanned(drop, plain, extra, np.concatenate(whole))
 
 
-def _link(files: dict[int, Path], links: Path, suffix: str) -> str:
-    """The files under names that are their positions in the batch, as an SQL list."""
-    names = []
-    for i, path in files.items():
-        name = links / f"{i:06d}.{suffix}"
-        name.symlink_to(path)
-        names.append(literal(str(name)))
-    return "[" + ", ".join(names) + "]"
-
-
-def _columns(drop: OpenedDrop) -> str:
-    return "{" + ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(drop.layout.header))) + "}"
-
-
-def _plain_reader(names: str, drop: OpenedDrop) -> str:
+def _plain_reader(drop: OpenedDrop, path: Path) -> Any:
     dialect = drop.layout.dialect
-    longest = max(_DEFAULT_LINE_SIZE, min(drop.drop.profile.rules.max_line_bytes, MAX_LINE_BYTES) + 2)
-    quote = literal(dialect.quote)
-    return (
-        f"read_csv({names}, columns = {_columns(drop)}, auto_detect = false, header = {str(dialect.header).lower()}, "
-        f"delim = {literal(dialect.delimiter)}, quote = {quote}, escape = {quote}, strict_mode = true, "
-        f"max_line_size = {longest}, store_rejects = true, filename = true, hive_partitioning = false)"
+    parsing = csv.ParseOptions(
+        delimiter=dialect.delimiter,
+        quote_char=dialect.quote or False,
+        double_quote=bool(dialect.quote),
+        newlines_in_values=False,
     )
+    longest = drop.drop.profile.rules.max_line_bytes + 2
+    return _reader(drop, path, parsing, longest, header=dialect.header)
 
 
-def _reconcile(con: duckdb.DuckDBPyConnection, drops: Sequence[OpenedDrop]) -> set[int]:
-    """Enters each drop's first row and rejected lines; returns the positions of those that do not add up."""
-    counts = con.sql("SELECT file_no, min(rowid), max(rowid), count(*) FROM raw GROUP BY file_no").fetchall()
-    rows = {file_no: (first, last, count) for file_no, first, last, count in counts}
-    rejected = con.sql(
-        "SELECT DISTINCT CAST(parse_filename(s.file_path, true) AS INTEGER) AS file_no, CAST(e.line AS BIGINT) AS line "
-        "FROM reject_errors e JOIN reject_scans s USING (scan_id, file_id) ORDER BY file_no, line"
-    ).fetchnumpy()
-    files, firsts = np.unique(rejected["file_no"], return_index=True)
-    rejects = dict(zip(files.tolist(), np.split(rejected["line"].astype(np.int64), firsts[1:]), strict=False))
-    doubted = set()
-    for i, drop in enumerate(drops):
-        if drop.plain is None:
-            continue
-        first, last, count = rows.get(i, (0, -1, 0))
-        lines = rejects.get(i, np.empty(0, np.int64))
-        whole = last - first + 1 == count and count + len(lines) == drop.plain_rows
-        drop.first_row = first
-        if not whole or (len(lines) and not drop.reject(_physical(drop, lines))):
-            doubted.add(i)
-    return doubted
-
-
-def _physical(drop: OpenedDrop, lines: Ints) -> Ints:
-    """The physical lines of lines of the plain file, counted from 1 with its header."""
-    rows = lines - 1 - (1 if drop.layout.dialect.header else 0)
-    return drop.lines_of(rows[(rows >= 0) & (rows < drop.plain_rows)])
-
-
-def _load_extra(con: duckdb.DuckDBPyConnection, drops: Sequence[OpenedDrop], fields: str, links: Path) -> None:
-    extra = {i: drop.extra for i, drop in enumerate(drops) if drop.extra is not None}
-    if not extra:
-        return
-    (before,) = fetch_row(con, "SELECT count(*) FROM raw")
+def _extra_reader(drop: OpenedDrop, path: Path) -> Any:
     # Quoting every field and doubling quotes makes a record longer than it came, twice as long at most and the borders.
-    longest = max(_DEFAULT_LINE_SIZE, 2 * drops[0].drop.profile.rules.max_line_bytes + 4 * len(drops[0].layout.header))
-    reader = (
-        f"read_csv({_link(extra, links, 'extra')}, columns = {_columns(drops[0])}, auto_detect = false, "
-        f"header = false, delim = ',', quote = '\"', escape = '\"', new_line = '\\n', parallel = false, "
-        f"max_line_size = {longest}, filename = true, hive_partitioning = false)"
+    longest = 2 * drop.drop.profile.rules.max_line_bytes + 4 * len(drop.layout.header)
+    return _reader(drop, path, csv.ParseOptions(newlines_in_values=True), longest, header=False)
+
+
+def _reader(drop: OpenedDrop, path: Path, parsing: csv.ParseOptions, longest: int, *, header: bool) -> Any:
+    used = set(drop.layout.mapping.positions())
+    kinds = {f"c{i}": CODED if i in used else pa.string() for i in range(len(drop.layout.header))}
+    block = min(max(BLOCK, 2 * longest), path.stat().st_size + 1)  # a block holds the longest record, cut anywhere
+    return csv.open_csv(
+        path,
+        read_options=csv.ReadOptions(
+            column_names=list(kinds), skip_rows=int(header), block_size=block, use_threads=False
+        ),
+        parse_options=parsing,
+        convert_options=csv.ConvertOptions(column_types=kinds, strings_can_be_null=False),
     )
-    con.execute(f"INSERT INTO raw SELECT {fields} FROM {reader}")
-    for i in extra:
-        drops[i].first_extra_row = before
-        before += len(drops[i].extra_lines)
-    (after,) = fetch_row(con, "SELECT count(*) FROM raw")
-    if after != before:
-        raise LedgerBroken(
-            f"{before} records were written for the scan and {after} came back.",
-            hint="This is a defect of ours: please report it with the files of this batch.",
-            drops=[drop.drop.name for drop in drops],
-        )
+
+
+def _read(reader: Any, drop: OpenedDrop, kept: Path) -> tuple[pa.Table, list[Hashes]]:
+    """The columns in use and the hashes of all records; on disk where the text is long."""
+    used = [f"c{i}" for i in drop.layout.mapping.positions()]
+    schema = pa.schema([(name, CODED) for name in used])
+    hashes: list[Hashes] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in reader:
+            hashes.append(_hashes(batch))
+            yield batch.select(used)
+
+    if drop.text.size <= KEPT_BYTES:
+        return pa.Table.from_batches(batches(), schema), hashes
+    with pa.OSFile(str(kept), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
+        for batch in batches():
+            writer.write_batch(batch)
+    return pa.ipc.open_stream(pa.memory_map(str(kept))).read_all(), hashes
+
+
+def _hashes(batch: pa.RecordBatch) -> Hashes:
+    """A number for each record; equal for equal texts, and hardly ever otherwise."""
+    whole = np.zeros(batch.num_rows, np.uint64)
+    for column in batch.columns:
+        whole *= _MIX
+        if isinstance(column, pa.DictionaryArray):
+            whole += text_hashes(column.dictionary)[index_array(column.indices)]
+        else:
+            whole += text_hashes(column)
+    return whole
+
+
+def text_hashes(values: Any) -> Hashes:
+    """A number for each text; equal for equal texts, within this process."""
+    return pl.Series(values).hash().to_numpy()

@@ -3,7 +3,7 @@
 Belongs here: expressions and statements made from the rule table, a profile and a mapping. Does not belong here:
 running them, and any rule of its own.
 
-The table they read is `raw`: one row a record, `c0, c1, ...` the text of the header's columns in use, by position.
+The tables they read have `c0, c1, ...`: the text of the header's columns in use, by position.
 """
 
 import datetime as dt
@@ -38,11 +38,15 @@ class Reading:
     mapping: Mapping
     now: dt.datetime
 
+    def place(self, column: str) -> tuple[int, ...] | None:
+        """The positions in the header of a canonical column; None where it is not there. A name alone is the id."""
+        if column == "item_id" and column not in self.mapping.columns:
+            column = "item_name"
+        return self.mapping.columns.get(column)
+
     def text(self, column: str) -> str:
         """The trimmed text of a canonical column; null where it is blank or not there."""
-        place = self.mapping.columns.get(column)
-        if column == "item_id" and place is None:
-            place = self.mapping.columns["item_name"]
+        place = self.place(column)
         if place is None:
             return "CAST(NULL AS VARCHAR)"
         parts = [self.trimmed(position) for position in place]
@@ -62,24 +66,23 @@ class Reading:
             return f"regexp_replace({text}, '^([0-9]+)[.]0+$', '\\1')"
         return text
 
-    def marks(self) -> dict[str, str]:
-        """The text of the columns that shop rules look at, by reason."""
+    def marks(self) -> dict[str, int]:
+        """The positions of the columns that shop rules look at, by mark: the reason, or `cancelled_order`."""
         rules, marks = self.profile.rules, {}
         if rules.cancelled:
-            marks["cancelled"] = self.trimmed(self.mapping.extra[rules.cancelled.column])
+            marks["cancelled"] = self.mapping.extra[rules.cancelled.column]
+            if rules.cancelled.names_order:
+                marks["cancelled_order"] = self.mapping.extra[rules.cancelled.order or rules.cancelled.column]
         if rules.excluded_status and rules.excluded_status.column in self.mapping.extra:
-            marks["excluded_status"] = self.trimmed(self.mapping.extra[rules.excluded_status.column])
+            marks["excluded_status"] = self.mapping.extra[rules.excluded_status.column]
         return marks
 
-    def cancelled_order(self) -> str | None:
-        """The text that names the order a cancellation cancels lines of, where the profile says there is one."""
-        rule = self.profile.rules.cancelled
-        if rule is None or not rule.names_order:
-            return None
-        if rule.order:
-            return self.trimmed(self.mapping.extra[rule.order])
-        text = self.trimmed(self.mapping.extra[rule.column])
-        return f"nullif(trim(substr({text}, {len(rule.prefix) + 1})), '')"
+    def mark(self, mark: str) -> str:
+        """The text of a mark; of `cancelled_order` the order a cancellation cancels lines of."""
+        text, cancelled = self.trimmed(self.marks()[mark]), self.profile.rules.cancelled
+        if mark != "cancelled_order" or cancelled is None or cancelled.order:
+            return text
+        return f"nullif(trim(substr({text}, {len(cancelled.prefix) + 1})), '')"
 
     def marked_column(self, reason: str) -> str | None:
         """The canonical column that a shop rule looks at, where it is one."""
@@ -93,61 +96,62 @@ class Reading:
         return column in self.mapping.columns or column == "item_id"
 
 
-def texts(reading: Reading, where: str) -> str:
-    """The statement that gives `rid` and the trimmed text of every canonical column, as `t_{column}`."""
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of the texts at one place of the header: the canonical columns and the marks that stand there."""
+
+    columns: tuple[ColumnRule, ...]
+    marks: tuple[str, ...]
+
+
+def asked(reading: Reading) -> dict[tuple[int, ...], Asked]:
+    """What is asked of which place."""
+    columns: dict[tuple[int, ...], list[ColumnRule]] = {}
+    marks: dict[tuple[int, ...], list[str]] = {}
+    for rule in COLUMNS:
+        if (place := reading.place(rule.name)) is not None:
+            columns.setdefault(place, []).append(rule)
+    for mark, position in reading.marks().items():
+        marks.setdefault((position,), []).append(mark)
+    return {place: Asked(tuple(columns.get(place, ())), tuple(marks.get(place, ()))) for place in [*columns, *marks]}
+
+
+def texts(reading: Reading, table: str) -> str:
+    """The statement that gives the trimmed text of every canonical column as `t_{column}`, and of marks as `m_{mark}`."""
     columns = [f"{reading.text(rule.name)} AS t_{rule.name}" for rule in COLUMNS]
-    marks = [f"{text} AS m_{reason}" for reason, text in reading.marks().items()]
-    if cancelled := reading.cancelled_order():
-        marks.append(f"{cancelled} AS t_cancelled_order")
-    return f"SELECT rowid AS rid, {', '.join([*columns, *marks])} FROM raw WHERE {where}"
+    return f"SELECT {', '.join([*columns, *_marks(reading, reading.marks())])} FROM {table}"
 
 
-def typed(reading: Reading, style: Style, where: str) -> str:
-    """The statement that gives `rid`, every canonical column cast, and `flags`: one bit a failed check."""
-    plain = [rule for rule in COLUMNS if rule.name != "line_total"]
-    casts = [f"{_cast(rule, reading, style)} AS {rule.name}" for rule in plain]
-    total = next(rule for rule in COLUMNS if rule.name == "line_total")
-    flags = " + ".join(_flags(reading)) or "0"
-    values = _values(reading)
-    names = ", ".join(f"{values[rule.name]} AS {rule.name}" if rule.name in values else rule.name for rule in COLUMNS)
+def meanings(reading: Reading, style: Style, asked: Asked, table: str) -> str:
+    """The statement that gives what the texts at one place mean, a row each.
+
+    Its columns: each canonical column, cast (amounts in ten-thousandths, times in microseconds since 1970);
+    `is_cancelled` and `m_cancelled_order` where these marks are there; and `flags`: one bit a failed check, of those
+    that one place can decide.
+    """
+    rules = reading.profile.rules
+    texts = [f"{reading.text(rule.name)} AS t_{rule.name}" for rule in asked.columns]
+    casts = [f"{_cast(rule, reading, style)} AS {rule.name}" for rule in asked.columns]
+    values = [_AS_INTEGER.get(rule.sql_type, "{0}").format(rule.name) + f" AS {rule.name}" for rule in asked.columns]
+    marks = ["m_cancelled_order"] if "cancelled_order" in asked.marks else []
+    if rules.cancelled and "cancelled" in asked.marks:
+        marks.append(f"coalesce(starts_with(m_cancelled, {literal(rules.cancelled.prefix)}), false) AS is_cancelled")
+    flags = " + ".join(_flags(reading, asked)) or "0"
     return (
-        f"SELECT rid, {names}, CAST({flags} AS INTEGER) AS flags FROM ("
-        f"SELECT *, {_cast(total, reading, style)} AS line_total FROM ("
-        f"SELECT *, {', '.join(casts)} FROM ({texts(reading, where)})))"
+        f"SELECT {', '.join([*values, *marks, f'CAST({flags} AS INTEGER) AS flags'])} FROM ("
+        f"SELECT {', '.join(['*', *casts])} FROM ("
+        f"SELECT {', '.join([*texts, *_marks(reading, asked.marks)])} FROM {table}))"
     )
 
 
-def _cancels(reading: Reading) -> str:
-    """The predicate of a cancellation that names its order."""
-    rule = reading.profile.rules.cancelled
-    if rule is None or not rule.names_order:
-        return "false"
-    return f"(starts_with(m_cancelled, {literal(rule.prefix)}) AND t_cancelled_order IS NOT NULL)"
+_AS_INTEGER = {MONEY_SQL: "CAST(CAST({0} AS DECIMAL(23,4)) * 10000 AS BIGINT)", "TIMESTAMP": "epoch_us({0})"}
 
 
-def _takes_back(reading: Reading) -> str:
-    """The predicate of a line that takes units of its order back."""
-    returned = "quantity < 0" if reading.profile.rules.returns == "net" else "false"
-    return f"coalesce({_cancels(reading)} OR {returned}, false)"
-
-
-def _values(reading: Reading) -> dict[str, str]:
-    """What stands in the lake instead of the cast values, where lines may take units back: those are below zero."""
-    if not reading.profile.rules.takes_back:
-        return {}
-    back = _takes_back(reading)
-    signed = {name: f"CASE WHEN {back} THEN -abs({name}) ELSE {name} END" for name in SIGNED}
-    if reading.cancelled_order():
-        signed["order_id"] = f"CASE WHEN {_cancels(reading)} THEN t_cancelled_order ELSE order_id END"
-    return signed
+def _marks(reading: Reading, marks: Iterable[str]) -> list[str]:
+    return [f"{reading.mark(mark)} AS m_{mark}" for mark in marks]
 
 
 def _cast(rule: ColumnRule, reading: Reading, style: Style) -> str:
-    if not reading.has(rule.name):
-        absent = rule.absent
-        if absent == "{unit_price_times_quantity}":
-            absent = _product() if reading.has("unit_price") else "NULL"
-        return f"CAST({absent} AS {rule.sql_type})"
     text = f"t_{rule.name}"
     zone = reading.profile.timezone
     spec = reading.profile.columns.ordered_at
@@ -158,10 +162,6 @@ def _cast(rule: ColumnRule, reading: Reading, style: Style) -> str:
         "{money}": lambda: _money(text, style.decimal),
         "{time}": lambda: with_format(text, coded, zone) if coded else local_time(text, style.time, zone),
     }[rule.cast]()
-
-
-def _product() -> str:
-    return f"TRY_CAST(CAST(unit_price AS DECIMAL(27,4)) * CAST(quantity AS DECIMAL(10,0)) AS {MONEY_SQL})"
 
 
 def _whole_number(text: str, decimal: str) -> str:
@@ -184,45 +184,32 @@ def _money(text: str, decimal: str) -> str:
     return f"CASE {fast} WHEN regexp_matches({text}, {amount}) THEN TRY_CAST({bare} AS {MONEY_SQL}) END"
 
 
-def excluded_orders(reading: Reading) -> str | None:
-    """The statement that gives the rows of orders left out as a whole for a status of one of their lines."""
-    status, mark = reading.profile.rules.excluded_status, reading.marks().get("excluded_status")
-    if status is None or not status.whole_order or mark is None:
-        return None
-    values = _list(value.strip().lower() for value in status.values)
+def excluded_statuses(reading: Reading, table: str) -> str:
+    """The statement that tells of each text of the status column whether it excludes its order."""
+    status = reading.profile.rules.excluded_status
+    values = _list(value.strip().lower() for value in status.values) if status else "()"
+    return f"SELECT coalesce(lower({reading.mark('excluded_status')}) IN {values}, false) AS excluded FROM {table}"
+
+
+def decimal_readings(text: str, table: str) -> str:
+    """A drop's position `i` and what fills `reco.orders.decimals.Amounts`, in the order of its fields.
+
+    The table has texts and `n`, how many times each is there.
+    """
     return (
-        f"SELECT rid FROM (SELECT rowid AS rid, file_no, {reading.text('order_id')} AS o, lower({mark}) AS m FROM raw) "
-        f"WHERE o IS NOT NULL QUALIFY bool_or(m IN {values}) OVER (PARTITION BY file_no, o)"
+        "SELECT i, coalesce(sum(n) FILTER (WHERE point IS NOT NULL), 0)::BIGINT, "
+        "coalesce(sum(n) FILTER (WHERE comma IS NOT NULL), 0)::BIGINT, "
+        "coalesce(sum(n) FILTER (WHERE coalesce(point, comma) IS NOT NULL), 0)::BIGINT, "
+        "coalesce(sum(n) FILTER (WHERE point = comma), 0)::BIGINT, min(t) FILTER (WHERE point <> comma) "
+        f"FROM (SELECT i, t, n, {_money('t', '.')} AS point, {_money('t', ',')} AS comma "
+        f"FROM (SELECT i, {text} AS t, n FROM {table})) GROUP BY i"
     )
 
 
-def decimal_marks(reading: Reading) -> str:
-    """Per drop, whether an amount has a comma; quick."""
-    has_comma = " OR ".join(f"contains(c{i}, ',')" for i in _amounts(reading))
-    return f"SELECT file_no, bool_or({has_comma}) FROM raw GROUP BY file_no"
-
-
-def decimal_readings(reading: Reading, file_no: int) -> str:
-    """What fills `reco.orders.decimals.Amounts` for a drop, in the order of its fields."""
-    texts = " UNION ALL ".join(
-        f"SELECT {reading.trimmed(i)} AS t FROM raw WHERE file_no = {file_no:d}" for i in _amounts(reading)
-    )
-    return (
-        "SELECT count(point), count(comma), count(coalesce(point, comma)), count(*) FILTER (WHERE point = comma), "
-        "min(t) FILTER (WHERE point <> comma) "
-        f"FROM (SELECT t, {_money('t', '.')} AS point, {_money('t', ',')} AS comma FROM ({texts}))"
-    )
-
-
-def _amounts(reading: Reading) -> list[int]:
+def amounts(reading: Reading) -> list[int]:
     """The positions of the columns that hold amounts of money."""
     places = [reading.mapping.columns.get(rule.name) for rule in COLUMNS if rule.cast == "{money}"]
     return [place[0] for place in places if place is not None]
-
-
-def has_amounts(reading: Reading) -> bool:
-    """Whether the file has a column that holds amounts of money."""
-    return bool(_amounts(reading))
 
 
 def amount(text: str, decimal: str) -> str:
@@ -235,34 +222,31 @@ def trimmed(text: str) -> str:
     return f"nullif(trim({text}, {literal(_BLANKS)}), '')"
 
 
-def _flags(reading: Reading) -> Iterable[str]:
+def _flags(reading: Reading, asked: Asked) -> Iterable[str]:
+    columns = {rule.name for rule in asked.columns}
     for i, check in enumerate(CHECKS):
-        predicate = _predicate(check, reading)
-        if predicate is not None:
-            yield f"CASE WHEN {predicate} THEN {1 << i} ELSE 0 END"
+        if check.reason in asked.marks or check.column in columns:
+            predicate = _predicate(check, reading)
+            if predicate is not None:
+                yield f"CASE WHEN {predicate} THEN {1 << i} ELSE 0 END"
 
 
 def _predicate(check: Check, reading: Reading) -> str | None:
+    """The SQL of a check; None where it is off, or where more than one place decides (`reco.orders.typed`)."""
     rules = reading.profile.rules
-    switched_on = {
-        "cancelled": bool(rules.cancelled),
-        "excluded_status": "excluded_status" in reading.marks(),
-        "excluded_item": bool(rules.exclude_items),
-    }
-    if not switched_on.get(check.reason, check.column is not None and reading.has(check.column)):
-        if check.reason == "invalid_price" and check.column == "line_total" and reading.has("unit_price"):
-            return "line_total IS NULL AND unit_price IS NOT NULL AND quantity IS NOT NULL"
-        return None
     if check.minimum is not None:
+        if rules.takes_back and check.column in SIGNED:
+            return None
         low = literal(str(EARLIEST)) if check.minimum == "earliest" else str(check.minimum)
         high = f" OR {check.column} > {literal(str(latest(reading.now)))}" if check.maximum else ""
-        predicate = f"{check.column} < {low}{high}"
-        if rules.takes_back and check.column in SIGNED:
-            return f"{predicate} AND NOT ({_takes_back(reading)} AND {check.column} <> 0)"
-        return predicate
+        return f"{check.column} < {low}{high}"
     if check.when is None:
         return None
-    predicate = check.when.format(
+    if check.reason == "cancelled" and (rules.cancelled is None or rules.cancelled.names_order):
+        return None
+    if check.reason == "excluded_item" and not rules.exclude_items:
+        return None
+    return check.when.format(
         value=check.column,
         text=f"t_{check.column}",
         mark=f"m_{check.reason}",
@@ -272,7 +256,6 @@ def _predicate(check: Check, reading: Reading) -> str | None:
         if rules.excluded_status
         else "()",
     )
-    return f"{predicate} AND NOT {_cancels(reading)}" if check.reason == "cancelled" else predicate
 
 
 def _list(values: Iterable[str]) -> str:

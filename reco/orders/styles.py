@@ -4,32 +4,80 @@ Belongs here: running the queries that count what values can mean, and the error
 the counts prove (`reco.orders.times` and `reco.orders.decimals`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from reco.errors import DropAmbiguous
 from reco.orders import sql, times
+from reco.orders.coded import cells, column_cells
 from reco.orders.decimals import POINT, Amounts
-from reco.orders.opened import OpenedDrop
 from reco.orders.profiles import NAMED_FORMATS
-from reco.storage.engine import fetch_row
+from reco.orders.scan import Scanned
+from reco.storage.columns import number_column
+
+_ROWS = 250_000
+"""Distinct texts asked about at once."""
 
 
 def find_styles(
-    con: duckdb.DuckDBPyConnection, reading: sql.Reading, drops: Sequence[OpenedDrop]
-) -> dict[int, sql.Style | DropAmbiguous]:
-    """How each drop writes times and amounts, by position; an error with the questions where that cannot be known."""
+    con: duckdb.DuckDBPyConnection, reading: sql.Reading, drops: Sequence[Scanned]
+) -> dict[str, sql.Style | DropAmbiguous]:
+    """How each drop writes times and amounts, by key; an error with the questions where that cannot be known."""
     times_of, decimals_of = _time_styles(con, reading, drops), _decimals(con, reading, drops)
-    found: dict[int, sql.Style | DropAmbiguous] = {}
-    for i, drop in enumerate(drops):
-        time, decimal = times_of[i], decimals_of[i]
+    found: dict[str, sql.Style | DropAmbiguous] = {}
+    for i, scanned in enumerate(drops):
+        time, decimal, drop = times_of[i], decimals_of[i], scanned.opened.drop
         if isinstance(time, str) and isinstance(decimal, str):
-            found[i] = sql.Style(time, decimal)
+            found[drop.key] = sql.Style(time, decimal)
         else:
-            found[i] = _ambiguous([one for one in (time, decimal) if isinstance(one, dict)], drop.drop.name)
+            found[drop.key] = _ambiguous([one for one in (time, decimal) if isinstance(one, dict)], drop.name)
     return found
+
+
+def _texts(drops: Sequence[Scanned], place: tuple[int, ...]) -> Iterator[pa.Table]:
+    """The distinct texts at a place, some at once: `i`, the drop's position, `c{i}`, and `n`, how often they are there.
+
+    A text comes once for each batch of its drop.
+    """
+    waiting: list[pa.Table] = []
+    for i, scanned in enumerate(drops):
+        for table in scanned.batches():
+            own = cells(table, place)
+            columns = {"i": number_column(np.full(own.table.num_rows, i)), "n": number_column(own.times())}
+            waiting.append(pa.table(columns | {name: own.table[name] for name in own.table.column_names}))
+            if sum(one.num_rows for one in waiting) > _ROWS:
+                yield pa.concat_tables(waiting)
+                waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
+
+
+def _counts(
+    con: duckdb.DuckDBPyConnection, query: str, drops: Sequence[Scanned], place: tuple[int, ...]
+) -> dict[int, list[Any]]:
+    """The counts that a query gives for each drop, added up; texts among them are examples, of which the least stays.
+
+    `query` reads the table `texts` and gives `i` first.
+    """
+    found: dict[int, list[Any]] = {}
+    for table in _texts(drops, place):
+        con.register("texts", table)
+        for i, *counts in con.sql(query).fetchall():
+            before = found.get(i)
+            found[i] = counts if before is None else [_added(*two) for two in zip(before, counts, strict=True)]
+        con.unregister("texts")
+    return found
+
+
+def _added(one: Any, other: Any) -> Any:
+    if isinstance(one, int) and isinstance(other, int):
+        return one + other
+    return min((text for text in (one, other) if text is not None), default=None)
 
 
 def _ambiguous(questions: list[dict[str, Any]], file: str) -> DropAmbiguous:
@@ -44,46 +92,55 @@ def _ambiguous(questions: list[dict[str, Any]], file: str) -> DropAmbiguous:
 
 
 def _time_styles(
-    con: duckdb.DuckDBPyConnection, reading: sql.Reading, drops: Sequence[OpenedDrop]
+    con: duckdb.DuckDBPyConnection, reading: sql.Reading, drops: Sequence[Scanned]
 ) -> dict[int, str | dict[str, Any]]:
     """How each drop writes dates such as 1/2/2010 and times in numbers, by position; else the question to ask."""
     spec = reading.profile.columns.ordered_at
     told = spec.format if spec and spec.format in NAMED_FORMATS else None
     found: dict[int, str | dict[str, Any]] = dict.fromkeys(range(len(drops)), told or "plain")
-    if not reading.has("ordered_at") or (spec and spec.format):
+    place = reading.place("ordered_at")
+    if place is None or (spec and spec.format):
         return found
-    text = reading.text("ordered_at")
-    values = f"(SELECT file_no, {text} AS t FROM raw)"
-    query = f"SELECT file_no, {times.shapes('t')} FROM {values} WHERE {times.not_iso('t')} GROUP BY file_no"
-    for file_no, *counts in con.sql(query).fetchall():
-        drop, shapes = drops[file_no], times.Shapes(*counts)
-        names = [drop.layout.header[i] for i in reading.mapping.columns["ordered_at"]]
-        found[file_no] = shapes.style(names[0] if len(names) == 1 else names, drop.drop.name)
+    values = f"(SELECT i, n, {reading.text('ordered_at')} AS t FROM texts)"
+    query = f"SELECT i, {times.shapes('t', 'n')} FROM {values} WHERE {times.not_iso('t')} GROUP BY i"
+    for i, counts in _counts(con, query, drops, place).items():
+        opened, shapes = drops[i].opened, times.Shapes(*counts)
+        names = [opened.layout.header[column] for column in place]
+        found[i] = shapes.style(names[0] if len(names) == 1 else names, opened.drop.name)
         number = shapes.number()
-        if (
-            number
-            and not fetch_row(
-                con, f"SELECT count(*) FROM {values} WHERE file_no = {file_no} AND NOT ({times.not_iso('t')})"
-            )[0]
-        ):
-            found[file_no] = number
+        iso = f"SELECT i, sum(n)::BIGINT FROM {values} WHERE NOT ({times.not_iso('t')}) GROUP BY i"
+        if number and not _counts(con, iso, [drops[i]], place):
+            found[i] = number
     return found
 
 
 def _decimals(
-    con: duckdb.DuckDBPyConnection, reading: sql.Reading, drops: Sequence[OpenedDrop]
+    con: duckdb.DuckDBPyConnection, reading: sql.Reading, drops: Sequence[Scanned]
 ) -> dict[int, str | dict[str, Any]]:
     """The decimal sign of each drop, by position; else the question to ask."""
     told = reading.profile.dialect.decimal
     found: dict[int, str | dict[str, Any]] = dict.fromkeys(range(len(drops)), told or POINT)
-    if told or not sql.has_amounts(reading):
+    positions = sql.amounts(reading)
+    if told or not positions:
         return found
-    for file_no, has_comma in con.sql(sql.decimal_marks(reading)).fetchall():
-        drop = drops[file_no]
+    for i, scanned in enumerate(drops):
+        opened = scanned.opened
         # Where the decimal sign is a comma, spreadsheets part fields with a semicolon.
-        if has_comma or drop.layout.dialect.delimiter == ";":
-            amounts = Amounts(*fetch_row(con, sql.decimal_readings(reading, file_no)))
-            columns = [reading.mapping.columns.get(name) for name in ("unit_price", "line_total")]
-            names = " and ".join(drop.layout.header[place[0]] for place in columns if place is not None)
-            found[file_no] = amounts.decimal(names, drop.drop.name)
+        if opened.layout.dialect.delimiter != ";" and not _any_comma(scanned, positions):
+            continue
+        counts: list[Any] = [0, 0, 0, 0, None]
+        for position in positions:
+            query = sql.decimal_readings(reading.trimmed(position), "texts")
+            for more in _counts(con, query, [scanned], (position,)).values():
+                counts = [_added(*two) for two in zip(counts, more, strict=True)]
+        names = " and ".join(opened.layout.header[position] for position in positions)
+        found[i] = Amounts(*counts).decimal(names, opened.drop.name)
     return found
+
+
+def _any_comma(scanned: Scanned, positions: Sequence[int]) -> bool:
+    return any(
+        pc.any(pc.match_substring(column_cells(table, position)[0], ",")).as_py()
+        for table in scanned.batches()
+        for position in positions
+    )

@@ -6,30 +6,30 @@ Belongs here: reading all columns the way drops are read. Does not belong here: 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from heapq import merge
 from pathlib import Path
-
-import duckdb
-import numpy as np
 
 from reco.errors import LedgerBroken
 from reco.orders import scan
 from reco.orders.drops import DropFile
 from reco.orders.headers import Mapping
-from reco.orders.lines import Ints
 from reco.orders.opened import OpenedDrop, open_drop
 from reco.orders.records import Faults
-from reco.storage.engine import open_engine
+from reco.orders.scan import Scanned
+from reco.storage.columns import lake_errors
 
-_ROWS = 20_000
+_LINES = 20_000
 
 
 @dataclass(frozen=True)
 class Table:
-    """One file, read. `opened.faults` are its records with a structural fault; the rows of the others are in `raw`."""
+    """One file, read. `opened.faults` are its records with a structural fault, `scanned` the others."""
 
-    con: duckdb.DuckDBPyConnection
-    opened: OpenedDrop
+    scanned: Scanned
+
+    @property
+    def opened(self) -> OpenedDrop:
+        """The file made ready."""
+        return self.scanned.opened
 
     @property
     def header(self) -> tuple[str, ...]:
@@ -43,33 +43,16 @@ class Table:
 
     def records(self) -> Iterator[tuple[int, list[str]]]:
         """The first line and the fields of each whole record, in the order of the file; an empty field is ""."""
-        opened = self.opened
-        plain = self._rows(opened.first_row, opened.plain_rows)
-        extra = self._rows(opened.first_extra_row, len(opened.extra_lines))
-        lines = (int(line) for start in range(0, opened.plain_rows, _ROWS) for line in self._lines(start))
-        yield from merge(
-            zip(lines, plain, strict=True),
-            zip(opened.extra_lines.tolist(), extra, strict=True),
-            key=lambda one: one[0],
-        )
-
-    def _lines(self, start: int) -> Ints:
-        return self.opened.lines_of(np.arange(start, min(start + _ROWS, self.opened.plain_rows), dtype=np.int64))
-
-    def _rows(self, first: int, count: int) -> Iterator[list[str]]:
-        fields = ", ".join(f"c{i}" for i in range(len(self.header)))
-        for start in range(first, first + count, _ROWS):
-            stop = min(start + _ROWS, first + count)
-            rows = self.con.execute(
-                f"SELECT {fields} FROM raw WHERE rowid >= {start} AND rowid < {stop} ORDER BY rowid"
-            )
-            for row in rows.fetchall():
-                yield ["" if value is None else value for value in row]
+        end = self.opened.scan.lines + 1
+        for start in range(1, end, _LINES):
+            some = self.scanned.run(start, min(start + _LINES, end))
+            columns = [some.table[f"c{i}"].to_pylist() for i in range(len(self.header))]
+            yield from zip(some.lines.tolist(), map(list, zip(*columns, strict=True)), strict=True)
 
 
 @contextmanager
 def open_table(drop: DropFile, folder: Path, *, all_columns: bool = True) -> Iterator[Table]:
-    """Reads a file as a table; memory stays bounded, and what does not fit is spilled into the folder.
+    """Reads a file as a table; memory stays bounded, and what does not fit is kept in the folder.
 
     Args:
         drop: the file; its profile's dialect counts, its columns need not be there.
@@ -78,18 +61,21 @@ def open_table(drop: DropFile, folder: Path, *, all_columns: bool = True) -> Ite
 
     Raises:
         DropMissing, DropEmpty, DropUnreadable: the file cannot be read at all.
+        LakeError: the folder cannot be written.
     """
-    opened = open_drop(drop, folder, orders=False)
-    with open_engine("the table of a file", folder / "table") as con:
-        if _doubted(con, _kept(opened, all_columns=all_columns), folder / "links"):
+    with lake_errors("the table of a file"):
+        opened = open_drop(drop, folder, orders=False)
+        (scanned,) = scan.load([_kept(opened, all_columns=all_columns)], folder / "scanned")
+        if scanned is None:
             opened = open_drop(drop, folder / "again", orders=False, record_by_record=True)
-            if _doubted(con, _kept(opened, all_columns=all_columns), folder / "links-again"):
-                raise LedgerBroken(
-                    f"The lines of {drop.name} do not add up in either way of reading.",
-                    hint="This is a defect of ours: please report it with the file.",
-                    drop=drop.key,
-                )
-        yield Table(con, opened)
+            (scanned,) = scan.load([_kept(opened, all_columns=all_columns)], folder / "scanned-again")
+        if scanned is None:
+            raise LedgerBroken(
+                f"The lines of {drop.name} do not add up in either way of reading.",
+                hint="This is a defect of ours: please report it with the file.",
+                drop=drop.key,
+            )
+        yield Table(scanned)
 
 
 def _kept(opened: OpenedDrop, *, all_columns: bool) -> OpenedDrop:
@@ -101,7 +87,3 @@ def _kept(opened: OpenedDrop, *, all_columns: bool) -> OpenedDrop:
     elif not layout.mapping.positions():
         opened.layout = replace(layout, mapping=Mapping({}, {"": 0}))
     return opened
-
-
-def _doubted(con: duckdb.DuckDBPyConnection, opened: OpenedDrop, links: Path) -> bool:
-    return bool(scan.load(con, [opened], links))

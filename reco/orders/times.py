@@ -78,8 +78,8 @@ class Shapes:
         }
 
 
-def shapes(text: str) -> str:
-    """The aggregates that fill `Shapes`, in the order of its fields."""
+def shapes(text: str, times: str) -> str:
+    """The aggregates that fill `Shapes`, in the order of its fields, from texts and how many times each is there."""
     shaped = f"regexp_matches({text}, {literal(_SHAPE)})"
     day, month = (_calendar(text, style) for style in (DAY_FIRST, MONTH_FIRST))
     tests = (
@@ -89,9 +89,11 @@ def shapes(text: str) -> str:
         f"coalesce({day}, {month}) IS NOT NULL",
         f"{day} = {month}",
     )
-    counts = [f"count(*) FILTER (WHERE {shaped} AND {test})" for test in tests]
-    numbers = [f"count(*) FILTER (WHERE regexp_matches({text}, {literal(_NUMBERS[kind][0])}))" for kind in _NUMBERS]
-    return ", ".join(["count(*)", *counts, f"min({text}) FILTER (WHERE {shaped} AND {day} <> {month})", *numbers])
+    counts = ["TRUE", *(f"{shaped} AND {test}" for test in tests)]
+    numbers = [f"regexp_matches({text}, {literal(_NUMBERS[kind][0])})" for kind in _NUMBERS]
+    least = f"min({text}) FILTER (WHERE {shaped} AND {day} <> {month})"
+    counted = [f"coalesce(sum({times}) FILTER (WHERE {test}), 0)::BIGINT" for test in (*counts, *numbers)]
+    return ", ".join([*counted[: len(counts)], least, *counted[len(counts) :]])
 
 
 def not_iso(text: str) -> str:

@@ -76,7 +76,7 @@ def texts(column: Arrow) -> Texts:
     places = np.empty(len(order) + 1, np.int32)
     places[_values(order, np.uint64)] = np.arange(len(order), dtype=np.int32)
     places[NULL] = NULL  # the last place, which is that of index -1
-    return Texts(whole.dictionary.take(order), places[_values(whole.indices, np.int32, NULL)])
+    return Texts(whole.dictionary.take(order), places[index_array(whole.indices)])
 
 
 def numbers(column: Arrow, *, null: int = 0) -> Ints:
@@ -100,6 +100,12 @@ def money(column: Arrow) -> tuple[Ints, NDArray[np.bool_]]:
     halves = np.frombuffer(whole.buffers()[1], np.int64)
     known = flags(whole.is_valid())
     return np.where(known, halves[2 * whole.offset : 2 * (whole.offset + len(whole)) : 2], 0), known
+
+
+def index_array(indices: Arrow) -> NDArray[np.int32]:
+    """The indices of a dictionary column, -1 where it has no value."""
+    found: NDArray[np.int32] = _values(indices, np.int32, NULL)
+    return found
 
 
 def _values(column: Arrow, dtype: Any, null: int = 0) -> Any:
@@ -158,15 +164,19 @@ def text_column(values: Arrow, codes: NDArray[np.integer[Any]]) -> Arrow:
 
 
 def _least(column: Arrow) -> Arrow:
-    """A column as it was; a dictionary with the texts in use alone, ascending, however it was put together."""
-    if not pa.types.is_dictionary(column.type):
+    """A column as it was; a dictionary with the texts in use alone, by first use, however it was put together."""
+    if not pa.types.is_dictionary(column.type) or not len(column):
         return column
-    found = texts(column)
-    used = np.zeros(len(found) + 1, bool)
-    used[found.codes] = True  # the last place is that of null
-    used[NULL] = False
-    codes = np.where(found.codes == NULL, NULL, (np.cumsum(used) - 1)[found.codes])
-    return text_column(found.values.take(number_column(np.flatnonzero(used))), codes)
+    whole = column.unify_dictionaries().combine_chunks()
+    codes = index_array(whole.indices)
+    first = np.full(len(whole.dictionary) + 1, len(codes))
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # of several, the last one stays: the first use
+    first[NULL] = len(codes)  # the last place is that of null
+    used = np.flatnonzero(first < len(codes))
+    used = used[np.argsort(first[used])]
+    places = np.full(len(first), NULL, np.int32)
+    places[used] = np.arange(len(used))
+    return text_column(whole.dictionary.take(number_column(used)), places[codes])
 
 
 class TableWriter:

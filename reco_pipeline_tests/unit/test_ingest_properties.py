@@ -6,6 +6,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -48,7 +49,7 @@ REASON = {
 }
 PACKINGS: dict[str, Callable[[bytes], bytes]] = {
     "plain": bytes,
-    "gzip": gzip.compress,
+    "gzip": partial(gzip.compress, mtime=0),
     "zstd": lambda content: bytes(pa.Codec("zstd").compress(content, asbytes=True)),
     "zip": zipped,
 }

@@ -369,7 +369,7 @@ UNUSABLE = [
     (b"PK\x03\x04rest", DropUnreadable, "zip"),
     (b"PAR1rest", DropUnreadable, "Parquet"),
     (bytes(range(256)) * 4, DropUnreadable, "binary"),
-    (gzip.compress(b"order_id,item\n" * 9)[:-9], DropUnreadable, "gzip"),
+    (gzip.compress(b"order_id,item\n" * 9, mtime=0)[:-9], DropUnreadable, "gzip"),
     (b"\x1f\x8bjunk", DropUnreadable, "gzip"),
 ]
 
@@ -472,7 +472,7 @@ def test_large_batches_are_read_in_portions(tmp_path: Path, monkeypatch: pytest.
 
 def test_lines_the_schema_refuses_stop_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the SQL accepts what the schema does not, the run stops with the drop's name and an example."""
-    monkeypatch.setattr("reco.orders.sql._flags", lambda _reading: [])
+    monkeypatch.setattr("reco.orders.sql._flags", lambda *_: [])
     with pytest.raises(LedgerBroken, match=r"orders\.csv.*quantity"):
         read_bytes(b"order_id,item_id,quantity\n1,a,0\n", tmp_path)
 
@@ -520,8 +520,8 @@ def test_the_reason_codes_are_the_documented_ones() -> None:
     )
 
 
-def test_ragged_lines_are_kept_from_the_fast_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where many lines are ragged, which it would remember at kilobytes each, it sees whole ones only."""
+def test_ragged_lines_are_kept_from_the_fast_reader(tmp_path: Path) -> None:
+    """It sees whole lines only, wherever the others stand."""
     lines = [b'%d,"a, b",1\n' % i if i % 10 else b'%d,"a, b"\n' % i for i in range(1, 5001)]
     ragged, whole = tmp_path / "ragged.csv", tmp_path / "whole.csv"
     ragged.write_bytes(b"order_id,item_id,quantity\n" + b"".join(lines))
@@ -529,11 +529,6 @@ def test_ragged_lines_are_kept_from_the_fast_reader(tmp_path: Path, monkeypatch:
     drops = [opened.open_drop(DropFile(p.stem, p, p.name, profile()), tmp_path / p.stem) for p in (ragged, whole)]
     assert [(one.plain_rows, len(one.faults)) for one in drops] == [(4500, 500), (4500, 0)]
     assert drops[0].faults.reasons() == {"too_few_fields": 500}
-    # A few far apart are left to the reader, which tells them by line: the sample of a block need not hold them.
-    monkeypatch.setattr("reco.orders.lines._SAMPLES", 1)
-    ragged.write_bytes(b"order_id,item_id\n" + b"1,a\n" * 400 + b"1\n" + b"1,b\n" * 400)
-    assert read_bytes(ragged.read_bytes(), tmp_path).faults == {402: "too_few_fields"}
-    assert opened.open_drop(DropFile("few", ragged, "few", profile()), tmp_path / "few").plain_rows == 801
 
 
 def test_repeats_are_found_in_portions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -542,7 +537,7 @@ def test_repeats_are_found_in_portions(tmp_path: Path, monkeypatch: pytest.Monke
     exclude = profile(rules={"duplicates": "exclude"})
     expected = read_bytes(text, tmp_path, exclude)
     assert expected.result.counts.lines_duplicate == 60 + 40
-    monkeypatch.setattr("reco.orders.judge._HASHES_AT_ONCE", 7)
+    monkeypatch.setattr("reco.orders.whole.HASHES_AT_ONCE", 7)
     assert read_bytes(text, tmp_path, exclude).digests == expected.digests
 
 
