@@ -7,18 +7,19 @@ Order files repeat themselves: what is found out about a text once holds for eve
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from reco.storage.columns import NULL, Arrow, Ints, index_array, number_column
+from reco.storage.columns import NULL, Arrow, Ints, as_used, flags, index_array, least, number_column, text_column
 
 CODED = pa.dictionary(pa.int32(), pa.string())
 """How a text column of some records is kept."""
 
 Codes = NDArray[np.int32]
+_SAMPLE = 64
 _FIRST_VISIBLE, _LAST_VISIBLE = ord("!"), ord("~")
 
 
@@ -26,8 +27,8 @@ _FIRST_VISIBLE, _LAST_VISIBLE = ord("!"), ord("~")
 class Cells:
     """What stands at one place of some records.
 
-    table: one row a distinct text, or combination of texts where the place has several columns, in columns `c{i}`;
-    codes: the row of each record.
+    table: one row a text, or combination of texts where the place has several columns, in columns `c{i}`; hardly any
+    comes twice; codes: the row of each record.
     """
 
     table: pa.Table
@@ -38,39 +39,39 @@ class Cells:
         return np.bincount(self.codes, minlength=self.table.num_rows)
 
 
-@dataclass(frozen=True, slots=True)
-class Coded:
-    """One text a record. values: distinct texts without null; codes: the place of each, -1 where there is none."""
+def text_codes(found: Arrow, codes: Codes) -> Arrow:
+    """A text column in a dictionary, from what was found for each distinct text and the records' codes."""
+    encoded = found.dictionary_encode()
+    return text_column(encoded.dictionary, index_array(encoded.indices)[codes])
 
-    values: Arrow
-    codes: Codes
 
-    def array(self, rows: NDArray[Any]) -> Arrow:
-        """The texts of some records as a dictionary column."""
-        codes = self.codes[rows]
-        return pa.DictionaryArray.from_arrays(number_column(codes, pa.int32(), known=codes != NULL), self.values)
-
-    @classmethod
-    def of_cells(cls, found: Arrow, codes: Codes) -> "Coded":
-        """From what was found for each distinct text, which may be nothing or repeat, and the records' codes."""
-        encoded = found.dictionary_encode()
-        return cls(encoded.dictionary, index_array(encoded.indices)[codes])
-
-    def replaced(self, other: "Coded", where: NDArray[np.bool_]) -> "Coded":
-        """These texts with those of another column in some records."""
-        both = pa.concat_arrays([self.values, other.values]).dictionary_encode()
-        places = np.append(index_array(both.indices), np.int32(NULL))  # the last place is that of no text
-        mine, theirs = self.codes, np.where(other.codes == NULL, NULL, other.codes + len(self.values))
-        return Coded(both.dictionary, places[np.where(where, theirs, mine)])
+def replaced(column: Arrow, other: Arrow, where: NDArray[np.bool_]) -> Arrow:
+    """A text column with the texts of another one in some records."""
+    mine, theirs = (least(pa.chunked_array(one) if isinstance(one, pa.Array) else one) for one in (column, other))
+    both = pa.concat_arrays([mine.dictionary, theirs.dictionary]).dictionary_encode()
+    places = np.append(index_array(both.indices), np.int32(NULL))  # the last place is that of no text
+    own, codes = index_array(mine.indices), index_array(theirs.indices)
+    codes = np.where(codes == NULL, NULL, codes + len(mine.dictionary))
+    return text_column(both.dictionary, places[np.where(where, codes, own)])
 
 
 def column_cells(table: pa.Table, position: int) -> tuple[Arrow, Codes]:
-    """The distinct texts of a column of some records, and the place of each record's."""
-    name = f"c{position}"
-    whole = table[name].unify_dictionaries().combine_chunks()
-    if isinstance(whole, pa.ChunkedArray):  # no chunk at all
+    """The texts of a column of some records, each chunk's distinct ones, and the place of each record's."""
+    chunks: list[Arrow] = [as_used(chunk) for chunk in table[f"c{position}"].chunks]
+    if not chunks:
         return pa.nulls(0, pa.string()), np.empty(0, np.int32)
-    return whole.dictionary, index_array(whole.indices)
+    if len(chunks) > 1 and _repeat(chunks[0].dictionary, chunks[1].dictionary):
+        whole = least(table[f"c{position}"])
+        return whole.dictionary, index_array(whole.indices)
+    starts = np.cumsum([0, *(len(chunk.dictionary) for chunk in chunks[:-1])])
+    codes = [index_array(chunk.indices) + np.int32(start) for chunk, start in zip(chunks, starts, strict=True)]
+    return pa.concat_arrays([chunk.dictionary for chunk in chunks]), np.concatenate(codes)
+
+
+def _repeat(first: Arrow, second: Arrow) -> bool:
+    """Whether many texts come again in the next chunk, as prices do and times do not: then it pays to find them all."""
+    sample = second.slice(0, _SAMPLE)
+    return bool(2 * np.count_nonzero(flags(pc.is_in(sample, value_set=first))) > len(sample))
 
 
 def cells(table: pa.Table, place: tuple[int, ...]) -> Cells:
@@ -91,10 +92,17 @@ def cells(table: pa.Table, place: tuple[int, ...]) -> Cells:
     return Cells(pa.table(texts), key.astype(np.int32))
 
 
-def is_trimmed(values: Arrow) -> bool:
-    """Whether every text begins and ends with visible ASCII, which is quick to see: then trimming changes nothing."""
+def is_trimmed(column: Arrow) -> bool:
+    """Whether every text of a column in dictionaries begins and ends with visible ASCII: then trimming changes nothing.
+
+    It is quick to see, and false for a column without any text.
+    """
+    return bool(column.num_chunks) and all(_is_trimmed(chunk.dictionary) for chunk in column.chunks)
+
+
+def _is_trimmed(values: Arrow) -> bool:
     if not len(values):
-        return True
+        return False
     _, offsets, data = values.buffers()
     ends = np.frombuffer(offsets, np.int32)[values.offset : values.offset + len(values) + 1]
     if (ends[1:] == ends[:-1]).any():

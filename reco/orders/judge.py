@@ -21,9 +21,9 @@ from reco.orders.records import MESSAGES
 from reco.orders.rules import CHECKS, COLUMNS, MAX_VALUE_CHARS, REASONS
 from reco.orders.scan import Rows, Scanned
 from reco.orders.schema import MAX_CHECKED_ROWS, require_valid
-from reco.orders.typed import Numbers, Typed, typed
+from reco.orders.typed import Flags, Numbers, Typed, typed
 from reco.orders.whole import LeftOut
-from reco.storage.columns import money_column, number_column, text_array, text_column
+from reco.storage.columns import NULL, flag_column, money_column, number_column, text_array, text_column
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def judge(
     for (start, stop), run, part in zip(_bounds(parts), chunk, parts, strict=True):
         lines.flags[start:stop] |= left_out[run.drop.drop.key].flags_of(part.rows)
     good = lines.flags == 0
-    accepted = _accepted(reading, lines, np.flatnonzero(good), np.concatenate([part.lines for part in parts]))
+    accepted = _accepted(reading, lines, good, np.concatenate([part.lines for part in parts]))
     if accepted.num_rows:
         name = ", ".join(dict.fromkeys(run.drop.drop.name for run in chunk[:3]))
         require_valid(accepted, reading.now, name, takes_back=reading.profile.rules.takes_back)
@@ -111,21 +111,24 @@ def _bounds(parts: Sequence[Rows]) -> list[tuple[int, int]]:
     return list(pairwise(ends))
 
 
-def _accepted(reading: sql.Reading, lines: Typed, rows: Ints, numbers_of: Ints) -> pa.Table:
-    columns = {"line": number_column(numbers_of[rows])}
+def _accepted(reading: sql.Reading, lines: Typed, good: Flags, line: Ints) -> pa.Table:
+    count = int(np.count_nonzero(good))
+    mask = None if count == len(good) else flag_column(good)
+    columns = {"line": number_column(line[good])}
     for rule in COLUMNS:
         if rule.name in lines.texts:
-            columns[rule.name] = lines.texts[rule.name].array(rows)
+            column = lines.texts[rule.name]
+            columns[rule.name] = column if mask is None else column.filter(mask)
         elif rule.cast == "{text}":
-            columns[rule.name] = text_column(pa.nulls(0, pa.string()), np.full(len(rows), -1))
+            columns[rule.name] = text_column(pa.nulls(0, pa.string()), np.full(count, NULL))
         else:
-            columns[rule.name] = _number(lines.numbers[rule.name], rows, ORDER_LINES_SCHEMA.field(rule.name).type)
-    columns["source"] = text_column(text_array([reading.profile.name]), np.zeros(len(rows), np.int32))
+            columns[rule.name] = _number(lines.numbers[rule.name], good, ORDER_LINES_SCHEMA.field(rule.name).type)
+    columns["source"] = text_column(text_array([reading.profile.name]), np.zeros(count, np.int32))
     return pa.table(columns)
 
 
-def _number(one: Numbers, rows: Ints, kind: pa.DataType) -> Any:
-    values, known = one.values[rows], one.known[rows]
+def _number(one: Numbers, good: Flags, kind: pa.DataType) -> Any:
+    values, known = one.values[good], one.known[good]
     if pa.types.is_decimal(kind):
         return money_column(values, known)
     return number_column(values, kind, known=known)

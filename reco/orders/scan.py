@@ -25,7 +25,7 @@ from reco.orders.lines import Ints
 from reco.orders.opened import OpenedDrop
 from reco.storage.columns import index_array, number_column
 
-BLOCK = 2**24
+BLOCK = 2**23
 """Bytes of text that become one batch of records."""
 KEPT_BYTES = 2**27
 """A file of more text is kept in the scratch folder instead of in memory."""

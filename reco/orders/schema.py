@@ -76,10 +76,10 @@ def _frame(lines: pa.Table) -> pl.DataFrame:
     """The lines for a check: each text column as the texts themselves, looked up in its dictionary."""
     columns = {}
     for name in lines.column_names:
-        whole = lines[name].combine_chunks()
-        if isinstance(whole, pa.DictionaryArray):
-            places = pl.Series(whole.indices)
-            columns[name] = pl.Series(whole.dictionary, dtype=pl.String).gather(places)
-        else:
-            columns[name] = pl.Series(whole)
+        chunks = [_texts(one) if isinstance(one, pa.DictionaryArray) else pl.Series(one) for one in lines[name].chunks]
+        columns[name] = pl.concat(chunks) if len(chunks) > 1 else chunks[0]
     return pl.DataFrame(columns)
+
+
+def _texts(column: Any) -> pl.Series:
+    return pl.Series(column.dictionary, dtype=pl.String).gather(pl.Series(column.indices))

@@ -117,7 +117,7 @@ def asked(reading: Reading) -> dict[tuple[int, ...], Asked]:
 
 
 def texts(reading: Reading, table: str) -> str:
-    """The statement that gives the trimmed text of every canonical column as `t_{column}`, and of marks as `m_{mark}`."""
+    """The statement that gives the trimmed texts of canonical columns as `t_{column}`, of marks as `m_{mark}`."""
     columns = [f"{reading.text(rule.name)} AS t_{rule.name}" for rule in COLUMNS]
     return f"SELECT {', '.join([*columns, *_marks(reading, reading.marks())])} FROM {table}"
 

@@ -118,8 +118,7 @@ def local_time(text: str, style: str, zone: str) -> str:
     with_zone = f"timezone('UTC', TRY_CAST({joined} AS TIMESTAMPTZ))"
     # The cast alone would leave out what it does not understand: a time zone's name, PM, any word.
     plain_iso = f"regexp_matches({text}, {literal(_ISO)})"
-    clock = f"try_strptime({text}, {_listed(_ISO_TWELVE_HOURS)})"
-    iso = f"CASE WHEN {plain_iso} THEN TRY_CAST({text} AS TIMESTAMP) ELSE {clock} END"
+    iso = f"try_strptime({text}, {_listed(_ISO_TWELVE_HOURS)})"
     words = f"try_strptime({text}, {_formats(_WORDS)})"
     calendar = _calendar(text, style) if style != "plain" else "NULL"
     if style == "plain":
@@ -127,7 +126,11 @@ def local_time(text: str, style: str, zone: str) -> str:
     else:
         other = f"CASE WHEN {not_iso(text)} THEN coalesce({calendar}, {words}) ELSE {iso} END"
     naive_or_other = f"CASE WHEN {naive} AND NOT {not_iso(text)} THEN {iso} ELSE {other} END"
-    return f"CASE WHEN NOT ({naive}) AND {offset} THEN {with_zone} ELSE {_to_utc(naive_or_other, zone)} END"
+    cast = f"TRY_CAST({text} AS TIMESTAMP)"
+    return (
+        f"CASE WHEN {plain_iso} THEN {_to_utc(cast, zone)} WHEN NOT ({naive}) AND {offset} THEN {with_zone} "
+        f"ELSE {_to_utc(naive_or_other, zone)} END"
+    )
 
 
 def with_format(text: str, form: str, zone: str) -> str:

@@ -14,10 +14,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from reco.orders import sql
-from reco.orders.coded import Cells, Coded, cells, is_trimmed
+from reco.orders.coded import cells, is_trimmed, replaced, text_codes
 from reco.orders.lines import Ints
 from reco.orders.rules import CHECKS, COLUMNS, SIGNED
-from reco.storage.columns import flags, numbers
+from reco.storage.columns import Arrow, flags, numbers
 
 Flags = NDArray[np.bool_]
 BIT = {check.reason: 1 << i for i, check in reversed(list(enumerate(CHECKS)))}
@@ -42,9 +42,12 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """Records as what they mean, one place a record in every array. flags: one bit a failed check of `CHECKS`."""
+    """Records as what they mean, one place a record in every array.
 
-    texts: dict[str, Coded]
+    texts: columns in dictionaries, whose texts may repeat; flags: one bit a failed check of `CHECKS`.
+    """
+
+    texts: dict[str, Arrow]
     numbers: dict[str, Numbers]
     flags: Ints
 
@@ -59,22 +62,25 @@ def typed(con: duckdb.DuckDBPyConnection, reading: sql.Reading, style: sql.Style
         table: the records, columns `c{i}` of coded texts.
     """
     count = table.num_rows
-    found: dict[str, Coded | Numbers] = {}
+    texts: dict[str, Arrow] = {}
+    amounts: dict[str, Numbers] = {}
     is_cancelled = np.zeros(count, bool)
     failed = np.zeros(count, np.int64)
     for place, asked in sql.asked(reading).items():
-        own = cells(table, place)
-        if _is_plain(reading, asked, place, own):
-            found |= {rule.name: Coded(own.table.column(0).chunk(0), own.codes) for rule in asked.columns}
+        if _is_plain(reading, asked, place) and is_trimmed(table[f"c{place[0]}"]):
+            texts |= {rule.name: table[f"c{place[0]}"] for rule in asked.columns}
             continue
+        own = cells(table, place)
         meant = _ask(con, sql.meanings(reading, style, asked, "cells"), own.table)
-        values = [name for name in meant.column_names if name not in ("is_cancelled", "flags")]
-        found |= {name: _spread(meant[name], own) for name in values}
+        for name in set(meant.column_names) - {"is_cancelled", "flags"}:
+            whole = meant[name].combine_chunks()
+            if pa.types.is_string(whole.type):
+                texts[name] = text_codes(whole, own.codes)
+            else:
+                amounts[name] = Numbers(numbers(meant[name])[own.codes], flags(whole.is_valid())[own.codes])
         if "is_cancelled" in meant.column_names:
             is_cancelled = flags(meant["is_cancelled"].combine_chunks())[own.codes]
         failed |= numbers(meant["flags"].cast(pa.int64()))[own.codes]
-    texts = {name: one for name, one in found.items() if isinstance(one, Coded)}
-    amounts = {name: one for name, one in found.items() if isinstance(one, Numbers)}
     for rule in COLUMNS:
         if rule.cast != "{text}" and rule.name not in amounts:
             amounts[rule.name] = Numbers.absent(count, 1 if rule.name == "quantity" else None)
@@ -85,15 +91,14 @@ def typed(con: duckdb.DuckDBPyConnection, reading: sql.Reading, style: sql.Style
     return _signed(reading, Typed(texts, amounts, failed), is_cancelled)
 
 
-def _is_plain(reading: sql.Reading, asked: sql.Asked, place: tuple[int, ...], own: Cells) -> bool:
-    """Whether the texts at a place are what they look like: nothing to cast, to trim, to leave out or to mark."""
+def _is_plain(reading: sql.Reading, asked: sql.Asked, place: tuple[int, ...]) -> bool:
+    """Whether trimmed texts at a place are what they look like: nothing to cast, to leave out or to mark."""
     if len(place) > 1 or asked.marks or any(rule.cast != "{text}" for rule in asked.columns):
         return False
     rules = reading.profile.rules
     if rules.exclude_items and any(rule.name == "item_id" for rule in asked.columns):
         return False
-    stripped = {reading.mapping.extra[name] for name in rules.strip_decimal}
-    return place[0] not in stripped and own.table.num_rows > 0 and is_trimmed(own.table.column(0).chunk(0))
+    return place[0] not in {reading.mapping.extra[name] for name in rules.strip_decimal}
 
 
 def _ask(con: duckdb.DuckDBPyConnection, query: str, table: pa.Table) -> Any:
@@ -102,14 +107,6 @@ def _ask(con: duckdb.DuckDBPyConnection, query: str, table: pa.Table) -> Any:
         return con.sql(query).to_arrow_table()
     finally:
         con.unregister("cells")
-
-
-def _spread(column: Any, own: Cells) -> Coded | Numbers:
-    """What was found for each distinct text, for each record."""
-    whole = column.combine_chunks()
-    if pa.types.is_string(column.type):
-        return Coded.of_cells(whole, own.codes)
-    return Numbers(numbers(column)[own.codes], flags(whole.is_valid())[own.codes])
 
 
 def _product(price: Numbers, quantity: Numbers) -> Numbers:
@@ -130,10 +127,10 @@ def _signed(reading: sql.Reading, lines: Typed, is_cancelled: Flags) -> Typed:
     texts, amounts, failed = dict(lines.texts), dict(lines.numbers), lines.flags
     cancelled_order, cancels = texts.get("m_cancelled_order"), np.zeros(len(failed), bool)
     if cancelled_order is not None:
-        cancels = is_cancelled & (cancelled_order.codes >= 0)
+        cancels = is_cancelled & flags(cancelled_order.is_valid())
         failed[is_cancelled & ~cancels] |= BIT["cancelled"]
         if cancels.any():
-            texts["order_id"] = texts["order_id"].replaced(cancelled_order, cancels)
+            texts["order_id"] = replaced(texts["order_id"], cancelled_order, cancels)
     if rules.takes_back:
         quantity = amounts["quantity"]
         back = cancels | (quantity.known & (quantity.values < 0) if rules.returns == "net" else False)

@@ -127,6 +127,11 @@ def number_column(values: NDArray[Any], kind: pa.DataType = COUNT, *, known: NDA
     return pa.Array.from_buffers(kind, len(values), [valid, _buffer(np.ascontiguousarray(values))])
 
 
+def flag_column(values: NDArray[np.bool_]) -> Arrow:
+    """A column of booleans."""
+    return pa.Array.from_buffers(pa.bool_(), len(values), [None, _buffer(np.packbits(values, bitorder="little"))])
+
+
 def sum_money(amounts: Ints, starts: Ints) -> Ints:
     """The sums of runs of amounts (in ten-thousandths) that begin at `starts`; there is at least one.
 
@@ -163,20 +168,33 @@ def text_column(values: Arrow, codes: NDArray[np.integer[Any]]) -> Arrow:
     return pa.DictionaryArray.from_arrays(places, values)
 
 
-def _least(column: Arrow) -> Arrow:
-    """A column as it was; a dictionary with the texts in use alone, by first use, however it was put together."""
-    if not pa.types.is_dictionary(column.type) or not len(column):
-        return column
-    whole = column.unify_dictionaries().combine_chunks()
-    codes = index_array(whole.indices)
-    first = np.full(len(whole.dictionary) + 1, len(codes))
-    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # of several, the last one stays: the first use
+def least(column: Arrow) -> Arrow:
+    """A text column in dictionaries as one array with the texts in use alone, by first use, whatever its chunks."""
+    chunks: list[Arrow] = [as_used(chunk) for chunk in column.chunks]
+    if len(chunks) == 1:
+        return chunks[0]
+    whole: Arrow = pa.chunked_array(chunks, cast("Any", _CODED))
+    return whole.unify_dictionaries().combine_chunks()
+
+
+def _least_text(column: Arrow) -> Arrow:
+    return least(column) if pa.types.is_dictionary(column.type) else column
+
+
+def as_used(chunk: Arrow) -> Arrow:
+    """One array in dictionary form with the texts in use alone, by first use."""
+    codes = index_array(chunk.indices)
+    first = np.full(len(chunk.dictionary) + 1, len(codes), np.int32)
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1, dtype=np.int32)  # of several, the last stays: the first use
     first[NULL] = len(codes)  # the last place is that of null
     used = np.flatnonzero(first < len(codes))
-    used = used[np.argsort(first[used])]
+    ascending = first[used]
+    if len(used) == len(chunk.dictionary) and (ascending[1:] > ascending[:-1]).all():
+        return chunk
+    used = used[np.argsort(ascending)]
     places = np.full(len(first), NULL, np.int32)
     places[used] = np.arange(len(used))
-    return text_column(whole.dictionary.take(number_column(used)), places[codes])
+    return text_column(chunk.dictionary.take(number_column(used)), places[codes])
 
 
 class TableWriter:
@@ -202,21 +220,23 @@ class TableWriter:
         table = pa.concat_tables(self._waiting)
         for start in range(0, rows, ROW_GROUP):
             group = table.slice(start, min(ROW_GROUP, rows - start))
-            group = pa.Table.from_arrays([_least(column) for column in group.columns], names=group.column_names)
+            group = pa.Table.from_arrays([_least_text(column) for column in group.columns], names=group.column_names)
             if self._writer is None:
                 self._writer = self._open(group.schema)
             self._writer.write_table(group, row_group_size=ROW_GROUP)
         self._waiting, self._rows = [table.slice(rows)], self._rows - rows
 
     def _open(self, schema: pa.Schema) -> pq.ParquetWriter:
+        whole = [name for name in schema.names if schema.field(name).type in (COUNT, MONEY, TIME)]
         return pq.ParquetWriter(
             self._path,
             schema,
             compression="zstd",
             store_schema=False,  # a dictionary is how the texts came, and no part of the table
             store_decimal_as_integer=True,
-            use_dictionary=cast("Any", [name for name in schema.names if name not in self._prefixed]),
-            column_encoding=dict.fromkeys(self._prefixed, "DELTA_BYTE_ARRAY"),
+            use_dictionary=cast("Any", [name for name in schema.names if name not in {*self._prefixed, *whole}]),
+            column_encoding=dict.fromkeys(self._prefixed, "DELTA_BYTE_ARRAY")
+            | dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
         )
 
     def close(self) -> None:
