@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from reco.model.columns import TABLES, Column
+from reco.model.columns import TABLES
 from reco.storage.lake import RAW
 
 PREVIEW_ROWS = 10
@@ -46,24 +46,22 @@ def column_lineage(
 
 def preview(table: str, path: Path, leave_out: Sequence[str] = ()) -> dict[str, dg.MetadataValue]:
     """The first rows of a table's file as a Markdown table, without the columns that are empty in all of them."""
-    import duckdb
+    import pyarrow.parquet as pq
 
-    from reco.storage.engine import parquet
-
-    columns: list[Column] = [one for one in TABLES[table] if one.name not in {*NEVER_SHOWN, *leave_out}]
-    names = ", ".join(f'"{one.name}"' for one in columns)
-    with duckdb.connect(":memory:") as con:
-        rows = con.sql(f"SELECT {names} FROM {parquet(path)} LIMIT {PREVIEW_ROWS}").fetchall()  # noqa: S608 - constants
-    filled = [place for place in range(len(columns)) if not rows or any(row[place] is not None for row in rows)]
-    return {"preview": markdown_table([columns[i].name for i in filled], [[row[i] for i in filled] for row in rows])}
+    names = [one.name for one in TABLES[table] if one.name not in {*NEVER_SHOWN, *leave_out}]
+    with pq.ParquetFile(path) as file:
+        first = next(file.iter_batches(PREVIEW_ROWS, columns=names, use_threads=False), None)
+    rows = first.to_pylist() if first is not None else []
+    filled = [name for name in names if not rows or any(row[name] is not None for row in rows)]
+    return {"preview": markdown_table(filled, [[row[name] for name in filled] for row in rows])}
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> dg.MetadataValue:
     """Rows as Markdown; ids stay the text they are, and no value of a shop can become markup."""
-    import pandas as pd
+    from tabulate import tabulate
 
-    frame = pd.DataFrame([[_cell(value) for value in row] for row in rows], columns=list(columns))
-    return dg.MetadataValue.md(frame.to_markdown(index=False, disable_numparse=True))
+    cells = [[_cell(value) for value in row] for row in rows]
+    return dg.MetadataValue.md(tabulate(cells, list(columns), tablefmt="pipe", disable_numparse=True))
 
 
 def _cell(value: object) -> str:

@@ -8,7 +8,9 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -63,8 +65,35 @@ def open_instance(home: Path) -> Iterator["DagsterInstance"]:
 
 
 @contextmanager
+def _one_engine_a_database() -> Iterator[None]:
+    """Lets Dagster's SQLite storages keep the engine they would make anew for each event.
+
+    With its engine goes what SQLAlchemy has compiled: in a run of many events that is a third of their time.
+    """
+    from dagster._core.storage.event_log.sqlite import sqlite_event_log
+    from dagster._core.storage.runs.sqlite import sqlite_run_storage
+
+    storages: tuple[Any, ...] = (sqlite_event_log, sqlite_run_storage)
+    make = storages[0].create_engine
+    engines: dict[str, sa.Engine] = {}
+
+    def kept(url: str, **options: Any) -> sa.Engine:
+        if url not in engines:
+            engines[url] = make(url, **options)
+        return engines[url]
+
+    try:
+        for storage in storages:
+            storage.create_engine = kept
+        yield
+    finally:
+        for storage in storages:
+            storage.create_engine = make
+
+
+@contextmanager
 def held_open(instance: "DagsterInstance", run_id: str) -> Iterator[None]:
-    """Keeps the SQLite databases of an instance open for the block, that of a new run among them.
+    """Keeps the SQLite databases of an instance open for the block, that of a new run among them, and their engines.
 
     Dagster opens and closes a connection for each event. Closing the last one of a database makes SQLite write its log
     back and wait for the disk, which takes longer than the event itself. On another kind of storage this does nothing.
@@ -72,6 +101,7 @@ def held_open(instance: "DagsterInstance", run_id: str) -> Iterator[None]:
     for own in (run_id, ""):  # events without a run have a database too; asking for its events makes it
         instance.all_logs(own)
     with ExitStack() as stack:
+        stack.enter_context(_one_engine_a_database())
         for path in Path(instance.root_directory).rglob("*.db"):
             connection = sqlite3.connect(path)
             stack.callback(connection.close)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from reco.settings import Settings, load_settings
 from reco.storage.lake import Lake
@@ -28,10 +28,13 @@ class SettingsResource(dg.ConfigurableResource):
     """The effective settings; `overrides` is for tests and special runs and must hold no secret."""
 
     overrides: dict[str, str] = Field(default_factory=dict)
+    _loaded: Settings | None = PrivateAttr(None)
 
     def load(self) -> Settings:
-        """The settings from overrides, environment, secret files and `reco.toml`."""
-        return load_settings(**self.overrides)
+        """The settings from overrides, environment, secret files and `reco.toml`, read once a run."""
+        if self._loaded is None:
+            self._loaded = load_settings(**self.overrides)
+        return self._loaded
 
 
 class LakeResource(dg.ConfigurableResource):

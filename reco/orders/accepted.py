@@ -94,7 +94,7 @@ class AcceptedLines:
         """The lines of these parts, which come in the order of their keys."""
         coded = ("source", "item_id", "customer_id")
         tables = [read_columns(part.path, _SCHEMA, coded=coded) for part in parts]
-        table = pa.concat_tables(tables) if tables else _SCHEMA.empty_table()
+        table = pa.concat_tables(tables) if tables else pa.Table.from_batches([], _SCHEMA)
         sources, order_ids, items, customers = (
             texts(table[name]) for name in ("source", "order_id", "item_id", "customer_id")
         )

@@ -95,7 +95,8 @@ def load(drops: Sequence[OpenedDrop], folder: Path) -> list[Scanned | None]:
 
 
 def _scanned(drop: OpenedDrop, kept: Path) -> Scanned | None:
-    nothing = pa.schema([(f"c{i}", CODED) for i in drop.layout.mapping.positions()]).empty_table()
+    # Not `empty_table`, which imports pandas to see whether it is given one of its objects.
+    nothing = pa.Table.from_batches([], pa.schema([(f"c{i}", CODED) for i in drop.layout.mapping.positions()]))
     plain, extra, whole = nothing, nothing, [np.empty(0, np.uint64)]
     if drop.plain is not None:
         try:

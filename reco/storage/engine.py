@@ -65,6 +65,7 @@ def open_engine(what: str, scratch: Path, limits: Limits | None = None) -> Itera
             con.execute(f"SET temp_directory = {literal(str(spill))}")
             con.execute(f"SET memory_limit = '{limits.memory() // 2**20}MiB'")
             con.execute("SET TimeZone = 'UTC'")
+            con.execute("SET enable_progress_bar = false")  # it would go to stdout, which is for results
             if limits.threads is not None:
                 con.execute(f"SET threads = {limits.threads:d}")
             yield con

@@ -45,11 +45,14 @@ def test_too_little_memory_says_so_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_ctrl_c_stops_a_query(tmp_path: Path) -> None:
     """An interrupt during a query is an interrupt for the program, not a failure of the table."""
+    # A shell starts what runs in its background with interrupts ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt) as caught, open_engine("it", tmp_path / "out", Limits(threads=1)) as con:
         con.execute(LONG)
     timer.join()
+    signal.signal(signal.SIGINT, before)
     assert str(caught.value.__cause__) == INTERRUPTED
 
 
