@@ -148,35 +148,6 @@ def test_what_was_not_bought_cannot_be_taken_back(tmp_path: Path) -> None:
     assert (nothing.rows, nothing.orders, nothing.lines_unmatched) == (0, 0, 1)
 
 
-@settings(max_examples=60)
-@given(
-    lines=st.lists(
-        st.tuples(st.sampled_from("12"), st.sampled_from("ab"), st.integers(-3, 3).filter(bool), st.integers(1, 3)),
-        max_size=12,
-    )
-)
-def test_netting_is_what_a_plain_count_says(
-    lines: list[tuple[str, str, int, int]], tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """Random purchases and returns over three batches give what going through them one by one gives."""
-    folder = tmp_path_factory.mktemp("netting")
-    parts = [
-        part(folder, f"d{batch}", [line(o, i, quantity=q) for o, i, q, b in lines if b == batch], batch)
-        for batch in (1, 2, 3)
-    ]
-    report = build_orders(parts, folder / "out")
-    latest = {o: max(b for o2, _, q, b in lines if o2 == o and q > 0) for o, _, q, _ in lines if q > 0}
-    used = [(o, i, q) for o, i, q, b in lines if o in latest and (b == latest[o] if q > 0 else b >= latest[o])]
-    bought = {(o, i) for o, i, q in used if q > 0}
-    net = {key: sum(q for o, i, q in used if (o, i) == key) for key in bought}
-    assert {(r[1], r[2]): r[3] for r in rows(folder / "out")} == {key: n for key, n in net.items() if n > 0}
-    assert report.lines_replaced == sum(o in latest for o, *_ in lines) - len(used)
-    assert report.lines_taken_back == sum(q < 0 and (o, i) in bought for o, i, q in used)
-    assert report.lines_unmatched == sum(q < 0 and (o, i) not in bought for o, i, q in used) + sum(
-        o not in latest for o, *_ in lines
-    )
-
-
 # ------------------------------------------------------------------------------------------------------- merging items
 def test_ids_that_differ_as_allowed_are_one_item(tmp_path: Path) -> None:
     """The most frequent id stands for all, among equals the smallest; the report names what stands under which."""
