@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from reco.orders.effect import InEffect, find_in_effect
-from reco.orders.merging import MergedItem, merge
+from reco.orders.merging import MergedItem, merge, rules_of_sources
 from reco.storage.columns import (
     COUNT,
     MONEY,
@@ -50,8 +50,8 @@ class OrderPart:
     """The accepted lines of one drop.
 
     path: a part of `order_lines`. drop_key: its partition key. batch: number of the run that brought it; a higher one
-    is later. name: what people call the drop. merge: what its source lets differ in the ids of one item
-    (`reco.orders.merging`).
+    is later. name: what people call the drop. merge: what its profile lets differ in the ids of one item; what counts
+    for all lines of a source says `reco.orders.merging`.
     """
 
     path: Path
@@ -100,7 +100,7 @@ class AcceptedLines:
             texts(table[name]) for name in ("source", "order_id", "item_id", "customer_id")
         )
         part = np.repeat(np.arange(len(parts), dtype=np.int32), [one.num_rows for one in tables])
-        items, merged = merge(items, [one.merge for one in parts], part, sources)
+        items, merged = merge(items, _rules(parts, part, sources), sources)
         return cls(
             table.select(["line_total", "ordered_at"]),
             numbers(table["quantity"]),
@@ -132,3 +132,13 @@ class AcceptedLines:
         source, order_id = np.divmod(order, max(1, len(self.order_ids)))
         found = zip(source.tolist(), order_id.tolist(), before.tolist(), after.tolist(), strict=True)
         return tuple(ReplacedOrder(str(self.sources[s]), str(self.order_ids[o]), old, new) for s, o, old, new in found)
+
+
+def _rules(parts: Sequence[OrderPart], part: NDArray[np.int32], sources: Texts) -> dict[str, tuple[str, ...]]:
+    """What each source lets differ in the ids of one item."""
+    if not any(one.merge for one in parts):
+        return {}
+    has = np.zeros((len(parts), len(sources)), bool)
+    has[part, sources.codes] = True
+    found = zip(*(places.tolist() for places in np.nonzero(has)), strict=True)
+    return rules_of_sources((str(sources.values[s]), parts[p].batch, parts[p].merge) for p, s in found)

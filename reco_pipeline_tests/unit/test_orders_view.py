@@ -176,6 +176,32 @@ def test_only_what_the_source_allows_is_merged(tmp_path: Path) -> None:
     assert {one.source for one in report.merged} == {"shop"}
 
 
+def test_a_source_merges_as_its_newest_drops_say(tmp_path: Path) -> None:
+    """All lines of a source are merged alike, whatever rule stood when they came and however a rule is written."""
+    old, other = part(tmp_path, "a", [line("1", "pid x")], 1), part(tmp_path, "t", [line("9", "pid x", source="till")])
+    new = [part(tmp_path, key, [line(key, one), line(key, "PID X")], 2) for key, one in (("b", "Pid X"), ("c", "pid  x"))]
+    rules = ("case", "spaces"), ("spaces", "case")
+    both = [old, other, *(replace(one, merge=rule) for one, rule in zip(new, rules, strict=True))]
+    expected = [("shop", one, "PID X", 1) for one in ("Pid X", "pid  x", "pid x")]
+    assert [tuple(one) for one in build_orders(both, tmp_path / "out").merged] == expected
+    assert {r[:3] for r in rows(tmp_path / "out")} == {
+        *(("shop", order, "PID X") for order in "1bc"),
+        ("till", "9", "pid x"),
+    }
+    split = [replace(one, merge=(rule,)) for one, rule in zip(new, ("case", "spaces"), strict=True)]
+    assert [tuple(one) for one in build_orders([old, other, *split], tmp_path / "out").merged] == expected
+    later = part(tmp_path, "d", [line("d", "cal")], 3)
+    assert build_orders([*both, later], tmp_path / "out").merged == ()
+
+
+def test_sources_that_merge_choose_the_same_id(tmp_path: Path) -> None:
+    """An id that most lines of merging sources have stands for the item in each of them."""
+    one = replace(part(tmp_path, "a", [line("1", "pid"), line("2", "pid"), line("3", "PID")]), merge=("case",))
+    lines = [line(str(n), "PID", source="till") for n in range(3)] + [line("9", "pid ", source="till")]
+    two = replace(part(tmp_path, "b", lines), merge=("spaces", "case"))
+    assert build_orders([one, two], tmp_path / "out").items == 1
+
+
 def test_ranges_of_orders_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sorting a few orders at a time gives the file that sorting all at once gives, whatever an order's size."""
     chance = random.Random(7)
