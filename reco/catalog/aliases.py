@@ -1,7 +1,7 @@
 """Which items of the orders the ids of a catalogue stand for, where a source merges ids that differ in little.
 
-Belongs here: finding them. Does not belong here: what differences are (`reco.orders.merging`), and what is done with the
-names of an item.
+Belongs here: finding them. Does not belong here: what differences are (`reco.orders.merging`), and what is done with
+the names of an item.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ SCHEMA = pa.schema([("listed_id", pa.string()), ("item_id", pa.string())])
 def define_aliases(
     con: duckdb.DuckDBPyConnection, listed: str, orders: Path, rules: Mapping[str, tuple[str, ...]]
 ) -> None:
-    """The table `aliases`: listed_id, an id of the catalogue, and item_id, another id in the orders that means the same.
+    """The table `aliases`: listed_id, an id of the catalogue, and item_id, another id in the orders that it stands for.
 
     Args:
         con: takes the table.

@@ -43,7 +43,7 @@ class ItemStatsReport:
     last_sold_at: datetime | None
 
 
-def build_item_stats(
+def build_item_stats(  # noqa: PLR0913 - each argument is a table, or what a shop says of one
     orders: Path,
     lines: Sequence[Path],
     names: Path | None,

@@ -1,7 +1,7 @@
 """The accepted lines of all drops as columns of numbers, and which of them are in effect.
 
-Belongs here: reading them, and merging ids that mean one item. Does not belong here: what a later batch or a return does
-to earlier lines (`reco.orders.effect`), and the rows of the orders view (`reco.orders.view`).
+Belongs here: reading them, and merging ids that mean one item. Does not belong here: what a later batch or a return
+does to earlier lines (`reco.orders.effect`), and the rows of the orders view (`reco.orders.view`).
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Which lines of an order count, where it came in several batches or something of it was taken back.
 
-Belongs here: what a later batch or a return does to earlier lines, over columns of numbers. Does not belong here: reading
-the lines (`reco.orders.accepted`), and what is left of an item once they net (`reco.orders.view`).
+Belongs here: what a later batch or a return does to earlier lines, over columns of numbers. Does not belong here:
+reading the lines (`reco.orders.accepted`), and what is left of an item once they net (`reco.orders.view`).
 
 Batch by batch, an order is bought lines and lines that take units back:
 

@@ -53,9 +53,7 @@ def rules_of_sources(given: Iterable[tuple[str, int, Sequence[str]]]) -> dict[st
     return {source: tuple(sorted(rule)) for source, (_, rule) in newest.items() if rule}
 
 
-def merge(
-    items: Texts, rules: Mapping[str, tuple[str, ...]], sources: Texts
-) -> tuple[Texts, tuple[MergedItem, ...]]:
+def merge(items: Texts, rules: Mapping[str, tuple[str, ...]], sources: Texts) -> tuple[Texts, tuple[MergedItem, ...]]:
     """Gives lines whose ids mean one item one id: the most frequent of them, the smallest by bytes among equals.
 
     All lines of a source are merged by its rule, and by the ids of all sources that have one.

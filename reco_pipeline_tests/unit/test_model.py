@@ -120,7 +120,12 @@ def test_a_catalogue_names_an_item_under_any_of_its_ids(tmp_path: Path) -> None:
     lines = [line("1", "PID"), line("2", "PID"), line("3", "pid"), line("4", "Cal"), line("5", "hose")]
     one = replace(part(tmp_path, "d", [*lines, line("6", "pump", source="till")]), merge=())
     build_orders([replace(one, merge=("case",))], tmp_path / "orders")
-    listed = [("pid", "Detector", "Gas"), ("PiD", "Aaa", None), ("CAL", "Kit", None), ("cAL", "Zzz", "Tests")]
+    listed: list[tuple[str, str | None, str | None]] = [
+        ("pid", "Detector", "Gas"),
+        ("PiD", "Aaa", None),
+        ("CAL", "Kit", None),
+        ("cAL", "Zzz", "Tests"),
+    ]
     listed += [("hose", None, None), ("HOSE", "Hose", "Parts"), ("Hose", None, "Parts"), ("PUMP", "Pump", None)]
     names = tmp_path / "names.parquet"
     pl.DataFrame(listed, schema=["item_id", "item_name", "category"], orient="row").write_parquet(names)

@@ -150,7 +150,12 @@ def test_an_order_exported_again_as_it_was_keeps_its_returns(tmp_path: Path) -> 
 
 def test_more_back_than_was_bought_is_counted_apart(tmp_path: Path) -> None:
     """The item leaves the order, and the units that were never bought are told."""
-    lines = [line("1", "pid", quantity=2), line("1", "pid", quantity=-5), line("2", "cal"), line("2", "cal", quantity=-1)]
+    lines = [
+        line("1", "pid", quantity=2),
+        line("1", "pid", quantity=-5),
+        line("2", "cal"),
+        line("2", "cal", quantity=-1),
+    ]
     found, report = view(tmp_path, lines)
     assert found == {}
     assert (report.rows_netted_out, report.rows_overreturned, report.units_overreturned) == (2, 1, 3)

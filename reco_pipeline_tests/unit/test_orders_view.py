@@ -179,7 +179,9 @@ def test_only_what_the_source_allows_is_merged(tmp_path: Path) -> None:
 def test_a_source_merges_as_its_newest_drops_say(tmp_path: Path) -> None:
     """All lines of a source are merged alike, whatever rule stood when they came and however a rule is written."""
     old, other = part(tmp_path, "a", [line("1", "pid x")], 1), part(tmp_path, "t", [line("9", "pid x", source="till")])
-    new = [part(tmp_path, key, [line(key, one), line(key, "PID X")], 2) for key, one in (("b", "Pid X"), ("c", "pid  x"))]
+    new = [
+        part(tmp_path, key, [line(key, one), line(key, "PID X")], 2) for key, one in (("b", "Pid X"), ("c", "pid  x"))
+    ]
     rules = ("case", "spaces"), ("spaces", "case")
     both = [old, other, *(replace(one, merge=rule) for one, rule in zip(new, rules, strict=True))]
     expected = [("shop", one, "PID X", 1) for one in ("Pid X", "pid  x", "pid x")]
