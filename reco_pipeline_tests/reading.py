@@ -36,15 +36,20 @@ class ReadDrop:
 
 
 def read_files(
-    files: Sequence[tuple[str, Path]], folder: Path, profile: SourceProfile | str = "auto", **options: Any
+    files: Sequence[tuple[str, Path]],
+    folder: Path,
+    profile: SourceProfile | str = "auto",
+    *,
+    beside: Sequence[tuple[str, Path]] = (),
+    **options: Any,
 ) -> dict[str, ReadDrop]:
-    """Reads files, given by key, as one batch into a fresh lake below the folder."""
+    """Reads files, given by key, as one batch into a fresh lake below the folder, beside others of the batch."""
     taken = load_profile(profile) if isinstance(profile, str) else profile
     place = folder / f"read-{len(list(folder.glob('read-*')))}"
     (place / "scratch").mkdir(parents=True)
     lake = Lake(place / "lake")
-    drops = [DropFile(key, path, path.name, taken) for key, path in files]
-    results = list(read_batch(drops, lake, now=NOW, scratch=place / "scratch", **options))
+    drops, others = ([DropFile(key, path, path.name, taken) for key, path in some] for some in (files, beside))
+    results = list(read_batch(drops, lake, now=NOW, scratch=place / "scratch", beside=others, **options))
     assert not list((place / "scratch").iterdir()), "the reader leaves nothing in the scratch folder"
     return {result.key: _read_drop(result, lake) for result in results}
 

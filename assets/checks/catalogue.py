@@ -13,7 +13,7 @@ from reco.catalog.checks import CatalogueFindings, catalogue_imbalances, check_c
 from reco.catalog.ledger import CatalogueDrop, CatalogueLedger
 from reco.catalog.table import CATALOGUE
 from reco.orders.ledger import DropStatus
-from reco.orders.orders import ORDERS
+from reco.orders.orders import ORDERS, merging_rules
 from reco.settings import Settings
 from resources.home import DatabaseResource, LakeResource, SettingsResource
 
@@ -38,9 +38,11 @@ def catalogue_checks(
 ) -> Iterator[dg.AssetCheckResult]:
     """Looks once at the newest catalogues, those before them, and the items in the orders."""
     store, known = lake.open(), settings.load()
-    every = CatalogueLedger(database.ledger().engine, store).drops()
+    ledger = database.ledger()
+    every = CatalogueLedger(ledger.engine, store).drops()
     drops = [drop for drop in every if drop.status is DropStatus.INGESTED]
-    found = check_catalogue(drops, store, store.path(ORDERS), price_change=known.price_warn_change)
+    rules = merging_rules(ledger.drops(status=DropStatus.INGESTED))
+    found = check_catalogue(drops, store, store.path(ORDERS), price_change=known.price_warn_change, rules=rules)
     makers: dict[str, Callable[[], dg.AssetCheckResult]] = {
         RECONCILE: lambda: _reconcile(drops, catalogue_imbalances(drops, store)),
         USABLE: lambda: _usable([drop for drop in every if drop.status is DropStatus.FAILED]),

@@ -32,6 +32,7 @@ class Event(StrEnum):
     DROP_INGESTED = "drop_ingested"
     DROP_FAILED = "drop_failed"
     DROP_RETRACTED = "drop_retracted"
+    DROP_REOPENED = "drop_reopened"
     LINES_EXPORTED = "lines_exported"
     LINES_REPLAYED = "lines_replayed"
     REPLAY_VOIDED = "replay_voided"

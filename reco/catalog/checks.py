@@ -3,13 +3,14 @@
 Belongs here: counting it over the stored lines. Does not belong here: when a count warns (`assets.checks.catalogue`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from reco.catalog.aliases import define_aliases
 from reco.catalog.ledger import CatalogueDrop
 from reco.catalog.reader import CATALOGUE_LINES, QUARANTINED_CATALOGUE_LINES
 from reco.catalog.table import CATALOGUE
@@ -61,7 +62,12 @@ def _rows(path: Path) -> int:
 
 
 def check_catalogue(
-    drops: Sequence[CatalogueDrop], lake: Lake, orders: Path, *, price_change: float
+    drops: Sequence[CatalogueDrop],
+    lake: Lake,
+    orders: Path,
+    *,
+    price_change: float,
+    rules: Mapping[str, tuple[str, ...]] | None = None,
 ) -> CatalogueFindings:
     """Looks at the newest catalogues, those before them, and the items in the orders.
 
@@ -70,6 +76,7 @@ def check_catalogue(
         lake: has the table `catalogue` made of them.
         orders: the `orders` table; it need not be there.
         price_change: the rise of a price, as a share, that is a jump; so is a fall by the reverse.
+        rules: what each source lets differ in the ids of one item, which may be listed under any of them.
 
     Raises:
         LakeError: a table is missing or damaged.
@@ -92,7 +99,7 @@ def check_catalogue(
             f"""SELECT item_id, name, before, now FROM prices WHERE {_jump(price_change)}
             ORDER BY abs(ln(now) - ln(before)) DESC, item_id LIMIT {SHOWN}"""
         ).fetchall()
-        sold = _sold(con, table, orders) if orders.is_file() else {}
+        sold = _sold(con, table, orders, rules or {}) if orders.is_file() else {}
     return CatalogueFindings(
         listed=listed,
         unnamed=unnamed,
@@ -124,12 +131,18 @@ def _add_prices(con: duckdb.DuckDBPyConnection, drops: Sequence[CatalogueDrop], 
     )
 
 
-def _sold(con: duckdb.DuckDBPyConnection, table: str, orders: Path) -> Row:
+def _sold(con: duckdb.DuckDBPyConnection, table: str, orders: Path, rules: Mapping[str, tuple[str, ...]]) -> Row:
+    define_aliases(con, f"SELECT item_id FROM {table} WHERE listed", orders, rules)
     con.execute(
         f"""CREATE TEMP TABLE matched AS
-        SELECT coalesce(s.item_id, c.item_id) AS item_id, s.orders, c.item_name, c.item_id IS NOT NULL AS listed
-        FROM (SELECT item_id, count(*) AS orders FROM {parquet(orders)} GROUP BY item_id) s
-        FULL JOIN (SELECT item_id, item_name FROM {table} WHERE listed) c ON s.item_id = c.item_id"""
+        WITH sold AS (SELECT item_id, count(*) AS orders FROM {parquet(orders)} GROUP BY item_id),
+        listed AS (SELECT item_id, item_name FROM {table} WHERE listed)
+        SELECT item_id, orders, NULL AS item_name,
+               item_id IN (SELECT item_id FROM listed UNION ALL SELECT item_id FROM aliases) AS listed
+        FROM sold
+        UNION ALL
+        SELECT item_id, NULL, item_name, true FROM listed
+        WHERE item_id NOT IN (SELECT item_id FROM sold UNION ALL SELECT listed_id FROM aliases)"""
     )
     sold, unlisted, lines, unsold = fetch_row(
         con,

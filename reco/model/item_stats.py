@@ -3,13 +3,14 @@
 Belongs here: the figures and the display name of one item. Does not belong here: anything about two items.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import duckdb
 
+from reco.catalog.aliases import define_aliases
 from reco.errors import UsageError
 from reco.storage.engine import (
     Limits,
@@ -42,7 +43,7 @@ class ItemStatsReport:
     last_sold_at: datetime | None
 
 
-def build_item_stats(
+def build_item_stats(  # noqa: PLR0913 - each argument is a table, or what a shop says of one
     orders: Path,
     lines: Sequence[Path],
     names: Path | None,
@@ -50,6 +51,7 @@ def build_item_stats(
     *,
     batches: Sequence[int] | None = None,
     merged: Path | None = None,
+    rules: Mapping[str, tuple[str, ...]] | None = None,
     limits: Limits | None = None,
 ) -> ItemStatsReport:
     """Writes the `item_stats` table: one row per item that is in an order.
@@ -70,6 +72,8 @@ def build_item_stats(
         batches: the batch of each of `lines`. With it only lines that are in effect name an item: those of the latest
             batch of their order. Without it all lines do, replaced ones too.
         merged: the `merged_items` table: lines of an id that stands under another one name that one.
+        rules: what each source lets differ in the ids of one item (`reco.orders.merging`): a catalogue that lists an
+            item under another of its ids names it too, unless it lists the item's own.
         limits: memory and threads; the result does not depend on them.
 
     Raises:
@@ -86,7 +90,7 @@ def build_item_stats(
             f"""
             CREATE TEMP TABLE stats AS
             SELECT item_id, count(*) AS orders, sum(quantity)::BIGINT AS units,
-                   sum(revenue)::DECIMAL(18,4) AS revenue,
+                   sum(revenue) AS revenue,
                    nullif(count(DISTINCT (source, customer_id)) FILTER (customer_id IS NOT NULL), 0) AS customers,
                    min(ordered_at) AS first_sold_at, max(ordered_at) AS last_sold_at
             FROM {parquet(orders)} GROUP BY item_id
@@ -95,7 +99,7 @@ def build_item_stats(
         _define_line_texts(con, lines, batches, merged)
         _define_vote(con, "item_name")
         _define_vote(con, "category")
-        _define_catalogue(con, names)
+        _define_catalogue(con, names, orders, rules or {})
         (all_orders,) = fetch_row(
             con, f"SELECT count(*) FROM (SELECT DISTINCT source, order_id FROM {parquet(orders)})"
         )
@@ -161,16 +165,28 @@ def _define_vote(con: duckdb.DuckDBPyConnection, column: str) -> None:
     )
 
 
-def _define_catalogue(con: duckdb.DuckDBPyConnection, names: Path | None) -> None:
+def _define_catalogue(
+    con: duckdb.DuckDBPyConnection, names: Path | None, orders: Path, rules: Mapping[str, tuple[str, ...]]
+) -> None:
     """The table `catalogue`: one row an item even if the file repeats one (the smallest text then)."""
     con.execute("CREATE TEMP TABLE catalogue (item_id VARCHAR, item_name VARCHAR, category VARCHAR)")
     if names is None:
         return
+    define_aliases(con, f"SELECT DISTINCT item_id FROM {parquet(names)}", orders, rules)
     con.execute(
         f"""
         INSERT INTO catalogue
-        SELECT item_id, min(nullif(trim(item_name), '')), min(nullif(trim(category), ''))
-        FROM {parquet(names)} GROUP BY item_id
+        WITH listed AS (
+            SELECT item_id, nullif(trim(item_name), '') AS item_name, nullif(trim(category), '') AS category
+            FROM {parquet(names)}
+        ),
+        said AS (
+            SELECT item_id, true AS own, item_name, category FROM listed
+            UNION ALL SELECT a.item_id, false, item_name, category FROM listed l JOIN aliases a ON l.item_id = listed_id
+        )
+        SELECT item_id, coalesce(min(item_name) FILTER (own), min(item_name)),
+               coalesce(min(category) FILTER (own), min(category))
+        FROM said GROUP BY item_id
         """
     )
 

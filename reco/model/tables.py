@@ -10,7 +10,7 @@ from reco.model.item_stats import ItemStatsReport, build_item_stats
 from reco.model.similar import SimilarReport, build_similar
 from reco.orders.ledger import DropLedger, DropStatus, inputs_digest
 from reco.orders.merging import MERGED_ITEMS
-from reco.orders.orders import INPUT, ORDERS, order_parts
+from reco.orders.orders import INPUT, ORDERS, merging_rules, order_parts
 from reco.progress import stage
 from reco.storage.lake import Lake, file_digest
 
@@ -28,7 +28,8 @@ INPUTS = {
 def make_item_stats(ledger: DropLedger, lake: Lake) -> tuple[ItemStatsReport, str]:
     """Makes `item_stats` from `orders`, the names in the lines and the shop's item names; also returns its digest."""
     inputs = _inputs(lake, ITEM_STATS)
-    parts = order_parts(lake, ledger.drops(status=DropStatus.INGESTED))
+    drops = ledger.drops(status=DropStatus.INGESTED)
+    parts = order_parts(lake, drops)
     names = lake.path(CATALOGUE)
     with stage(ITEM_STATS), lake.replace(ITEM_STATS) as path:
         report = build_item_stats(
@@ -38,6 +39,7 @@ def make_item_stats(ledger: DropLedger, lake: Lake) -> tuple[ItemStatsReport, st
             path,
             batches=[part.batch for part in parts],
             merged=lake.existing(MERGED_ITEMS),
+            rules=merging_rules(drops),
         )
     return report, lake.stamp(ITEM_STATS, inputs).digest
 

@@ -1,7 +1,7 @@
 """The accepted lines of all drops as columns of numbers, and which of them are in effect.
 
-Belongs here: reading them, merging ids that mean one item, and what a later batch or a return does to earlier lines.
-Does not belong here: the rows of the orders view (`reco.orders.view`).
+Belongs here: reading them, and merging ids that mean one item. Does not belong here: what a later batch or a return
+does to earlier lines (`reco.orders.effect`), and the rows of the orders view (`reco.orders.view`).
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,24 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from reco.orders.merging import MergedItem, merge
-from reco.storage.columns import COUNT, MONEY, TEXT, TIME, Arrow, Ints, Texts, numbers, read_columns, text_array, texts
+from reco.orders.effect import InEffect, find_in_effect
+from reco.orders.merging import MergedItem, merge, rules_of_sources
+from reco.storage.columns import (
+    COUNT,
+    MONEY,
+    NULL,
+    TEXT,
+    TIME,
+    Arrow,
+    Ints,
+    Texts,
+    money,
+    number_column,
+    numbers,
+    read_columns,
+    text_array,
+    texts,
+)
 
 _SCHEMA = pa.schema(
     [
@@ -27,7 +43,6 @@ _SCHEMA = pa.schema(
         ("ordered_at", TIME),
     ]
 )
-_NOT_BOUGHT = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +50,8 @@ class OrderPart:
     """The accepted lines of one drop.
 
     path: a part of `order_lines`. drop_key: its partition key. batch: number of the run that brought it; a higher one
-    is later. name: what people call the drop. merge: what its source lets differ in the ids of one item
-    (`reco.orders.merging`).
+    is later. name: what people call the drop. merge: what its profile lets differ in the ids of one item; what counts
+    for all lines of a source says `reco.orders.merging`.
     """
 
     path: Path
@@ -53,20 +68,6 @@ class ReplacedOrder(NamedTuple):
     order_id: str
     from_batch: int
     to_batch: int
-
-
-@dataclass(frozen=True, slots=True)
-class InEffect:
-    """Which lines count.
-
-    lines: one flag a line; replaced: how many gave way to a later batch; unmatched: how many take back units of an
-    order that is not there; orders: of each order in several batches its code and the last two batches.
-    """
-
-    lines: NDArray[np.bool_]
-    replaced: int
-    unmatched: int
-    orders: tuple[Ints, Ints, Ints]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class AcceptedLines:
             texts(table[name]) for name in ("source", "order_id", "item_id", "customer_id")
         )
         part = np.repeat(np.arange(len(parts), dtype=np.int32), [one.num_rows for one in tables])
-        items, merged = merge(items, [one.merge for one in parts], part, sources)
+        items, merged = merge(items, _rules(parts, part, sources), sources)
         return cls(
             table.select(["line_total", "ordered_at"]),
             numbers(table["quantity"]),
@@ -115,38 +116,29 @@ class AcceptedLines:
         )
 
     def in_effect(self) -> InEffect:
-        """Which lines count: those of the latest batch in which an order was bought, and what was taken back since.
+        """Which lines count: see `reco.orders.effect`."""
+        return find_in_effect(self.order, self.batches[self.part], self.quantity > 0, self._contents)
 
-        A line that takes units back replaces no order: a return that is exported alone leaves the order as it was.
-        """
-        batch, bought = self.batches[self.part], self.quantity > 0
-        nothing = np.empty(0, np.int64)
-        if bought.all() and (not len(batch) or (batch == batch[0]).all()):
-            return InEffect(bought, 0, 0, (nothing, nothing, nothing))
-        by_order = np.lexsort((batch[bought], self.order[bought]))
-        order, batch_of = self.order[bought][by_order], batch[bought][by_order]
-        first = np.concatenate([[True], (order[1:] != order[:-1]) | (batch_of[1:] != batch_of[:-1])])[: len(order)]
-        order, batch_of = order[first], batch_of[first]  # each order in each of its batches, ascending
-        last = np.concatenate([order[1:] != order[:-1], [True]])[: len(order)]
-        latest = self._look_up(order[last], batch_of[last])
-        lines = np.where(bought, batch == latest, (latest != _NOT_BOUGHT) & (batch >= latest))
-        again = np.flatnonzero(last[1:] & (order[1:] == order[:-1])) + 1
-        return InEffect(
-            lines,
-            int(np.count_nonzero(~lines & (latest != _NOT_BOUGHT))),
-            int(np.count_nonzero(latest == _NOT_BOUGHT)),
-            (order[again], batch_of[again - 1], batch_of[again]),
-        )
-
-    def _look_up(self, order: Ints, value: Ints) -> Ints:
-        """The value of each line's order, `_NOT_BOUGHT` where it has none; `order` ascends."""
-        if not len(order):
-            return np.full(len(self.order), _NOT_BOUGHT)
-        place = np.minimum(np.searchsorted(order, self.order), len(order) - 1)
-        return np.where(order[place] == self.order, value[place], _NOT_BOUGHT)
+    def _contents(self, places: Ints) -> tuple[Ints, ...]:
+        """What makes lines of an order the same: item, units, total, customer and time."""
+        chosen = self.amounts.take(number_column(places))
+        amount, known = money(chosen["line_total"])
+        times = numbers(chosen["ordered_at"], null=NULL)
+        items, customers = (texts.codes[places].astype(np.int64) for texts in (self.items, self.customers))
+        return items, self.quantity[places], amount, known.astype(np.int64), customers, times
 
     def name(self, order: Ints, before: Ints, after: Ints) -> tuple[ReplacedOrder, ...]:
         """Orders that were replaced, by the names people know."""
         source, order_id = np.divmod(order, max(1, len(self.order_ids)))
         found = zip(source.tolist(), order_id.tolist(), before.tolist(), after.tolist(), strict=True)
         return tuple(ReplacedOrder(str(self.sources[s]), str(self.order_ids[o]), old, new) for s, o, old, new in found)
+
+
+def _rules(parts: Sequence[OrderPart], part: NDArray[np.int32], sources: Texts) -> dict[str, tuple[str, ...]]:
+    """What each source lets differ in the ids of one item."""
+    if not any(one.merge for one in parts):
+        return {}
+    has = np.zeros((len(parts), len(sources)), bool)
+    has[part, sources.codes] = True
+    found = zip(*(places.tolist() for places in np.nonzero(has)), strict=True)
+    return rules_of_sources((str(sources.values[s]), parts[p].batch, parts[p].merge) for p, s in found)

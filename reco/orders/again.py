@@ -17,6 +17,7 @@ import polars as pl
 import pyarrow as pa
 
 from reco.orders.balance import QUARANTINED
+from reco.orders.company import beside
 from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES, DropFile
 from reco.orders.home import Home
 from reco.orders.ledger import Drop
@@ -85,9 +86,9 @@ class ReplayReport:
 class Again:
     """Lines of one drop to be read again.
 
-    file: what to read, under the key of the replay; profile: as it was asked for; lines_read: how many
-    records the file ought to have; at: where each line begins in the
-    file; offsets: the byte at which it begins in the drop; faulty: lines known not to be whole records, read already.
+    file: what to read, under the key of the replay; profile: as it was asked for; lines_read: how many records the file
+    ought to have; at: where each line begins in the file; offsets: the byte at which it begins in the drop; faulty:
+    lines known not to be whole records, read already; beside: the other drops of its batch, where a rule looks at them.
     """
 
     drop: Drop
@@ -97,6 +98,7 @@ class Again:
     at: Mapping[int, int]
     offsets: Mapping[int, int]
     faulty: Sequence[OtherLine] = ()
+    beside: Sequence[DropFile] = ()
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,11 @@ def record_bounds(drop: Drop) -> dict[str, Any]:
     return {"delimiter": dialect["delimiter"], "quote": dialect["quote"]}
 
 
+def beside_replay(home: Home, drop: Drop, profile: SourceProfile) -> Sequence[DropFile]:
+    """The other drops of a drop's batch, where lines read with this profile may be left out for what they say."""
+    return beside(home.ledger, [drop]) if profile.rules.of_batch else ()
+
+
 def next_key(home: Home, drop: Drop) -> str:
     """The key of the drop's next replay; parts that a killed one left behind are removed."""
     known = known_keys(home.ledger.engine, drop.key)
@@ -144,7 +151,7 @@ def read_again(again: Again, *, now: dt.datetime, folder: Path) -> ReadAgain | s
         return ReadAgain(again, pl.DataFrame(schema=dict.fromkeys(ORDER_LINES_SCHEMA.names, pl.Null)), [*again.faulty])
     lake = Lake(folder / "lake")
     (folder / "scan").mkdir()
-    (result,) = read_batch([again.file], lake, now=now, scratch=folder / "scan")
+    (result,) = read_batch([again.file], lake, now=now, scratch=folder / "scan", beside=again.beside)
     if result.error:
         return str(result.error)
     accepted = _picked(lake.existing(ORDER_LINES, again.file.key), again.at)

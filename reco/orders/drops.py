@@ -17,7 +17,10 @@ QUARANTINED_LINES = "quarantined_lines"
 
 @dataclass(frozen=True)
 class DropFile:
-    """One drop to read: its partition key, where its bytes are, the name it came under, and its profile."""
+    """One drop to read: its partition key, where its bytes are, the name it came under, its profile and its batch.
+
+    `late` are lines that come after all others of their batch: those that are replayed.
+    """
 
     key: str
     path: Path
@@ -25,6 +28,13 @@ class DropFile:
     profile: SourceProfile
     pseudonyms: Pseudonyms | None = None
     """Where the profile asks for them: what is read without keeping any of it needs none."""
+    batch: int = 0
+    late: bool = False
+
+    @property
+    def place(self) -> tuple[int, bool, str]:
+        """Ascends in the order in which lines count as the first of their kind."""
+        return self.batch, self.late, self.key
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import datetime as dt
 from collections.abc import Sequence
 
 from reco.errors import DropError
+from reco.orders.company import beside
 from reco.orders.drops import DropFile, DropResult
 from reco.orders.ledger import DropLedger, DropStatus
 from reco.orders.reader import read_batch
@@ -17,7 +18,9 @@ def ingest(ledger: DropLedger, keys: Sequence[str], *, now: dt.datetime, run_id:
     """Reads the drops of these keys and enters each in the ledger as soon as its files are in the lake.
 
     A drop that fails is entered as failed and the others go on. Retracted drops and unknown keys are left alone, and so
-    is a drop that was read and whose bytes were removed since to forget a customer.
+    is a drop that was read and whose bytes were removed since to forget a customer. The other drops of their batches
+    are looked at for what only a whole batch tells; where a drop comes to count, or does no more, they wait to be read
+    anew.
 
     Raises:
         LedgerBroken: the lines of a drop do not add up, which is our defect.
@@ -37,8 +40,14 @@ def ingest(ledger: DropLedger, keys: Sequence[str], *, now: dt.datetime, run_id:
             ledger.fail(drop.key, error, now=now, run_id=run_id)
             results.append(DropResult(drop.key, "failed", error))
     with ledger.lake.scratch() as scratch:
-        for result in read_batch(files, ledger.lake, now=now, scratch=scratch):
+        others = beside(ledger, drops)
+        for result in read_batch(files, ledger.lake, now=now, scratch=scratch, beside=others):
             ledger.record(result, now=now, run_id=run_id)
             results.append(result)
             report("order_lines", len(results), len(drops))
+    before = {drop.key: drop for drop in drops}
+    for result in results:
+        drop = before[result.key]
+        if (drop.status is DropStatus.FAILED) is not (result.error is not None):
+            ledger.reopen_beside(drop, now=now, left=result.error is not None, apart=before)
     return results

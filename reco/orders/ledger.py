@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from reco.audit.trail import Event, append, recording
 from reco.errors import DropError, DropKnown, DropMissing, DropUnreadable, ProfileError, RecoError, UsageError
 from reco.orders import balance, replays
+from reco.orders.company import NOT_READ, reopen
 from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES, DropFile, DropResult
 from reco.orders.files import partition_key
 from reco.orders.profiles import SourceProfile
@@ -29,7 +30,6 @@ from reco.storage.lake import RAW, Lake, file_digest, fsync_folder
 from reco.storage.sql import LINE_COUNTS
 from reco.storage.sql import drops as table
 
-NOT_READ: dict[str, None] = dict.fromkeys((*LINE_COUNTS, "reasons", "encoding", "dialect", "header", "mapping"))
 REMOVED = ".removed"
 """Marks the folder of a drop whose bytes were taken out for good: the same file does not bring them back."""
 _LEAST_PREFIX = 8
@@ -300,7 +300,8 @@ class DropLedger:
                 hint="Give the file again with --source.",
                 name=drop.name,
             ) from error
-        return DropFile(drop.key, _raw_file(self.lake, drop.key), drop.name, profile, self.pseudonyms_for(profile))
+        pseudonyms = self.pseudonyms_for(profile)
+        return DropFile(drop.key, _raw_file(self.lake, drop.key), drop.name, profile, pseudonyms, drop.batch)
 
     def bytes_removed(self, key: str) -> bool:
         """Whether the bytes of a drop were removed to forget a customer."""
@@ -393,6 +394,8 @@ class DropLedger:
     def retract(self, key: str, *, now: dt.datetime, reason: str) -> Drop:
         """Takes a drop out of the orders, with what was replayed of it; its bytes and its record stay.
 
+        Drops of its batch from which lines were left out beside it wait to be read anew.
+
         Raises:
             UsageError: no drop (see `find`), or several, or one that is out already.
         """
@@ -404,6 +407,8 @@ class DropLedger:
                 sa.update(table).where(table.c.key == drop.key).values(status=DropStatus.RETRACTED.value)
             )
             replays.void(connection, drop.key, at=now, why="the drop was retracted")
+            if drop.status is DropStatus.INGESTED:
+                self._reopen(connection, drop, at=now, left=True)
             append(
                 connection,
                 Event.DROP_RETRACTED,
@@ -415,6 +420,20 @@ class DropLedger:
                 lines_accepted=drop.lines_accepted,
             )
         return self.drops(keys=[drop.key])[0]
+
+    def reopen_beside(self, drop: Drop, *, now: dt.datetime, left: bool, apart: Iterable[str]) -> list[str]:
+        """Lets drops be read anew that a drop of their batch decided on, which came to count, or `left`; their keys."""
+        with recording(self.engine) as connection:
+            return self._reopen(connection, drop, at=now, left=left, apart=set(apart))
+
+    def _reopen(
+        self, connection: sa.Connection, drop: Drop, *, at: dt.datetime, left: bool, apart: Collection[str] = ()
+    ) -> list[str]:
+        why = f"{drop.name} of its batch counts {'no longer' if left else 'now'}"
+        return reopen(connection, drop, at=at, why=why, left=left, apart=apart, readable=self._has_bytes)
+
+    def _has_bytes(self, key: str) -> bool:
+        return any(self.lake.raw_folder(key).glob("[!.]*"))
 
     def imbalances(self) -> list[balance.Imbalance]:
         """The ingested drops whose stored lines do not add up, by their first reading or by their replays.

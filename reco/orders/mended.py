@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from reco.errors import DropError
-from reco.orders.again import Again, Refused, ReplayReport, next_key, record_bounds
+from reco.orders.again import Again, Refused, ReplayReport, beside_replay, next_key, record_bounds
 from reco.orders.balance import QUARANTINED
 from reco.orders.drops import DropFile
 from reco.orders.home import Home
@@ -136,10 +136,12 @@ def _put_in_place(
         return None
     spliced = splice(opened, known, records, folder / "mended.csv")
     profile = as_read.model_copy(update={"dialect": spec.model_copy(update={"encoding": "utf-8"})})
-    again = DropFile(next_key(home, drop), folder / "mended.csv", drop.name, profile, file.pseudonyms)
+    key, path = next_key(home, drop), folder / "mended.csv"
+    again = DropFile(key, path, drop.name, profile, file.pseudonyms, drop.batch, late=True)
     offsets = {line: known[line].offset for line in records}
     lines_read = (drop.lines_read or 0) - spliced.fewer
-    return Again(drop, again, file.profile, lines_read, spliced.at, offsets, faulty)
+    others = beside_replay(home, drop, profile)
+    return Again(drop, again, file.profile, lines_read, spliced.at, offsets, faulty, others)
 
 
 def _record(opened: OpenedDrop, drop: Drop, place: Place, was: QuarantinedLine, row: MendedRow) -> bytes | None:

@@ -4,13 +4,12 @@ Belongs here: comparing item ids and choosing among them. Does not belong here: 
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from reco.storage.columns import COUNT, TEXT, Ints, Texts, number_column, text_array, write_table
 
@@ -38,27 +37,45 @@ def comparable(item_id: str, differences: Sequence[str]) -> str:
     return text.casefold() if "case" in differences else text
 
 
-def merge(
-    items: Texts, differences: Sequence[tuple[str, ...]], part: NDArray[np.int32], sources: Texts
-) -> tuple[Texts, tuple[MergedItem, ...]]:
+def rules_of_sources(given: Iterable[tuple[str, int, Sequence[str]]]) -> dict[str, tuple[str, ...]]:
+    """What each source lets differ: what the drops of its newest batch say, together; without those that say nothing.
+
+    Args:
+        given: source, batch and differences of each drop.
+    """
+    newest: dict[str, tuple[int, set[str]]] = {}
+    for source, batch, differences in given:
+        known = newest.get(source)
+        if known is None or batch > known[0]:
+            newest[source] = (batch, set(differences))
+        elif batch == known[0]:
+            known[1].update(differences)
+    return {source: tuple(sorted(rule)) for source, (_, rule) in newest.items() if rule}
+
+
+def merge(items: Texts, rules: Mapping[str, tuple[str, ...]], sources: Texts) -> tuple[Texts, tuple[MergedItem, ...]]:
     """Gives lines whose ids mean one item one id: the most frequent of them, the smallest by bytes among equals.
+
+    All lines of a source are merged by its rule, and by the ids of all sources that have one.
 
     Args:
         items: the item of each line.
-        differences: what may differ in the ids of each part; parts with the same rule are merged together.
-        part: the part of each line.
+        rules: what may differ in the ids of each source that merges any (`rules_of_sources`).
         sources: the source of each line.
 
     Returns:
         The items with the codes changed, and what was merged, by source and id.
     """
+    rule_of = [rules.get(str(source), ()) for source in sources.values]
+    if not any(rule_of):
+        return items, ()
+    merging = np.array([bool(rule) for rule in rule_of])[sources.codes]
+    counts = np.bincount(items.codes[merging], minlength=len(items))
     codes = items.codes
     merged: list[MergedItem] = []
-    for rule in sorted({one for one in differences if one}):
-        mine = np.array([one == rule for one in differences])[part]
-        counts = np.bincount(items.codes[mine], minlength=len(items))
+    for rule in sorted({rule for rule in rule_of if rule}):
         target = _targets(items, counts, rule)
-        moved = mine & (target[items.codes] != items.codes)
+        moved = np.array([one == rule for one in rule_of])[sources.codes] & (target[items.codes] != items.codes)
         if not moved.any():
             continue
         codes = np.where(moved, target[items.codes], codes).astype(np.int32)

@@ -12,7 +12,7 @@ from pathlib import Path
 from reco.orders.accepted import OrderPart
 from reco.orders.drops import ORDER_LINES
 from reco.orders.ledger import Drop, DropLedger, DropStatus, inputs_digest
-from reco.orders.merging import MERGED_ITEMS, write_merged
+from reco.orders.merging import MERGED_ITEMS, rules_of_sources, write_merged
 from reco.orders.replaced import mark_replaced
 from reco.orders.view import OrdersReport, build_orders
 from reco.progress import stage
@@ -43,6 +43,12 @@ def order_parts(lake: Lake, drops: Sequence[Drop]) -> list[OrderPart]:
         for drop in drops
         for key in (drop.key, *(replay.key for replay in drop.replays if replay.lines_accepted))
     ]
+
+
+def merging_rules(drops: Sequence[Drop]) -> dict[str, tuple[str, ...]]:
+    """What each source lets differ in the ids of one item: as `make_orders` merges the lines of these drops."""
+    having_lines = (drop for drop in drops if drop.lines_accepted or drop.replays)
+    return rules_of_sources((drop.source, drop.batch, drop.merge_items) for drop in having_lines)
 
 
 def make_orders(ledger: DropLedger, lake: Lake, *, now: dt.datetime, run_id: str | None) -> OrdersMade:

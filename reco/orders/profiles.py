@@ -187,7 +187,7 @@ class Cancelled(_Part):
 class ExcludedStatus(_Part):
     """Lines whose `column` holds one of `values`, in any case, are left out.
 
-    With `whole_order` so is every other line of such an order in the drop, for exports that write the status on an
+    With `whole_order` so is every other line of such an order in the batch, for exports that write the status on an
     order's first line only. With `if_present` a file without the column is read, and none of its lines left out.
     """
 
@@ -209,6 +209,16 @@ class Rules(_Part):
     merge_items: tuple[Literal["case", "spaces", "unicode"], ...] = ()
     max_lines_per_order: int = Field(default=0, ge=0)
     max_line_bytes: int = Field(default=2**20, ge=1024, le=MAX_LINE_BYTES)
+
+    @property
+    def judges_orders(self) -> bool:
+        """Whether an order may be left out for what other lines of it say."""
+        return bool(self.max_lines_per_order or (self.excluded_status and self.excluded_status.whole_order))
+
+    @property
+    def of_batch(self) -> bool:
+        """Whether a line may be left out for what other lines of its batch say."""
+        return self.duplicates == "exclude" or self.judges_orders
 
     @property
     def takes_back(self) -> bool:

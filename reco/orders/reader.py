@@ -5,8 +5,8 @@ Belongs here: the order of the steps, and what one drop's failure means for the 
 
 import datetime as dt
 import shutil
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,16 @@ import duckdb
 import pyarrow as pa
 
 from reco.errors import DropError, LedgerBroken
-from reco.orders import judge, scan, sql, whole
+from reco.orders import judge, scan, sql
 from reco.orders.dialect import Probe, probe
 from reco.orders.drops import DropFile, DropResult, LineCounts
 from reco.orders.opened import OpenedDrop, open_drop
 from reco.orders.parts import OtherLine, PartWriter, write_parts
 from reco.orders.privacy import hide_customers
+from reco.orders.scan import Scanned
 from reco.orders.schema import MAX_CHECKED_ROWS
 from reco.orders.styles import find_styles
+from reco.orders.whole import LeftOut, Scan, WholeBatches
 from reco.progress import report
 from reco.storage.columns import lake_errors
 from reco.storage.engine import Limits, open_engine
@@ -36,30 +38,56 @@ _LIMITS = Limits(memory_bytes=2**29, threads=1)
 
 
 def read_batch(
-    drops: Sequence[DropFile], lake: Lake, *, now: dt.datetime, scratch: Path, record_by_record: bool = False
+    drops: Sequence[DropFile],
+    lake: Lake,
+    *,
+    now: dt.datetime,
+    scratch: Path,
+    beside: Sequence[DropFile] = (),
+    record_by_record: bool = False,
 ) -> Iterator[DropResult]:
     """Reads drops and writes the parts `order_lines` and `quarantined_lines` of each; yields each drop's result.
 
-    Both parts of a drop are in the lake before its result is given, so a kill leaves whole drops. Neither the order of
-    the drops nor what else is in the batch changes a part.
+    Both parts of a drop are in the lake before its result is given, so a kill leaves whole drops. The order of the
+    drops changes no part. What else is in the batch changes only what a rule or a count says of the whole batch:
+    exact repeats, too large orders, orders left out for a status.
 
     Args:
         drops: the drops; their keys differ.
         lake: where the parts go.
         now: the time of the run, for what lies in the future.
         scratch: an existing folder for what has to be unpacked; what is written there is removed again.
+        beside: the other drops of the same batches that count; they are looked at and not read.
         record_by_record: read every line by itself; slow, equal in its result, and meant for comparison.
 
     Raises:
         LedgerBroken: lines do not add up, which is a defect of ours; parts of drops already given stay.
         LakeError: the lake cannot be written, or memory does not do.
     """
-    for number, portion in enumerate(_portions(drops)):
-        folder = scratch / f"scan-{number}"
-        try:
-            yield from _read_portion(portion, lake, now, folder, record_by_record=record_by_record)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    wanted = {drop.key for drop in drops}
+    portions = list(_portions(sorted([*drops, *beside], key=lambda drop: drop.place)))
+    known = scratch / "batches"
+    batches = WholeBatches(portions, known)
+    try:
+        for portion in portions:
+            if batches.needs_first_look(portion):
+                with _scanned(portion, now, scratch / "first-look", record_by_record=record_by_record) as (
+                    con,
+                    scans,
+                    _,
+                ):
+                    batches.note(con, scans)
+        while portions and wanted.isdisjoint(drop.key for drop in portions[-1]):
+            portions.pop()  # nothing comes after it that it could tell of
+        for number, portion in enumerate(portions):
+            folder = scratch / f"scan-{number}"
+            with _scanned(portion, now, folder, record_by_record=record_by_record) as (con, scans, failed):
+                yield from (result for result in failed if result.key in wanted)
+                left_out = batches.left_out(con, scans)
+                for one in scans:
+                    yield from _judge(con, one, left_out, lake, wanted)
+    finally:
+        shutil.rmtree(known, ignore_errors=True)
 
 
 def _portions(drops: Sequence[DropFile]) -> Iterator[list[DropFile]]:
@@ -76,54 +104,76 @@ def _portions(drops: Sequence[DropFile]) -> Iterator[list[DropFile]]:
         yield portion
 
 
-def _read_portion(
-    portion: Sequence[DropFile], lake: Lake, now: dt.datetime, folder: Path, *, record_by_record: bool
-) -> Iterator[DropResult]:
+@contextmanager
+def _scanned(
+    portion: Sequence[DropFile], now: dt.datetime, folder: Path, *, record_by_record: bool
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[Scan], list[DropResult]]]:
+    """The scans of a portion, a connection to ask about them, and the results of drops that cannot be used."""
     groups: dict[tuple[Any, ...], list[OpenedDrop]] = {}
+    failed: list[DropResult] = []
     folder.mkdir(parents=True)
-    for i, drop in enumerate(portion):
-        try:
-            opened = open_drop(drop, folder / f"drop-{i}", record_by_record=record_by_record)
-        except DropError as error:
-            yield DropResult(drop.key, "failed", error)
-            continue
-        dialect = opened.layout.dialect
-        group = (drop.profile.digest, dialect.delimiter, dialect.quote, dialect.header, opened.layout.header)
-        groups.setdefault(group, []).append(opened)
-    for i, group_drops in enumerate(groups.values()):
-        with open_engine("order_lines", folder / f"group-{i}", _LIMITS) as con, lake_errors("order_lines"):
-            doubted = yield from _read_group(con, group_drops, lake, now, folder / f"scanned-{i}")
-            if doubted:
-                again = [open_drop(drop.drop, drop.folder / "again", record_by_record=True) for drop in doubted]
-                doubted = yield from _read_group(con, again, lake, now, folder / f"scanned-{i}-again")
-            if doubted:
-                raise LedgerBroken(
-                    f"The lines of {doubted[0].drop.name} do not add up in either way of reading.",
-                    hint="This is a defect of ours: please report it with the file.",
-                    drop=doubted[0].drop.key,
-                )
+    try:
+        for i, drop in enumerate(portion):
+            try:
+                opened = open_drop(drop, folder / f"drop-{i}", record_by_record=record_by_record)
+            except DropError as error:
+                failed.append(DropResult(drop.key, "failed", error))
+                continue
+            dialect = opened.layout.dialect
+            group = (drop.profile.digest, dialect.delimiter, dialect.quote, dialect.header, opened.layout.header)
+            groups.setdefault(group, []).append(opened)
+        with open_engine("order_lines", folder / "asked", _LIMITS) as con, lake_errors("order_lines"):
+            scans = [_scan(con, drops, now, folder / f"scanned-{i}") for i, drops in enumerate(groups.values())]
+            failed += [result for _, refused in scans for result in refused]
+            yield con, [one for one, _ in scans], failed
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _read_group(
-    con: duckdb.DuckDBPyConnection, drops: Sequence[OpenedDrop], lake: Lake, now: dt.datetime, folder: Path
-) -> Generator[DropResult, None, list[OpenedDrop]]:
-    """Reads drops of one profile, dialect and header; returns those whose scan is not to be believed."""
-    scanned = scan.load(drops, folder)
-    doubted = [drop for drop, one in zip(drops, scanned, strict=True) if one is None]
-    believed = [one for one in scanned if one is not None]
+def _scan(
+    con: duckdb.DuckDBPyConnection, drops: Sequence[OpenedDrop], now: dt.datetime, folder: Path
+) -> tuple[Scan, list[DropResult]]:
+    """Scans drops of one profile, dialect and header; one that is not to be believed is read record by record.
+
+    Raises:
+        LedgerBroken: the lines of a drop add up in neither way.
+    """
+    scanned: list[Scanned] = []
+    for i, (drop, found) in enumerate(zip(drops, scan.load(drops, folder), strict=True)):
+        if found is None:
+            again = open_drop(drop.drop, drop.folder / "again", record_by_record=True)
+            (found,) = scan.load([again], folder / f"again-{i}")  # noqa: PLW2901 - the one to be believed
+        if found is None:
+            raise LedgerBroken(
+                f"The lines of {drop.drop.name} do not add up in either way of reading.",
+                hint="This is a defect of ours: please report it with the file.",
+                drop=drop.drop.key,
+            )
+        scanned.append(found)
     reading = sql.Reading(drops[0].drop.profile, drops[0].layout.mapping, now)
     styles: dict[str, sql.Style] = {}
-    for key, style in find_styles(con, reading, believed).items():
+    failed: list[DropResult] = []
+    for key, style in find_styles(con, reading, scanned).items():
         if isinstance(style, DropError):
-            yield DropResult(key, "failed", style)
+            failed.append(DropResult(key, "failed", style))
         else:
             styles[key] = style
-    sure = [one for one in believed if one.opened.drop.key in styles]
-    left_out = {one.opened.drop.key: whole.left_out(con, reading, one) for one in sure}
+    return Scan(reading, scanned, styles), failed
+
+
+def _judge(
+    con: duckdb.DuckDBPyConnection,
+    scanned: Scan,
+    left_out: Mapping[str, LeftOut],
+    lake: Lake,
+    wanted: Collection[str],
+) -> Iterator[DropResult]:
+    """Reads the wanted drops of a scan into the lake."""
+    mine = [one for one in scanned.usable() if one.opened.drop.key in wanted]
     with ExitStack() as stack:
         writer: PartWriter | None = None
-        for chunk in judge.runs(sure, styles):
-            for judged in judge.judge(con, reading, chunk, left_out):
+        for chunk in judge.runs(mine, scanned.styles):
+            for judged in judge.judge(con, scanned.reading, chunk, left_out):
                 opened = judged.run.drop
                 if writer is None:
                     writer = stack.enter_context(write_parts(lake, opened.drop.key))
@@ -135,7 +185,6 @@ def _read_group(
                     stack.close()
                     writer = None
                     yield result
-    return doubted
 
 
 def _kept(judged: judge.Judged, opened: OpenedDrop) -> tuple[pa.Table, Sequence[OtherLine]]:

@@ -18,6 +18,7 @@ from reco.orders.again import (
     Refused,
     ReplayReport,
     Request,
+    beside_replay,
     enter_all,
     next_key,
     read_again,
@@ -124,5 +125,6 @@ def _as_they_came(
     named = profile.model_copy(update={"name": drop.source, "dialect": spec})
     # What was read without its customers is never read with them, whatever the other profile says.
     pseudonyms = file.pseudonyms or home.ledger.pseudonyms_for(named)
-    again = DropFile(next_key(home, drop), file.path, drop.name, named, pseudonyms)
-    return Again(drop, again, profile, drop.lines_read or 0, {line: line for line in offsets}, offsets)
+    again = DropFile(next_key(home, drop), file.path, drop.name, named, pseudonyms, drop.batch, late=True)
+    at = {line: line for line in offsets}
+    return Again(drop, again, profile, drop.lines_read or 0, at, offsets, beside=beside_replay(home, drop, named))

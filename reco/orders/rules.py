@@ -72,7 +72,7 @@ def _miscast(reason: str, column: str, message: str) -> Check:
 
 
 SHOP_CHECKS: tuple[Check, ...] = (
-    Check("duplicate_line", "excluded", "the record repeats one before it in the same drop exactly"),
+    Check("duplicate_line", "excluded", "the record repeats one before it in the same batch exactly"),
     Check(
         "cancelled",
         "excluded",

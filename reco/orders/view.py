@@ -18,7 +18,7 @@ from reco.orders.accepted import AcceptedLines, OrderPart, ReplacedOrder
 from reco.orders.merging import MergedItem
 from reco.storage.columns import (
     COUNT,
-    MONEY,
+    MONEY_SUM,
     NULL,
     TEXT,
     TIME,
@@ -26,9 +26,9 @@ from reco.storage.columns import (
     TableWriter,
     lake_errors,
     money,
-    money_column,
     number_column,
     numbers,
+    sum_column,
     sum_money,
     text_column,
     write_table,
@@ -45,7 +45,7 @@ ORDERS_SCHEMA = pa.schema(
         ("order_id", TEXT),
         ("item_id", TEXT),
         ("quantity", COUNT),
-        ("revenue", MONEY),
+        ("revenue", MONEY_SUM),
         ("customer_id", TEXT),
         ("ordered_at", TIME),
         ("drop_key", TEXT),
@@ -63,9 +63,11 @@ class OrdersReport:
     order and item; orders, items: distinct ones in effect; replaced_orders: orders that came in more than one batch;
     replaced: the first 20 of them by source and order id, with the last two batches.
 
-    lines_taken_back: lines in effect that take units of their order back; lines_unmatched: lines that would take back
-    what was not bought, which count for nothing; rows_netted_out: items of orders of which nothing was left; merged:
-    the ids that stand under another one.
+    lines_taken_back: lines in effect that take units of their order back; lines_repeated: lines that take back what a
+    line of another batch takes back already, and count for nothing; lines_unmatched: lines that would take back what
+    was not bought, which count for nothing; rows_netted_out: items of orders of which nothing was left;
+    rows_overreturned: those of them of which more was taken back than bought, by `units_overreturned`; merged: the ids
+    that stand under another one.
     """
 
     lines: int
@@ -76,8 +78,11 @@ class OrdersReport:
     replaced_orders: int
     replaced: tuple[ReplacedOrder, ...]
     lines_taken_back: int = 0
+    lines_repeated: int = 0
     lines_unmatched: int = 0
     rows_netted_out: int = 0
+    rows_overreturned: int = 0
+    units_overreturned: int = 0
     merged: tuple[MergedItem, ...] = ()
 
 
@@ -90,15 +95,15 @@ def build_orders(parts: Sequence[OrderPart], out: Path) -> OrdersReport:
     ordered_at (the earliest) belong to the order and are equal on all its rows; drop_key is the smallest one that
     brought the row. Neither the order of `parts` nor that of their lines matters, and no parts make an empty table.
 
-    A line with a quantity below zero takes units back: it nets with the lines of its order and item, in its own batch
-    or an earlier one, and an item of which nothing is left is no part of the order. Ids that a source's rule calls the
-    same are one item.
+    A line with a quantity below zero takes units back: it nets with the lines of its order and item, whichever batch
+    came first (`reco.orders.effect`), and an item of which nothing is left is no part of the order. Ids that a source's
+    rule calls the same are one item.
 
     Lines are sorted by one number made of the codes of source, order and item, one range of orders after another.
 
     Args:
         parts: Parquet files shaped as `order_lines`; each path and drop key once.
-        out: Parquet file to write: source, order_id, item_id, quantity BIGINT, revenue DECIMAL(18,4), customer_id,
+        out: Parquet file to write: source, order_id, item_id, quantity BIGINT, revenue DECIMAL(38,4), customer_id,
             ordered_at TIMESTAMP (UTC), drop_key; sorted by source, order_id, item_id (bytes of their text).
 
     Raises:
@@ -122,8 +127,11 @@ def build_orders(parts: Sequence[OrderPart], out: Path) -> OrdersReport:
         replaced_orders=len(effect.orders[0]),
         replaced=lines.name(*(column[:REPLACED_SHOWN] for column in effect.orders)),
         lines_taken_back=written["taken_back"],
+        lines_repeated=effect.repeated,
         lines_unmatched=written["unmatched"] + effect.unmatched,
         rows_netted_out=written["netted_out"],
+        rows_overreturned=written["overreturned"],
+        units_overreturned=written["units_overreturned"],
         merged=lines.merged,
     )
 
@@ -157,7 +165,7 @@ def _write(lines: AcceptedLines, in_effect: NDArray[np.bool_], writer: TableWrit
             lines.order_ids.take(number_column(order_id)),
             text_column(lines.items.values, item),
             number_column(units[kept]),
-            money_column(sum_money(amounts[mine], starts)[kept], has_total),
+            sum_column(sum_money(amounts[mine], starts)[kept], has_total),
             text_column(lines.customers.values, np.where(customer == _NEVER, NULL, customer)),
             number_column(first, TIME, known=first != _NEVER),
             text_column(lines.drop_keys, np.minimum.reduceat(lines.part[mine], starts)[kept]),
@@ -166,19 +174,22 @@ def _write(lines: AcceptedLines, in_effect: NDArray[np.bool_], writer: TableWrit
         order = group.order[kept]
         counts.update(rows=len(item), orders=int(np.count_nonzero(np.diff(order))) + min(1, len(order)))
         if not kept.all() or (lines.quantity[mine] < 0).any():
-            counts.update(_taken_back(lines.quantity[mine], starts, kept))
+            counts.update(_taken_back(lines.quantity[mine], starts, units))
     counts["items"] = int(np.count_nonzero(seen))
     return counts
 
 
-def _taken_back(quantity: Ints, starts: Ints, kept: NDArray[np.bool_]) -> dict[str, int]:
-    """How many lines took units back, how many had nothing to take back, and how many rows are gone."""
+def _taken_back(quantity: Ints, starts: Ints, units: Ints) -> dict[str, int]:
+    """How many lines took units back, how many had nothing to take back, and which rows are gone."""
     back = np.add.reduceat(quantity < 0, starts, dtype=np.int64)
     bought = np.logical_or.reduceat(quantity > 0, starts)
+    beyond = units[bought & (units < 0)]
     return {
         "taken_back": int(back[bought].sum()),
         "unmatched": int(back[~bought].sum()),
-        "netted_out": int(np.count_nonzero(bought & ~kept)),
+        "netted_out": int(np.count_nonzero(bought & (units <= 0))),
+        "overreturned": len(beyond),
+        "units_overreturned": -int(beyond.sum()),
     }
 
 

@@ -256,6 +256,20 @@ def test_gaps_jumps_and_orphans_are_counted(shop: Shop) -> None:
     assert shop.check(shop.home.lake.root / "none.parquet").sold is None
 
 
+def test_an_item_may_be_listed_under_any_of_its_ids(shop: Shop) -> None:
+    """Where a source merges ids, a sold item listed under another of them is no orphan in either direction."""
+    orders = shop.home.lake.root / "orders.parquet"
+    shop.give("a.csv", HEADER + "pid,Detector,A,,,\nCAL,Kit,A,,,\nHose,Hose,A,,,\n")
+    sold = "('shop', 'PID'), ('shop', 'cal'), ('till', 'hose')"
+    duckdb.sql(f"COPY (FROM (VALUES {sold}) AS t(source, item_id)) TO '{orders}' (FORMAT parquet)")
+    drops = shop.ledger.drops()
+    found = check_catalogue(drops, shop.home.lake, orders, price_change=0.5, rules={"shop": ("case",)})
+    assert (found.sold, found.unlisted, found.unsold) == (3, 1, 1)
+    assert [one["item_id"] for one in found.worst_unlisted + found.worst_unsold] == ["hose", "Hose"]
+    plain = shop.check(orders)
+    assert (plain.sold, plain.unlisted, plain.unsold) == (3, 3, 3)
+
+
 def test_names_that_mean_several_are_asked_back(shop: Shop) -> None:
     """A name of two catalogues is none; an unknown one names none."""
     shop.give("a.csv", HEADER + "1,One,,,,\n")

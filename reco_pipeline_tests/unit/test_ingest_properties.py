@@ -5,6 +5,7 @@ import random
 import tempfile
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -169,8 +170,11 @@ def test_neither_order_nor_company_changes_a_part(seed: int) -> None:
             path.write_bytes(build(rows, shuffle.choice(LINE_ENDS), final=True)[0])
             files.append((f"drop-{i}", path))
         together = read_files(shuffle.sample(files, 4), folder, PROFILE)
-        for file in files:
-            assert same(together[file[0]], read_files([file], folder, PROFILE)[file[0]])
+        for key, path in files:
+            alone = read_files([(key, path)], folder, PROFILE)[key]
+            # Beside others a record may repeat one of theirs, which is counted.
+            counts = replace(alone.result.counts, lines_duplicate=together[key].result.counts.lines_duplicate)
+            assert same(together[key], replace(alone, result=replace(alone.result, counts=counts)))
 
 
 AMOUNTS = st.decimals(0, 10**7, allow_nan=False, places=2) | st.integers(0, 10**7).map(Decimal)

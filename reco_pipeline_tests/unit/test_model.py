@@ -115,6 +115,30 @@ def test_lines_of_a_merged_id_name_the_item_it_stands_under(tmp_path: Path) -> N
     assert {r[0]: r[1] for r in rows(tmp_path / "out")} == {"A": "Pump", "a": "Hose"}
 
 
+def test_a_catalogue_names_an_item_under_any_of_its_ids(tmp_path: Path) -> None:
+    """An id that no line has, or another than the item stands under, names it too; its own row goes first."""
+    lines = [line("1", "PID"), line("2", "PID"), line("3", "pid"), line("4", "Cal"), line("5", "hose")]
+    one = replace(part(tmp_path, "d", [*lines, line("6", "pump", source="till")]), merge=())
+    build_orders([replace(one, merge=("case",))], tmp_path / "orders")
+    listed: list[tuple[str, str | None, str | None]] = [
+        ("pid", "Detector", "Gas"),
+        ("PiD", "Aaa", None),
+        ("CAL", "Kit", None),
+        ("cAL", "Zzz", "Tests"),
+    ]
+    listed += [("hose", None, None), ("HOSE", "Hose", "Parts"), ("Hose", None, "Parts"), ("PUMP", "Pump", None)]
+    names = tmp_path / "names.parquet"
+    pl.DataFrame(listed, schema=["item_id", "item_name", "category"], orient="row").write_parquet(names)
+    rules = {"shop": ("case",)}
+    build_item_stats(tmp_path / "orders", [one.path], names, tmp_path / "out", rules=rules)
+    assert {r[0]: r[1:3] for r in rows(tmp_path / "out")} == {
+        "PID": ("Aaa", "Gas"),
+        "Cal": ("Kit", "Tests"),
+        "hose": ("Hose", "Parts"),
+        "pump": ("pump", None),
+    }
+
+
 def test_one_batch_number_for_each_part(tmp_path: Path, shop: Built) -> None:
     """Batches that do not match the parts are refused before any work."""
     with pytest.raises(UsageError, match="2 batch numbers for 0 parts"):
@@ -266,7 +290,7 @@ def test_schemas_are_the_contract(shop: Built) -> None:
     text, count, real, time = "VARCHAR", "BIGINT", "DOUBLE", "TIMESTAMP"
     assert list(types(shop.stats).items()) == [
         ("item_id", text), ("item_name", text), ("category", text), ("orders", count), ("units", count),
-        ("revenue", "DECIMAL(18,4)"), ("customers", count), ("first_sold_at", time), ("last_sold_at", time),
+        ("revenue", "DECIMAL(38,4)"), ("customers", count), ("first_sold_at", time), ("last_sold_at", time),
         ("rank", count), ("share", real),
     ]  # fmt: skip
     assert list(types(shop.pairs).items()) == [("item_id", text), ("other_id", text), ("pair_orders", count)]
