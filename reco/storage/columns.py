@@ -148,8 +148,17 @@ def sum_money(amounts: Ints, starts: Ints) -> Ints:
 
 def sum_column(sums: Ints, known: NDArray[np.bool_]) -> Arrow:
     """A DECIMAL(38,4) column of what `sum_money` gave; null where not known."""
+    return _decimal_column(MONEY_SUM, sums, known)
+
+
+def money_column(amounts: Ints, known: NDArray[np.bool_]) -> Arrow:
+    """A DECIMAL(18,4) column of ten-thousandths; null where not known."""
+    return _decimal_column(MONEY, np.stack([amounts, amounts >> 63], axis=1), known)
+
+
+def _decimal_column(kind: pa.DataType, halves: Ints, known: NDArray[np.bool_]) -> Arrow:
     valid = _buffer(np.packbits(known, bitorder="little"))
-    return pa.Array.from_buffers(MONEY_SUM, len(sums), [valid, _buffer(np.ascontiguousarray(sums))])
+    return pa.Array.from_buffers(kind, len(halves), [valid, _buffer(np.ascontiguousarray(halves))])
 
 
 def text_array(values: Sequence[str]) -> Arrow:
