@@ -59,15 +59,14 @@ class _Baskets:
 
     @classmethod
     def read(cls, orders: Path) -> "_Baskets":
-        table = read_columns(orders, _ENTRIES_SCHEMA, coded=("source", "item_id"))
+        table = read_columns(orders, _ENTRIES_SCHEMA, coded=("source", "order_id", "item_id"))
         items = texts(table["item_id"])
         if not table.num_rows:
             return cls(items, np.empty(0, np.int64), np.empty(0, np.int64))
-        source, order = texts(table["source"]).codes, table["order_id"].combine_chunks()
+        source, order = texts(table["source"]).codes, texts(table["order_id"]).codes
         same_source = source[1:] == source[:-1]
-        after, before = order.slice(1), order.slice(0, len(order) - 1)
-        same = same_source & flags(pc.equal(after, before))
-        later = (source[1:] > source[:-1]) | (same_source & flags(pc.greater(after, before)))
+        same = same_source & (order[1:] == order[:-1])
+        later = (source[1:] > source[:-1]) | (same_source & (order[1:] > order[:-1]))
         if not (later | (same & (items.codes[1:] > items.codes[:-1]))).all():
             raise LakeError(
                 f"{orders} is not sorted by order and item, or repeats a row.",

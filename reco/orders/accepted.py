@@ -93,7 +93,7 @@ class AcceptedLines:
     @classmethod
     def read(cls, parts: Sequence[OrderPart]) -> "AcceptedLines":
         """The lines of these parts, which come in the order of their keys."""
-        coded = ("source", "item_id", "customer_id")
+        coded = ("source", "order_id", "item_id", "customer_id")
         tables = [read_columns(part.path, _SCHEMA, coded=coded) for part in parts]
         table = pa.concat_tables(tables) if tables else pa.Table.from_batches([], _SCHEMA)
         sources, order_ids, items, customers = (

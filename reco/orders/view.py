@@ -116,7 +116,7 @@ def build_orders(parts: Sequence[OrderPart], out: Path) -> OrdersReport:
     with lake_errors("orders"):
         lines = AcceptedLines.read(sorted(parts, key=lambda part: part.drop_key))
         effect = lines.in_effect()
-        with write_table(out, ORDERS_SCHEMA, prefixed=["order_id"]) as writer:
+        with write_table(out, ORDERS_SCHEMA) as writer:
             written = _write(lines, effect.lines, writer)
     return OrdersReport(
         lines=len(lines.order),
@@ -162,7 +162,7 @@ def _write(lines: AcceptedLines, in_effect: NDArray[np.bool_], writer: TableWrit
         has_total = np.logical_or.reduceat(known[mine], starts)[kept]
         writer.write(
             text_column(lines.sources, source),
-            lines.order_ids.take(number_column(order_id)),
+            text_column(lines.order_ids, order_id),
             text_column(lines.items.values, item),
             number_column(units[kept]),
             sum_column(sum_money(amounts[mine], starts)[kept], has_total),

@@ -75,11 +75,17 @@ def texts(column: Arrow) -> Texts:
     if not encoded.num_chunks:
         return Texts(pa.nulls(0, pa.string()), np.empty(0, np.int32))
     whole = encoded.unify_dictionaries().combine_chunks()
+    if _ascends(whole.dictionary):  # as ids of files often do
+        return Texts(whole.dictionary, index_array(whole.indices))
     order = pc.sort_indices(whole.dictionary)
     places = np.empty(len(order) + 1, np.int32)
     places[_values(order, np.uint64)] = np.arange(len(order), dtype=np.int32)
     places[NULL] = NULL  # the last place, which is that of index -1
     return Texts(whole.dictionary.take(order), places[index_array(whole.indices)])
+
+
+def _ascends(values: Arrow) -> bool:
+    return len(values) < 2 or bool(flags(pc.less(values.slice(0, len(values) - 1), values.slice(1))).all())
 
 
 def numbers(column: Arrow, *, null: int = 0) -> Ints:
@@ -206,11 +212,9 @@ def as_used(chunk: Arrow) -> Arrow:
 class TableWriter:
     """Writes a Parquet file portion by portion; equal rows in equal order give equal bytes, whatever the portions."""
 
-    def __init__(self, path: Path, schema: pa.Schema, *, prefixed: Sequence[str] = ()) -> None:
-        """`prefixed` are text columns whose neighbours begin alike, such as sorted ids: stored as differences."""
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._path = path
         self._schema = schema
-        self._prefixed = prefixed
         self._waiting: list[pa.Table] = []
         self._rows = 0
         self._writer: pq.ParquetWriter | None = None
@@ -240,9 +244,8 @@ class TableWriter:
             compression="zstd",
             store_schema=False,  # a dictionary is how the texts came, and no part of the table
             store_decimal_as_integer=True,
-            use_dictionary=cast("Any", [name for name in schema.names if name not in {*self._prefixed, *whole}]),
-            column_encoding=dict.fromkeys(self._prefixed, "DELTA_BYTE_ARRAY")
-            | dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
+            use_dictionary=cast("Any", [name for name in schema.names if name not in whole]),
+            column_encoding=dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
         )
 
     def close(self) -> None:
@@ -255,9 +258,9 @@ class TableWriter:
 
 
 @contextmanager
-def write_table(path: Path, schema: pa.Schema, *, prefixed: Sequence[str] = ()) -> Iterator[TableWriter]:
+def write_table(path: Path, schema: pa.Schema) -> Iterator[TableWriter]:
     """Yields a writer; the file is whole when the block ends without an error."""
-    writer = TableWriter(path, schema, prefixed=prefixed)
+    writer = TableWriter(path, schema)
     yield writer
     writer.close()
 
