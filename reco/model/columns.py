@@ -72,7 +72,7 @@ _ORDERS = (
     ),
     Column(
         "revenue",
-        "DECIMAL(18,4)",
+        "DECIMAL(38,4)",
         "Line totals added up; null where no line has one.",
         nullable=True,
         sources=_from(ORDER_LINES, "line_total"),
@@ -126,7 +126,7 @@ _ITEM_STATS = (
     ),
     Column("orders", "BIGINT", "Orders that hold it.", sources=_from(ORDERS, "source", "order_id", "item_id")),
     Column("units", "BIGINT", "Units sold.", sources=_from(ORDERS, "quantity")),
-    Column("revenue", "DECIMAL(18,4)", "Revenue, where known.", nullable=True, sources=_from(ORDERS, "revenue")),
+    Column("revenue", "DECIMAL(38,4)", "Revenue, where known.", nullable=True, sources=_from(ORDERS, "revenue")),
     Column(
         "customers",
         "BIGINT",

@@ -90,7 +90,7 @@ def build_item_stats(  # noqa: PLR0913 - each argument is a table, or what a sho
             f"""
             CREATE TEMP TABLE stats AS
             SELECT item_id, count(*) AS orders, sum(quantity)::BIGINT AS units,
-                   sum(revenue)::DECIMAL(18,4) AS revenue,
+                   sum(revenue) AS revenue,
                    nullif(count(DISTINCT (source, customer_id)) FILTER (customer_id IS NOT NULL), 0) AS customers,
                    min(ordered_at) AS first_sold_at, max(ordered_at) AS last_sold_at
             FROM {parquet(orders)} GROUP BY item_id

@@ -18,7 +18,7 @@ from reco.orders.accepted import AcceptedLines, OrderPart, ReplacedOrder
 from reco.orders.merging import MergedItem
 from reco.storage.columns import (
     COUNT,
-    MONEY,
+    MONEY_SUM,
     NULL,
     TEXT,
     TIME,
@@ -26,9 +26,9 @@ from reco.storage.columns import (
     TableWriter,
     lake_errors,
     money,
-    money_column,
     number_column,
     numbers,
+    sum_column,
     sum_money,
     text_column,
     write_table,
@@ -45,7 +45,7 @@ ORDERS_SCHEMA = pa.schema(
         ("order_id", TEXT),
         ("item_id", TEXT),
         ("quantity", COUNT),
-        ("revenue", MONEY),
+        ("revenue", MONEY_SUM),
         ("customer_id", TEXT),
         ("ordered_at", TIME),
         ("drop_key", TEXT),
@@ -103,7 +103,7 @@ def build_orders(parts: Sequence[OrderPart], out: Path) -> OrdersReport:
 
     Args:
         parts: Parquet files shaped as `order_lines`; each path and drop key once.
-        out: Parquet file to write: source, order_id, item_id, quantity BIGINT, revenue DECIMAL(18,4), customer_id,
+        out: Parquet file to write: source, order_id, item_id, quantity BIGINT, revenue DECIMAL(38,4), customer_id,
             ordered_at TIMESTAMP (UTC), drop_key; sorted by source, order_id, item_id (bytes of their text).
 
     Raises:
@@ -165,7 +165,7 @@ def _write(lines: AcceptedLines, in_effect: NDArray[np.bool_], writer: TableWrit
             lines.order_ids.take(number_column(order_id)),
             text_column(lines.items.values, item),
             number_column(units[kept]),
-            money_column(sum_money(amounts[mine], starts)[kept], has_total),
+            sum_column(sum_money(amounts[mine], starts)[kept], has_total),
             text_column(lines.customers.values, np.where(customer == _NEVER, NULL, customer)),
             number_column(first, TIME, known=first != _NEVER),
             text_column(lines.drop_keys, np.minimum.reduceat(lines.part[mine], starts)[kept]),

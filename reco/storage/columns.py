@@ -30,7 +30,10 @@ COUNT: pa.DataType = pa.int64()
 REAL: pa.DataType = pa.float64()
 TIME: pa.DataType = pa.timestamp("us")
 MONEY: pa.DataType = pa.decimal128(18, 4)
-_LARGEST_MONEY = 10**18
+MONEY_SUM: pa.DataType = pa.decimal128(38, 4)
+"""Of amounts of money added up, which have no size that is known before."""
+_LOW_BITS = 32
+_LOW = 2**_LOW_BITS - 1
 _CODED = pa.dictionary(pa.int32(), pa.string())
 NULL = -1
 """The code of a text that is null."""
@@ -135,24 +138,27 @@ def flag_column(values: NDArray[np.bool_]) -> Arrow:
 def sum_money(amounts: Ints, starts: Ints) -> Ints:
     """The sums of runs of amounts (in ten-thousandths) that begin at `starts`; there is at least one.
 
-    Raises:
-        LakeError: one has more than eighteen digits.
+    Returns:
+        The sums as little-endian 128-bit integers, two halves a row: no number of lines is too many for them.
     """
-    sums: Ints = np.add.reduceat(amounts, starts)
-    # Integers wrap around where doubles only round, so far too large a sum shows in one of the two.
-    if max(np.abs(sums).max(), np.abs(np.add.reduceat(amounts.astype(np.float64), starts)).max() / 2) >= _LARGEST_MONEY:
-        raise LakeError(
-            "An amount of money adds up to more than 14 digits before the point.",
-            hint="A line total of a drop is far too large: retract that drop (`reco drops list`), then run again.",
-        )
-    return sums
+    low = np.add.reduceat(amounts & _LOW, starts)  # of 32 bits each, so that neither sum can leave its 64
+    high = np.add.reduceat(amounts >> _LOW_BITS, starts) + (low >> _LOW_BITS)
+    return np.stack([(high << _LOW_BITS) | (low & _LOW), high >> _LOW_BITS], axis=1)
+
+
+def sum_column(sums: Ints, known: NDArray[np.bool_]) -> Arrow:
+    """A DECIMAL(38,4) column of what `sum_money` gave; null where not known."""
+    return _decimal_column(MONEY_SUM, sums, known)
 
 
 def money_column(amounts: Ints, known: NDArray[np.bool_]) -> Arrow:
     """A DECIMAL(18,4) column of ten-thousandths; null where not known."""
-    halves = np.stack([amounts, amounts >> 63], axis=1)
+    return _decimal_column(MONEY, np.stack([amounts, amounts >> 63], axis=1), known)
+
+
+def _decimal_column(kind: pa.DataType, halves: Ints, known: NDArray[np.bool_]) -> Arrow:
     valid = _buffer(np.packbits(known, bitorder="little"))
-    return pa.Array.from_buffers(MONEY, len(amounts), [valid, _buffer(halves)])
+    return pa.Array.from_buffers(kind, len(halves), [valid, _buffer(np.ascontiguousarray(halves))])
 
 
 def text_array(values: Sequence[str]) -> Arrow:

@@ -180,3 +180,11 @@ def test_twelve_hours_behind_an_iso_date(tmp_path: Path) -> None:
     text = "order_id,item_id,ordered_at\n1,a,2024-01-13 1:05 PM\n2,b,2024-01-05 12:30 AM\n3,c,2024-01-05 12:30:15 pm\n"
     found = [one.strftime("%H:%M:%S") for one in read_bytes(text.encode(), tmp_path).column("ordered_at")]
     assert found == ["13:05:00", "00:30:00", "12:30:15"]
+
+
+def test_a_line_in_all_is_an_amount_of_money(tmp_path: Path) -> None:
+    """A price and a quantity that are fine by themselves may make more money than there is room for."""
+    text = b"order_id,item_id,quantity,unit_price\n1,a,999999999,999999999999\n2,a,100,999999999999\n"
+    read = read_bytes(text, tmp_path)
+    assert read.faults == {2: "invalid_price"}
+    assert read.column("line_total") == [Decimal(99999999999900)]

@@ -290,7 +290,7 @@ def test_schemas_are_the_contract(shop: Built) -> None:
     text, count, real, time = "VARCHAR", "BIGINT", "DOUBLE", "TIMESTAMP"
     assert list(types(shop.stats).items()) == [
         ("item_id", text), ("item_name", text), ("category", text), ("orders", count), ("units", count),
-        ("revenue", "DECIMAL(18,4)"), ("customers", count), ("first_sold_at", time), ("last_sold_at", time),
+        ("revenue", "DECIMAL(38,4)"), ("customers", count), ("first_sold_at", time), ("last_sold_at", time),
         ("rank", count), ("share", real),
     ]  # fmt: skip
     assert list(types(shop.pairs).items()) == [("item_id", text), ("other_id", text), ("pair_orders", count)]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from reco.errors import LakeError, UsageError
 from reco.orders.view import REPLACED_SHOWN, build_orders
+from reco.snapshot.build import SnapshotBuild
 from reco_pipeline_tests.model_tables import build, line, part, rows, types
 
 LATE = dt.datetime(2026, 1, 1, 10, tzinfo=dt.UTC).replace(tzinfo=None)  # the lake holds UTC without a zone
@@ -93,7 +94,7 @@ def test_no_parts_make_an_empty_table_of_the_same_schema(tmp_path: Path) -> None
         "order_id": "VARCHAR",
         "item_id": "VARCHAR",
         "quantity": "BIGINT",
-        "revenue": "DECIMAL(18,4)",
+        "revenue": "DECIMAL(38,4)",
         "customer_id": "VARCHAR",
         "ordered_at": "TIMESTAMP",
         "drop_key": "VARCHAR",
@@ -219,14 +220,19 @@ def test_ranges_of_orders_do_not_show(tmp_path: Path, monkeypatch: pytest.Monkey
         assert (tmp_path / "ranges").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
-def test_money_that_does_not_fit_is_refused(tmp_path: Path) -> None:
-    """Totals that add up to more than the table's type holds are an error, never a wrong sum."""
-    most = "99999999999999.9999"
-    fits = build_orders([part(tmp_path, "one", [line("1", "pid", total=most)])], tmp_path / "out")
-    assert fits.rows == 1
-    assert rows(tmp_path / "out")[0][4] == Decimal(most)
-    with pytest.raises(LakeError, match="more than 14 digits"):
-        build_orders([part(tmp_path, "two", [line("1", "pid", total=most)] * 20)], tmp_path / "out")
+def test_no_amount_of_money_is_too_large_to_add_up(tmp_path: Path) -> None:
+    """The largest totals a line may have, in one order and over many, are added up exactly and stop nothing."""
+    most = Decimal("99999999999999.9999")
+    lines = [line("1", "pid", quantity=999_999_999, total=most)] * 3000 + [line("2", "pid", total=most)]
+    lines += [
+        line("3", "pid", total=most),
+        line("3", "pid", quantity=-1, total=-most),
+        line("3", "pid", total="0.0001"),
+    ]
+    made = build(tmp_path / "out", [part(tmp_path, "d", lines)])
+    assert [(r[1], r[4]) for r in rows(made.orders)] == [("1", most * 3000), ("2", most), ("3", Decimal("0.0001"))]
+    assert rows(made.stats)[0][4:6] == (999_999_999 * 3000 + 2, most * 3001 + Decimal("0.0001"))
+    assert SnapshotBuild.from_lake(made.stats, made.similar).items == 1
 
 
 def test_a_table_holds_no_text_of_lines_that_are_not_in_effect(tmp_path: Path) -> None:
