@@ -18,6 +18,7 @@ from reco.settings import Settings
 from resources.home import DatabaseResource, LakeResource, SettingsResource
 
 RECONCILE, USABLE, COMPLETE = "catalogue_lines_reconcile", "catalogues_usable", "catalogue_complete"
+RATE = "catalogue_quarantine_rate"
 UNIQUE, PRICES = "catalogue_ids_unique", "catalogue_prices_steady"
 LISTED, SOLD = "sold_items_listed", "listed_items_sold"
 NONE = "There is no catalogue: items are named by their order lines."
@@ -25,7 +26,7 @@ NONE = "There is no catalogue: items are named by their order lines."
 
 @dg.multi_asset_check(
     specs=[
-        *(spec(CATALOGUE, name) for name in (RECONCILE, USABLE, COMPLETE, UNIQUE, PRICES)),
+        *(spec(CATALOGUE, name) for name in (RECONCILE, USABLE, RATE, COMPLETE, UNIQUE, PRICES)),
         *(spec(CATALOGUE, name, additional_deps=[ORDERS]) for name in (LISTED, SOLD)),
     ],
     can_subset=True,
@@ -46,6 +47,7 @@ def catalogue_checks(
     makers: dict[str, Callable[[], dg.AssetCheckResult]] = {
         RECONCILE: lambda: _reconcile(drops, catalogue_imbalances(drops, store)),
         USABLE: lambda: _usable([drop for drop in every if drop.status is DropStatus.FAILED]),
+        RATE: lambda: _rate(found, known),
         COMPLETE: lambda: _complete(found, known),
         UNIQUE: lambda: _unique(found, known),
         PRICES: lambda: _prices(found, known),
@@ -86,6 +88,19 @@ def _usable(failed: Sequence[CatalogueDrop]) -> dg.AssetCheckResult:
         else "No catalogue failed.",
         figures={"catalogues_failed": len(failed)},
         worst=[{"key": drop.key, "name": drop.name, "error": drop.error or ""} for drop in failed],
+    )
+
+
+def _rate(found: CatalogueFindings, settings: Settings) -> dg.AssetCheckResult:
+    rate, limit = _share(found.quarantined, found.read), settings.quarantine_warn_rate
+    return _about(
+        RATE,
+        found,
+        passed=rate <= limit,
+        words=f"{found.quarantined:,} of {found.read:,} lines are quarantined ({rate:.2%}); up to {limit:.2%} are "
+        "usual.",
+        figures={"quarantine_rate": rate, "lines_quarantined": found.quarantined},
+        worst=found.worst_quarantine,
     )
 
 

@@ -138,6 +138,12 @@ CATALOGUE: tuple[CheckEntry, ...] = (
         "Lines read = accepted + quarantined, per catalogue.",
     ),
     CheckEntry("catalogue", "catalogues_usable", Weight.WARNING, "Every catalogue that was given could be used."),
+    CheckEntry(
+        "catalogue",
+        "catalogue_quarantine_rate",
+        Weight.WARNING,
+        "Few lines of the newest catalogues are quarantined for more than coming again.",
+    ),
     CheckEntry("catalogue", "catalogue_complete", Weight.WARNING, "Most listed items have a name and a category."),
     CheckEntry("catalogue", "catalogue_ids_unique", Weight.WARNING, "Few items stand in a catalogue twice."),
     CheckEntry(

@@ -13,6 +13,7 @@ import duckdb
 from reco.catalog.aliases import define_aliases
 from reco.catalog.ledger import CatalogueDrop
 from reco.catalog.reader import CATALOGUE_LINES, QUARANTINED_CATALOGUE_LINES
+from reco.catalog.rules import REPEATED
 from reco.catalog.table import CATALOGUE
 from reco.storage.engine import fetch_row, open_engine, parquet, row_count
 from reco.storage.lake import Lake
@@ -25,10 +26,11 @@ Row = dict[str, Any]
 class CatalogueFindings:
     """Counts over the newest catalogue of each source.
 
-    listed: items; unnamed, uncategorised: of them, without; read, duplicates: their lines, and lines whose item comes
-    again below; priced: items with a price in two catalogues in succession; jumped: of them, by more than asked;
-    sold: items in the orders, None where there are none yet; unlisted: of them, in no newest catalogue, with the orders
-    that hold one in `unlisted_orders`; unsold: listed items in no order.
+    listed: items; unnamed, uncategorised: of them, without; read, duplicates, quarantined: their lines, lines whose
+    item comes again below, and lines that something else is wrong with, whose reasons are in `worst_quarantine`;
+    priced: items with a price in two catalogues in succession; jumped: of them, by more than asked; sold: items in the
+    orders, None where there are none yet; unlisted: of them, in no newest catalogue, with the orders that hold one in
+    `unlisted_orders`; unsold: listed items in no order.
     """
 
     listed: int = 0
@@ -36,12 +38,14 @@ class CatalogueFindings:
     uncategorised: int = 0
     read: int = 0
     duplicates: int = 0
+    quarantined: int = 0
     priced: int = 0
     jumped: int = 0
     sold: int | None = None
     unlisted: int = 0
     unlisted_orders: int = 0
     unsold: int = 0
+    worst_quarantine: tuple[Row, ...] = field(default=())
     worst_prices: tuple[Row, ...] = field(default=())
     worst_unlisted: tuple[Row, ...] = field(default=())
     worst_unsold: tuple[Row, ...] = field(default=())
@@ -100,12 +104,21 @@ def check_catalogue(
             ORDER BY abs(ln(now) - ln(before)) DESC, item_id LIMIT {SHOWN}"""
         ).fetchall()
         sold = _sold(con, table, orders, rules or {}) if orders.is_file() else {}
+    faults: list[Row] = [
+        {"drop": drop.name, "reason": reason, "lines": lines}
+        for drop in newest.values()
+        for reason, lines in (drop.reasons or {}).items()
+        if reason != REPEATED
+    ]
+    faults.sort(key=lambda one: (-one["lines"], one["drop"], one["reason"]))
     return CatalogueFindings(
         listed=listed,
         unnamed=unnamed,
         uncategorised=uncategorised,
         read=sum(drop.lines_read or 0 for drop in newest.values()),
-        duplicates=sum((drop.reasons or {}).get("duplicate_item", 0) for drop in newest.values()),
+        duplicates=sum((drop.reasons or {}).get(REPEATED, 0) for drop in newest.values()),
+        quarantined=sum(one["lines"] for one in faults),
+        worst_quarantine=tuple(faults[:SHOWN]),
         priced=priced,
         jumped=jumped,
         worst_prices=tuple(

@@ -20,11 +20,13 @@ from reco.catalog.columns import FirstLook, look_at_header, map_columns
 from reco.catalog.rules import CATALOGUE_REASONS, COLUMNS, IN_STOCK, OUT_OF_STOCK, VALUE_REASONS
 from reco.errors import LedgerBroken
 from reco.orders import sql
+from reco.orders.decimals import POINT, Amounts
 from reco.orders.drops import DropFile, DropResult, LineCounts
 from reco.orders.opened import OpenedDrop, open_drop
 from reco.orders.parts import QUARANTINED_SCHEMA
 from reco.orders.profiles import Columns, SourceProfile
 from reco.orders.rules import MAX_VALUE_CHARS
+from reco.orders.styles import ambiguous
 from reco.storage.engine import fetch_row, literal, open_engine, write_parquet
 from reco.storage.lake import Lake
 
@@ -44,7 +46,7 @@ def read_catalogue(drop: DropFile, lake: Lake, scratch: Path) -> DropResult:
         scratch: a folder that does not exist yet, for what has to be unpacked.
 
     Raises:
-        DropError: the file cannot be used.
+        DropError: the file cannot be used; `DropAmbiguous`: its prices fit a decimal point and a decimal comma.
         LedgerBroken: lines do not add up, which is a defect of ours.
         LakeError: the lake cannot be written.
     """
@@ -52,7 +54,7 @@ def read_catalogue(drop: DropFile, lake: Lake, scratch: Path) -> DropResult:
     opened = open_drop(_as_opened(drop, first), scratch, record_by_record=True)
     mapping = map_columns(opened.layout.header, drop.profile, drop.name)
     with open_engine(CATALOGUE_LINES, scratch / "table") as con:
-        _judge(con, opened, mapping)
+        decimal = _judge(con, opened, mapping, drop)
         with lake.replace(CATALOGUE_LINES, drop.key) as path:
             columns = ", ".join(COLUMNS)
             source = literal(drop.profile.name)
@@ -74,7 +76,7 @@ def read_catalogue(drop: DropFile, lake: Lake, scratch: Path) -> DropResult:
         drop.key,
         "ingested",
         encoding=opened.text.encoding,
-        dialect=dialect.to_json(),
+        dialect=dialect.to_json() | {"decimal": decimal},
         header=list(opened.layout.header),
         mapping=dict(mapping),
         counts=LineCounts(
@@ -104,8 +106,11 @@ def _as_opened(drop: DropFile, first: FirstLook) -> DropFile:
     return DropFile(drop.key, drop.path, drop.name, profile)
 
 
-def _judge(con: duckdb.DuckDBPyConnection, opened: OpenedDrop, mapping: Mapping[str, str]) -> None:
-    """The table `judged`: the records with their line, their typed columns and texts, and why they are none."""
+def _judge(con: duckdb.DuckDBPyConnection, opened: OpenedDrop, mapping: Mapping[str, str], drop: DropFile) -> str:
+    """The table `judged`: the records with their line, their typed columns and texts, and why they are none.
+
+    Returns the decimal sign of the prices.
+    """
     width = len(opened.layout.header)
     fields = "{" + ", ".join(f"'c{i}': 'VARCHAR'" for i in range(width)) + "}"
     if opened.extra is None:
@@ -131,11 +136,14 @@ def _judge(con: duckdb.DuckDBPyConnection, opened: OpenedDrop, mapping: Mapping[
         for column in COLUMNS
     )
     whole = ", ".join(f"c{i}" for i in range(width))
+    columns = f"line, hash({whole}) AS whole, {texts}"
+    con.execute(f"CREATE TEMP TABLE texts AS SELECT {columns} FROM raw JOIN lines ON raw.rowid = rid")
+    con.unregister("lines")
+    decimal = drop.profile.dialect.decimal or _decimal(con, opened, mapping.get("price"), drop.name)
     con.execute(
         f"""CREATE TEMP TABLE judged AS
-        WITH texts AS (SELECT line, hash({whole}) AS whole, {texts} FROM raw JOIN lines ON raw.rowid = rid),
-        typed AS (SELECT *, t_item_id AS item_id, t_item_name AS item_name, t_category AS category, t_url AS url,
-                  {sql.amount("t_price", opened.layout.dialect.decimal)} AS price, {_stock("t_in_stock")} AS in_stock
+        WITH typed AS (SELECT *, t_item_id AS item_id, t_item_name AS item_name, t_category AS category, t_url AS url,
+                  {sql.amount("t_price", decimal)} AS price, {_stock("t_in_stock", decimal)} AS in_stock
                   FROM texts),
         faults AS (SELECT *, list_filter([
             CASE WHEN item_id IS NULL THEN 'missing_item' END,
@@ -147,14 +155,32 @@ def _judge(con: duckdb.DuckDBPyConnection, opened: OpenedDrop, mapping: Mapping[
             row_number() OVER (PARTITION BY item_id, len(faults) = 0 ORDER BY line DESC) > 1 AS again FROM faults)
         SELECT *, CASE WHEN again THEN ['duplicate_item'] ELSE faults END AS reasons FROM repeated"""
     )
-    con.unregister("lines")
+    return decimal
 
 
-def _stock(text: str) -> str:
+def _decimal(con: duckdb.DuckDBPyConnection, opened: OpenedDrop, column: str | None, file: str) -> str:
+    """The decimal sign that the prices prove.
+
+    Raises:
+        DropAmbiguous: two fit.
+    """
+    (has_comma,) = fetch_row(con, "SELECT coalesce(bool_or(contains(t_price, ',')), false) FROM texts")
+    if column is None or not (has_comma or opened.layout.dialect.delimiter == ";"):
+        return POINT
+    query = sql.decimal_readings("t_price", "(SELECT 0 AS i, t_price, 1 AS n FROM texts)")
+    counts = [tuple(row[1:]) for row in con.sql(query).fetchall()] or [(0, 0, 0, 0, None)]  # none: no line at all
+    found = Amounts(*counts[0]).decimal(column, file)
+    if isinstance(found, str):
+        return found
+    raise ambiguous([found], file)
+
+
+def _stock(text: str, decimal: str) -> str:
     yes, no = (", ".join(map(literal, words)) for words in (IN_STOCK, OUT_OF_STOCK))
     return (
         f"CASE WHEN lower({text}) IN ({yes}) THEN true WHEN lower({text}) IN ({no}) THEN false "
-        f"WHEN regexp_matches({text}, '^-?[0-9]{{1,9}}([.]0*)?$') THEN CAST({text} AS DOUBLE) > 0 END"
+        f"WHEN regexp_matches({text}, '^-?[0-9]{{1,9}}([{decimal}]0*)?$') "
+        f"THEN CAST(replace({text}, {literal(decimal)}, '.') AS DOUBLE) > 0 END"
     )
 
 

@@ -31,12 +31,13 @@ IN_STOCK = ("true", "t", "yes", "y", "in stock", "instock", "in_stock", "availab
 OUT_OF_STOCK = ("false", "f", "no", "n", "out of stock", "outofstock", "out_of_stock", "unavailable", "sold out")
 """Words for a stock, in any case; a whole number of pieces is one too, in stock above 0."""
 
+REPEATED = "duplicate_item"
 VALUE_REASONS: dict[str, tuple[str, str]] = {
     "missing_item": ("item_id", "the line has no item"),
     "invalid_price": ("price", "the price is not an amount of money"),
     "negative_price": ("price", "the price is below zero"),
     "invalid_stock": ("in_stock", "the stock is neither yes or no nor a whole number"),
-    "duplicate_item": ("item_id", "a later line of the file has the same item, and counts"),
+    REPEATED: ("item_id", "a later line of the file has the same item, and counts"),
 }
 """The reasons a value gives, in the order in which they decide, each with its column and in words."""
 

@@ -35,7 +35,7 @@ def find_styles(
         if isinstance(time, str) and isinstance(decimal, str):
             found[drop.key] = sql.Style(time, decimal)
         else:
-            found[drop.key] = _ambiguous([one for one in (time, decimal) if isinstance(one, dict)], drop.name)
+            found[drop.key] = ambiguous([one for one in (time, decimal) if isinstance(one, dict)], drop.name)
     return found
 
 
@@ -80,7 +80,8 @@ def _added(one: Any, other: Any) -> Any:
     return min((text for text in (one, other) if text is not None), default=None)
 
 
-def _ambiguous(questions: list[dict[str, Any]], file: str) -> DropAmbiguous:
+def ambiguous(questions: Sequence[dict[str, Any]], file: str) -> DropAmbiguous:
+    """The error of a file whose values have two meanings, with the questions that a profile has to answer."""
     answers = [" or ".join(one["answers"]) for one in questions]
     return DropAmbiguous(
         " ".join(one["message"] for one in questions),

@@ -193,8 +193,7 @@ def _repeats(drops: Sequence[Scanned], earlier: Sequence[Hashes]) -> list[Ints]:
         rows = np.arange(len(whole)) if portions == 1 else np.flatnonzero(whole % np.uint64(portions) == i)
         hashes = whole[rows]
         ordered = np.sort(hashes)
-        for those in earlier:
-            found.append(rows[_among(hashes, ordered[_among(ordered, those)])])
+        found += [rows[_among(hashes, ordered[_among(ordered, those)])] for those in earlier]
         again = ordered[1:][ordered[1:] == ordered[:-1]]
         if len(again):
             chosen = _among(hashes, again)

@@ -17,7 +17,7 @@ from reco.catalog.ledger import CatalogueDrop, CatalogueLedger
 from reco.catalog.reader import CATALOGUE_LINES, QUARANTINED_CATALOGUE_LINES, read_catalogue
 from reco.catalog.rules import CATALOGUE_REASONS
 from reco.catalog.table import CATALOGUE, ingest_catalogues, make_catalogue
-from reco.errors import DropError, DropUnmapped, UsageError
+from reco.errors import DropAmbiguous, DropError, DropUnmapped, UsageError
 from reco.model.columns import TABLES
 from reco.orders.drops import DropFile, DropResult
 from reco.orders.home import Home, open_home
@@ -94,6 +94,37 @@ def test_columns_are_recognised_or_named(tmp_path: Path) -> None:
     _, items, _ = read("Größe\tNr\tcost\n1\t2\t3\n".encode("utf-16"), tmp_path, profile(id="Nr", price="cost"))
     assert items.select("item_id", "item_name").row(0) == ("2", None)
     assert read("item_name\nPID\n", tmp_path)[1].select("item_id", "item_name").rows() == [("PID", "PID")]
+
+
+@pytest.mark.parametrize(
+    ("prices", "decimal", "expected"),
+    [
+        (["12,50", "3,00", "1.000,25"], ",", ["12.5000", "3.0000", "1000.2500"]),
+        (["€ 12,50", "3"], ",", ["12.5000", "3.0000"]),
+        (["12.50", "1,000.25"], ".", ["12.5000", "1000.2500"]),
+        (["12", "x"], ".", ["12.0000"]),
+    ],
+)
+def test_the_decimal_sign_of_prices_is_found(
+    prices: list[str], decimal: str, expected: list[str], tmp_path: Path
+) -> None:
+    """As that of orders: what the prices prove, in any dialect."""
+    for delimiter in ";\t":
+        text = f"id{delimiter}price\n" + "".join(f"{n}{delimiter}{price}\n" for n, price in enumerate(prices))
+        result, items, _ = read(text, tmp_path)
+        assert [str(price) for price in items["price"]] == expected
+        assert (result.dialect or {})["decimal"] == decimal
+
+
+def test_prices_with_two_meanings_are_asked_about(tmp_path: Path) -> None:
+    """Where each fits a thousand and a little more than one, the profile has to say it."""
+    text = 'id;price;stock\n1;"1,234";"5,0"\n'
+    with pytest.raises(DropAmbiguous, match="decimal point and a decimal comma both fit"):
+        read(text, tmp_path)
+    told = SourceProfile.checked({"name": "shop", "dialect": {"decimal": ","}}, "a test")
+    _, items, _ = read(text, tmp_path, told)
+    assert [str(price) for price in items["price"]] == ["1.2340"]
+    assert items["in_stock"].to_list() == [True]
 
 
 @pytest.mark.parametrize(
@@ -248,12 +279,23 @@ def test_gaps_jumps_and_orphans_are_counted(shop: Shop) -> None:
     shop.give("b.csv", HEADER + "1,One,A,15,,\n2,,,15.1,,\n3,Drei,,6.6,,\n3,Three,,6.6,,\n4,Four,,9,,\n")
     found = shop.check(orders)
     assert (found.listed, found.unnamed, found.uncategorised) == (4, 1, 3)
-    assert (found.read, found.duplicates) == (5, 1)
+    assert (found.read, found.duplicates, found.quarantined) == (5, 1, 0)
     assert (found.priced, found.jumped) == (3, 2)
     assert [(one["item_id"], one["price_now"]) for one in found.worst_prices] == [("3", 6.6), ("2", 15.1)]
     assert found.worst_unlisted == ({"item_id": "9", "orders": 2}, {"item_id": "8", "orders": 1})
     assert [one["item_id"] for one in found.worst_unsold] == ["2", "3", "4"]
     assert shop.check(shop.home.lake.root / "none.parquet").sold is None
+
+
+def test_what_is_wrong_with_lines_is_counted(shop: Shop) -> None:
+    """Lines of the newest catalogue that are quarantined, without those that only come again, by reason."""
+    shop.give("a.csv", HEADER + "1,One,A,x,,\n2,Two,A,y,,\n,Three,A,,,\n4,Old,A,,,\n4,Four,A,,,\n")
+    found = shop.check(shop.home.lake.root / "none.parquet")
+    assert (found.read, found.duplicates, found.quarantined) == (5, 1, 3)
+    assert [tuple(one.values()) for one in found.worst_quarantine] == [
+        ("a.csv", "invalid_price", 2),
+        ("a.csv", "missing_item", 1),
+    ]
 
 
 def test_an_item_may_be_listed_under_any_of_its_ids(shop: Shop) -> None:

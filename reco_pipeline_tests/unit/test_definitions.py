@@ -37,6 +37,7 @@ CHECKS = {
     "orders:volume_usual",
     "catalogue:catalogue_lines_reconcile",
     "catalogue:catalogues_usable",
+    "catalogue:catalogue_quarantine_rate",
     "catalogue:catalogue_complete",
     "catalogue:catalogue_ids_unique",
     "catalogue:catalogue_prices_steady",
