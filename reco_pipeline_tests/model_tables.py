@@ -18,7 +18,6 @@ from reco.model.item_stats import ItemStatsReport, build_item_stats
 from reco.model.similar import SimilarReport, build_similar
 from reco.orders.accepted import OrderPart
 from reco.orders.view import OrdersReport, build_orders
-from reco.storage.engine import Limits
 
 LINE_SCHEMA: Mapping[str, Any] = {
     "line": pl.Int64,
@@ -97,7 +96,7 @@ class Built:
         return [path.read_bytes() for path in (self.orders, self.stats, self.pairs, self.similar)]
 
 
-def build(folder: Path, parts: Sequence[OrderPart], *, top: int = 100, limits: Limits | None = None) -> Built:
+def build(folder: Path, parts: Sequence[OrderPart], *, top: int = 100) -> Built:
     """Makes every table from these parts in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     orders, stats, pairs, similar = (folder / f"{name}.parquet" for name in ("orders", "stats", "pairs", "similar"))
@@ -107,7 +106,7 @@ def build(folder: Path, parts: Sequence[OrderPart], *, top: int = 100, limits: L
         pairs,
         similar,
         build_orders(parts, orders),
-        build_item_stats(orders, [p.path for p in parts], None, stats, batches=[p.batch for p in parts], limits=limits),
+        build_item_stats(orders, [p.path for p in parts], None, stats, batches=[p.batch for p in parts]),
         build_cooccurrence(orders, pairs),
         build_similar(stats, pairs, similar, top),
     )

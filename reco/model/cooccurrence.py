@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from reco.errors import LakeError
 from reco.storage.columns import (
@@ -17,7 +16,6 @@ from reco.storage.columns import (
     TEXT,
     Ints,
     Texts,
-    flags,
     lake_errors,
     number_column,
     read_columns,

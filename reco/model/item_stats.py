@@ -1,27 +1,73 @@
 """Item stats: what each item sold, to how many, when, and where it stands among all items.
 
-Belongs here: the figures and the display name of one item. Does not belong here: anything about two items.
+Belongs here: the figures of one item. Does not belong here: what it is called (`reco.model.names`), and anything about
+two items.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from reco.catalog.aliases import define_aliases
 from reco.errors import UsageError
-from reco.storage.engine import (
-    Limits,
-    fetch_row,
-    literal,
-    open_engine,
-    parquet,
-    require_files,
-    row_count,
-    write_parquet,
+from reco.model.names import Lines, find_names
+from reco.storage.columns import (
+    COUNT,
+    MONEY_SUM,
+    NULL,
+    REAL,
+    TEXT,
+    TIME,
+    Arrow,
+    Ints,
+    Texts,
+    flags,
+    lake_errors,
+    nothing,
+    number_column,
+    numbers,
+    read_columns,
+    sum_column,
+    sum_sums,
+    sums,
+    texts,
+    write_table,
 )
+from reco.storage.engine import require_files
+
+_ORDERS_SCHEMA = pa.schema(
+    [
+        ("source", TEXT),
+        ("order_id", TEXT),
+        ("item_id", TEXT),
+        ("quantity", COUNT),
+        ("revenue", MONEY_SUM),
+        ("customer_id", TEXT),
+        ("ordered_at", TIME),
+    ]
+)
+ITEM_STATS_SCHEMA = pa.schema(
+    [
+        ("item_id", TEXT),
+        ("item_name", TEXT),
+        ("category", TEXT),
+        ("orders", COUNT),
+        ("units", COUNT),
+        ("revenue", MONEY_SUM),
+        ("customers", COUNT),
+        ("first_sold_at", TIME),
+        ("last_sold_at", TIME),
+        ("rank", COUNT),
+        ("share", REAL),
+    ]
+)
+_NEVER = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +89,7 @@ class ItemStatsReport:
     last_sold_at: datetime | None
 
 
-def build_item_stats(  # noqa: PLR0913 - each argument is a table, or what a shop says of one
+def build_item_stats(
     orders: Path,
     lines: Sequence[Path],
     names: Path | None,
@@ -52,7 +98,6 @@ def build_item_stats(  # noqa: PLR0913 - each argument is a table, or what a sho
     batches: Sequence[int] | None = None,
     merged: Path | None = None,
     rules: Mapping[str, tuple[str, ...]] | None = None,
-    limits: Limits | None = None,
 ) -> ItemStatsReport:
     """Writes the `item_stats` table: one row per item that is in an order.
 
@@ -74,7 +119,6 @@ def build_item_stats(  # noqa: PLR0913 - each argument is a table, or what a sho
         merged: the `merged_items` table: lines of an id that stands under another one name that one.
         rules: what each source lets differ in the ids of one item (`reco.orders.merging`): a catalogue that lists an
             item under another of its ids names it too, unless it lists the item's own.
-        limits: memory and threads; the result does not depend on them.
 
     Raises:
         UsageError: `batches` has not one number for each of `lines`.
@@ -85,128 +129,108 @@ def build_item_stats(  # noqa: PLR0913 - each argument is a table, or what a sho
             f"item_stats got {len(batches)} batch numbers for {len(lines)} parts.", hint="Give one batch for each part."
         )
     require_files("item_stats", [orders, *lines, *([names] if names else [])])
-    with open_engine("item_stats", out, limits) as con:
-        con.execute(
-            f"""
-            CREATE TEMP TABLE stats AS
-            SELECT item_id, count(*) AS orders, sum(quantity)::BIGINT AS units,
-                   sum(revenue) AS revenue,
-                   nullif(count(DISTINCT (source, customer_id)) FILTER (customer_id IS NOT NULL), 0) AS customers,
-                   min(ordered_at) AS first_sold_at, max(ordered_at) AS last_sold_at
-            FROM {parquet(orders)} GROUP BY item_id
-            """
-        )
-        _define_line_texts(con, lines, batches, merged)
-        _define_vote(con, "item_name")
-        _define_vote(con, "category")
-        _define_catalogue(con, names, orders, rules or {})
-        (all_orders,) = fetch_row(
-            con, f"SELECT count(*) FROM (SELECT DISTINCT source, order_id FROM {parquet(orders)})"
-        )
-        write_parquet(
-            con,
-            f"""
-            SELECT s.item_id, coalesce(c.item_name, n.item_name, s.item_id) AS item_name,
-                   coalesce(c.category, g.category) AS category, s.orders, s.units, s.revenue, s.customers,
-                   s.first_sold_at, s.last_sold_at, row_number() OVER (ORDER BY s.orders DESC, s.item_id) AS rank,
-                   s.orders / {all_orders}::DOUBLE AS share
-            FROM stats s LEFT JOIN catalogue c USING (item_id) LEFT JOIN item_name_votes n USING (item_id)
-            LEFT JOIN category_votes g USING (item_id)
-            ORDER BY rank
-            """,
-            out,
-        )
-        return _report(con, out, all_orders)
-
-
-def _define_line_texts(
-    con: duckdb.DuckDBPyConnection, lines: Sequence[Path], batches: Sequence[int] | None, merged: Path | None
-) -> None:
-    """The table `line_texts`: how many lines give an item this name and category."""
-    if not lines:
-        con.execute("CREATE TEMP TABLE line_texts (item_id VARCHAR, item_name VARCHAR, category VARCHAR, lines BIGINT)")
-        return
-    source = parquet(*lines, filename=True)
-    if batches is not None and len(set(batches)) > 1:  # one batch has nothing to be replaced by
-        con.execute("CREATE TEMP TABLE parts (filename VARCHAR, batch BIGINT)")
-        rows = ", ".join(f"({literal(str(path))}, {batch:d})" for path, batch in zip(lines, batches, strict=True))
-        con.execute(f"INSERT INTO parts VALUES {rows}")
-        con.execute(
-            f"""
-            CREATE TEMP TABLE latest AS
-            SELECT source, order_id, max(batch) AS batch FROM {source} JOIN parts USING (filename)
-            WHERE quantity > 0 GROUP BY source, order_id
-            """
-        )
-        source += " JOIN parts USING (filename) JOIN latest USING (source, order_id, batch)"
-    item = "item_id"
-    if merged is not None and row_count(merged):
-        item = "coalesce(merged_into, item_id) AS item_id"
-        source += f" LEFT JOIN (SELECT source, item_id, merged_into FROM {parquet(merged)}) USING (source, item_id)"
-    con.execute(
-        f"""
-        CREATE TEMP TABLE line_texts AS
-        SELECT {item}, nullif(trim(item_name), '') AS item_name, nullif(trim(category), '') AS category,
-               count(*) AS lines
-        FROM {source} GROUP BY ALL
-        """
-    )
-
-
-def _define_vote(con: duckdb.DuckDBPyConnection, column: str) -> None:
-    """The table `{column}_votes`: the most frequent value of a column for each item; the smallest among equals."""
-    con.execute(
-        f"""
-        CREATE TEMP TABLE {column}_votes AS
-        SELECT item_id, {column}
-        FROM (SELECT item_id, {column}, sum(lines) AS votes FROM line_texts WHERE {column} IS NOT NULL GROUP BY ALL)
-        QUALIFY row_number() OVER (PARTITION BY item_id ORDER BY votes DESC, {column}) = 1
-        """
-    )
-
-
-def _define_catalogue(
-    con: duckdb.DuckDBPyConnection, names: Path | None, orders: Path, rules: Mapping[str, tuple[str, ...]]
-) -> None:
-    """The table `catalogue`: one row an item even if the file repeats one (the smallest text then)."""
-    con.execute("CREATE TEMP TABLE catalogue (item_id VARCHAR, item_name VARCHAR, category VARCHAR)")
-    if names is None:
-        return
-    define_aliases(con, f"SELECT DISTINCT item_id FROM {parquet(names)}", orders, rules)
-    con.execute(
-        f"""
-        INSERT INTO catalogue
-        WITH listed AS (
-            SELECT item_id, nullif(trim(item_name), '') AS item_name, nullif(trim(category), '') AS category
-            FROM {parquet(names)}
-        ),
-        said AS (
-            SELECT item_id, true AS own, item_name, category FROM listed
-            UNION ALL SELECT a.item_id, false, item_name, category FROM listed l JOIN aliases a ON l.item_id = listed_id
-        )
-        SELECT item_id, coalesce(min(item_name) FILTER (own), min(item_name)),
-               coalesce(min(category) FILTER (own), min(category))
-        FROM said GROUP BY item_id
-        """
-    )
-
-
-def _report(con: duckdb.DuckDBPyConnection, out: Path, all_orders: int) -> ItemStatsReport:
-    items, units, named, by_catalogue, categorised, first, last = fetch_row(
-        con,
-        f"""
-        SELECT count(*), coalesce(sum(s.units), 0)::BIGINT, count(*) FILTER (s.item_name <> s.item_id),
-               count(c.item_name), count(s.category), min(s.first_sold_at), max(s.last_sold_at)
-        FROM {parquet(out)} s LEFT JOIN catalogue c USING (item_id)
-        """,
-    )
+    with lake_errors("item_stats"):
+        sold = _Sold.read(orders)
+        items = sold.items.values.take(number_column(sold.ranked))
+        called = find_names(items, Lines(lines, batches, merged), names, orders, rules or {})
+        name = pc.coalesce(called.item_name, items)
+        columns = sold.columns()
+        with write_table(out, ITEM_STATS_SCHEMA) as writer:
+            if len(items):
+                writer.write(items, name, called.category, *columns)
     return ItemStatsReport(
-        items=items,
-        orders=all_orders,
-        units=units,
-        named=named,
-        named_by_catalogue=by_catalogue,
-        categorised=categorised,
-        first_sold_at=first,
-        last_sold_at=last,
+        items=len(items),
+        orders=sold.all_orders,
+        units=int(numbers(pa.chunked_array([columns[1]])).sum()),
+        named=int(np.count_nonzero(flags(pc.not_equal(name, items)))),
+        named_by_catalogue=called.catalogued,
+        categorised=len(items) - called.category.null_count,
+        first_sold_at=pc.min(columns[4]).as_py(),
+        last_sold_at=pc.max(columns[5]).as_py(),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sold:
+    """The orders, an entry each order and item.
+
+    items: the item of each entry; entries: their places, item by item; starts: where each item that was sold begins
+    among them; ranked: the codes of these items by rank; all_orders: how many orders there are.
+    """
+
+    table: pa.Table
+    items: Texts
+    entries: Ints
+    starts: Ints
+    ranked: Ints
+    order: Ints
+    all_orders: int
+
+    @classmethod
+    def read(cls, orders: Path) -> "_Sold":
+        table = read_columns(orders, _ORDERS_SCHEMA, coded=("source", "order_id", "item_id", "customer_id"))
+        items = texts(table["item_id"])
+        counts = np.bincount(items.codes, minlength=len(items))
+        sold = np.flatnonzero(counts)
+        starts = np.cumsum(counts[sold]) - counts[sold]
+        by_rank = np.argsort(-counts[sold], kind="stable")
+        source, order_id = texts(table["source"]), texts(table["order_id"])
+        order = source.codes.astype(np.int64) * max(1, len(order_id)) + order_id.codes
+        entries = np.argsort(items.codes, kind="stable")
+        return cls(table, items, entries, starts, sold[by_rank], by_rank, _distinct(order))
+
+    def columns(self) -> tuple[Arrow, ...]:
+        """The figures of each item, by rank, from `orders` on."""
+        orders = np.diff(np.append(self.starts, len(self.entries)))[self.order]
+        customers = self._customers()
+        first, last = (self._time(of, none) for of, none in ((np.minimum, _NEVER), (np.maximum, -_NEVER)))
+        return (
+            number_column(orders),
+            number_column(self._each(numbers(self.table["quantity"]), np.add)),
+            self._revenue(),
+            number_column(customers, known=customers > 0),
+            first,
+            last,
+            number_column(np.arange(1, len(orders) + 1)),
+            number_column(orders / max(1, self.all_orders), REAL),
+        )
+
+    def _each(self, values: NDArray[Any], of: np.ufunc) -> NDArray[Any]:
+        """The values of each item, taken together, by rank."""
+        if not len(self.starts):
+            return values[:0]
+        found: NDArray[Any] = of.reduceat(values[self.entries], self.starts)
+        return found[self.order]
+
+    def _revenue(self) -> Arrow:
+        if self.table["revenue"].null_count == self.table.num_rows:
+            return nothing(len(self.starts), MONEY_SUM)
+        halves, known = sums(self.table["revenue"])
+        found = sum_sums(halves[self.entries], self.starts)[self.order]
+        return sum_column(found, self._each(known, np.logical_or))
+
+    def _customers(self) -> Ints:
+        """How many customers each item has, told apart by source; 0 where none is known."""
+        found = np.zeros(len(self.items), np.int64)
+        customers = texts(self.table["customer_id"])
+        known = customers.codes != NULL
+        if known.any():
+            sources = texts(self.table["source"])
+            who = sources.codes[known].astype(np.int64) * len(customers) + customers.codes[known]
+            who = np.unique(who, return_inverse=True)[1]
+            pairs = np.unique(self.items.codes[known].astype(np.int64) * (int(who.max()) + 1) + who)
+            found = np.bincount(pairs // (int(who.max()) + 1), minlength=len(self.items))
+        return found[self.ranked]
+
+    def _time(self, of: np.ufunc, none: int) -> Arrow:
+        if self.table["ordered_at"].null_count == self.table.num_rows:
+            return nothing(len(self.starts), TIME)
+        found = self._each(numbers(self.table["ordered_at"], null=none), of)
+        return number_column(found, TIME, known=found != none)
+
+
+def _distinct(values: Ints) -> int:
+    if not len(values):
+        return 0
+    steps = np.diff(values)
+    return 1 + int(np.count_nonzero(steps)) if (steps >= 0).all() else len(np.unique(values))

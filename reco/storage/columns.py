@@ -152,6 +152,23 @@ def sum_money(amounts: Ints, starts: Ints) -> Ints:
     return np.stack([(high << _LOW_BITS) | (low & _LOW), high >> _LOW_BITS], axis=1)
 
 
+def sums(column: Arrow) -> tuple[Ints, NDArray[np.bool_]]:
+    """A DECIMAL(38,4) column as little-endian 128-bit integers, two halves a row, 0 where null; and which are known."""
+    whole = column.combine_chunks().cast(MONEY_SUM)
+    known = flags(whole.is_valid())
+    halves = np.frombuffer(whole.buffers()[1], np.int64)[2 * whole.offset : 2 * (whole.offset + len(whole))]
+    return np.where(known[:, None], halves.reshape(-1, 2), 0), known
+
+
+def sum_sums(halves: Ints, starts: Ints) -> Ints:
+    """The sums of runs of 128-bit integers, as `sums` gives them, that begin at `starts`; there is at least one."""
+    lower, upper = halves[:, 0], halves[:, 1]
+    low = np.add.reduceat(lower & _LOW, starts)
+    middle = np.add.reduceat((lower >> _LOW_BITS) & _LOW, starts) + (low >> _LOW_BITS)
+    high = np.add.reduceat(upper, starts) + (middle >> _LOW_BITS)
+    return np.stack([(middle << _LOW_BITS) | (low & _LOW), high], axis=1)
+
+
 def sum_column(sums: Ints, known: NDArray[np.bool_]) -> Arrow:
     """A DECIMAL(38,4) column of what `sum_money` gave; null where not known."""
     return _decimal_column(MONEY_SUM, sums, known)
@@ -165,6 +182,11 @@ def money_column(amounts: Ints, known: NDArray[np.bool_]) -> Arrow:
 def _decimal_column(kind: pa.DataType, halves: Ints, known: NDArray[np.bool_]) -> Arrow:
     valid = _buffer(np.packbits(known, bitorder="little"))
     return pa.Array.from_buffers(kind, len(halves), [valid, _buffer(np.ascontiguousarray(halves))])
+
+
+def nothing(count: int, kind: Any) -> Arrow:
+    """A column without a value."""
+    return pa.nulls(count, kind)
 
 
 def text_array(values: Sequence[str]) -> Arrow:

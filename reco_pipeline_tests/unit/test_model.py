@@ -21,7 +21,6 @@ from reco.model.item_stats import build_item_stats
 from reco.model.similar import build_similar
 from reco.orders.merging import write_merged
 from reco.orders.view import build_orders
-from reco.storage.engine import Limits
 from reco_pipeline_tests.model_tables import Built, baskets, build, line, part, rows, types, write_lines
 
 ROW_GROUP = 122_880  # rows; only files of several groups show an order that depends on threads
@@ -200,7 +199,7 @@ def test_a_giant_order_is_counted(tmp_path: Path) -> None:
     ids = [f"item-{n:05}" for n in range(1110)]
     one = part(tmp_path, "d", baskets([ids, ids[:2]]))
     folder = tmp_path / "small"
-    made = build(folder, [one], limits=Limits(memory_bytes=100 * 2**20, threads=2))
+    made = build(folder, [one])
     assert made.pairs_report.pairs == 1110 * 1109 // 2
     assert made.similar_report.rows == 1110 * 100
     assert sorted(p.name for p in folder.iterdir()) == [
@@ -209,7 +208,6 @@ def test_a_giant_order_is_counted(tmp_path: Path) -> None:
         "similar.parquet",
         "stats.parquet",
     ]
-    assert build(tmp_path / "large", [one], limits=Limits(threads=1)).contents() == made.contents()
 
 
 # -------------------------------------------------------------------------------------------------------- similarity
@@ -300,8 +298,8 @@ def test_schemas_are_the_contract(shop: Built) -> None:
     ]  # fmt: skip
 
 
-def test_files_are_the_same_bytes_for_any_order_and_threads(tmp_path: Path) -> None:
-    """Shuffled lines, drops of another order and another number of threads give the same files, to the byte."""
+def test_files_are_the_same_bytes_for_any_order(tmp_path: Path) -> None:
+    """Shuffled lines and drops of another order give the same files, to the byte."""
     chance = random.Random(20260101)
     orders = [[f"i{chance.randrange(1500)}" for _ in range(chance.randint(1, 9))] for _ in range(20_000)]
     lines = [
@@ -311,17 +309,15 @@ def test_files_are_the_same_bytes_for_any_order_and_threads(tmp_path: Path) -> N
     first = build(
         tmp_path / "one",
         [part(tmp_path, "a", lines[:half]), part(tmp_path, "b", lines[half:])],
-        limits=Limits(threads=1),
     )
     assert first.similar_report.rows > ROW_GROUP
     assert first.orders_report.rows < len(lines)
-    for threads in (2, 4):
-        left, right = lines[:half], lines[half:]
-        chance.shuffle(left)
-        chance.shuffle(right)
-        folder = tmp_path / f"t{threads}"
-        again = build(folder, [part(folder, "b", right), part(folder, "a", left)], limits=Limits(threads=threads))
-        assert again.contents() == first.contents()
+    left, right = lines[:half], lines[half:]
+    chance.shuffle(left)
+    chance.shuffle(right)
+    folder = tmp_path / "two"
+    again = build(folder, [part(folder, "b", right), part(folder, "a", left)])
+    assert again.contents() == first.contents()
 
 
 @settings(max_examples=40)
