@@ -18,7 +18,7 @@ from reco.local import conf, locks
 from reco.local.endpoint import recorded_pid
 
 ROOT = Path(__file__).parent.parent
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 
 _PRELUDE = """
 import json, os, signal, sys, structlog

@@ -19,7 +19,7 @@ from redis.retry import Retry
 
 from reco.local.process import server_binary
 
-START_SECONDS = 20
+START_SECONDS = 60
 
 
 def connect(port: int) -> redis.Redis:
