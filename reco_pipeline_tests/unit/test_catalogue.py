@@ -22,7 +22,7 @@ from reco.model.columns import TABLES
 from reco.orders.drops import DropFile, DropResult
 from reco.orders.home import Home, open_home
 from reco.orders.ledger import DropStatus, Seen
-from reco.orders.profiles import SourceProfile, load_profile
+from reco.orders.profiles import Rules, SourceProfile, load_profile
 from reco.settings import Settings
 from reco.storage.lake import Lake
 from reco_pipeline_tests.model_tables import types
@@ -285,6 +285,36 @@ def test_gaps_jumps_and_orphans_are_counted(shop: Shop) -> None:
     assert found.worst_unlisted == ({"item_id": "9", "orders": 2}, {"item_id": "8", "orders": 1})
     assert [one["item_id"] for one in found.worst_unsold] == ["2", "3", "4"]
     assert shop.check(shop.home.lake.root / "none.parquet").sold is None
+
+
+def test_a_changed_mapping_is_read_again(shop: Shop) -> None:
+    """The file that a profile names is read anew once its [items] name other columns, and only then."""
+    text = "nr;title;other\n1;One;Uno\n"
+    before, after = profile(id="nr", name="title"), profile(id="nr", name="other")
+    shop.give("a.csv", text, before, by_hand=False)
+    with_rules = before.model_copy(update={"rules": Rules(exclude_items=("x",))})
+    assert shop.give("a.csv", text, with_rules, by_hand=False) is Seen.KNOWN
+    assert shop.give("a.csv", text, after, by_hand=False) is Seen.AGAIN
+    assert shop.table() == [("1", "Uno", True)]
+    assert shop.give("a.csv", text, after, by_hand=False) is Seen.KNOWN
+
+
+def test_another_source_that_reads_a_known_file_otherwise_is_told(shop: Shop) -> None:
+    """It is not used in silence, and does not take the file away; one that reads it alike has what it wants."""
+    text = "nr;title;other\n1;One;Uno\n"
+    columns = {"id": "nr", "name": "title"}
+    shop.give("a.csv", text, profile(**columns), by_hand=False)
+    till, clash = (
+        SourceProfile.checked({"name": "till", "items": one}, "a test")
+        for one in (columns, columns | {"name": "other"})
+    )
+    assert shop.give("a.csv", text, till, by_hand=False) is Seen.KNOWN
+    (refused,) = shop.ledger.register([(shop.files / "a.csv", clash)], now=NOON, by_hand=False)
+    assert refused.seen is Seen.REFUSED
+    assert "with profile shop; profile till reads it otherwise" in str(refused.error)
+    assert shop.table() == [("1", "One", True)]
+    assert shop.give("a.csv", text, clash) is Seen.AGAIN
+    assert shop.table() == [("1", "Uno", True)]
 
 
 def test_what_is_wrong_with_lines_is_counted(shop: Shop) -> None:
