@@ -14,7 +14,7 @@ from reco.audit.chain import verify_chain
 from reco.audit.report import DayEntry, DropEntry, Lines, Mark, Report, RunEntry, Scope, SnapshotEntry, add_lines
 from reco.audit.trail import Event
 from reco.errors import UsageError
-from reco.storage.sql import audit_events, drop_sets, drops, snapshots
+from reco.storage.sql import audit_events, catalogue_drops, drop_sets, drops, snapshots
 
 _LEAST_PREFIX = 8
 _OUTCOMES = {
@@ -49,8 +49,8 @@ def make_report(
 
     Args:
         engine: the database.
-        scope: `drop` may be a key, a file name, or the start (8 characters or more) of a key or sha256; `run` the
-            start of a run id.
+        scope: `drop` may be a key, a file name, or the start (8 characters or more) of a key or sha256, of a catalogue
+            too; `run` the start of a run id.
         namespace: the shop's.
         now: when the report is made.
         dispositions: excluded or quarantined, by reason.
@@ -61,12 +61,15 @@ def make_report(
     """
     with engine.connect() as connection:
         drop_rows = list(connection.execute(sa.select(drops).order_by(drops.c.batch, drops.c.key)))
+        listed = list(connection.execute(sa.select(catalogue_drops).order_by(catalogue_drops.c.batch)))
         snapshot_rows = list(connection.execute(sa.select(snapshots).order_by(snapshots.c.published_at)))
         event_rows = list(connection.execute(sa.select(audit_events).order_by(audit_events.c.id)))
         sets: dict[str, set[str]] = {}
         for row in connection.execute(sa.select(drop_sets.c.set_digest, drop_sets.c.drop_key)):
             sets.setdefault(row.set_digest, set()).add(row.drop_key)
-    scope = _resolved(scope, drop_rows, event_rows)
+    scope = _resolved(scope, [*drop_rows, *listed], event_rows)
+    if scope.drop is not None:  # a catalogue is reported on where it is asked for: its lines are no order lines
+        drop_rows += [row for row in listed if row.key == scope.drop and row.key not in {one.key for one in drop_rows}]
     held = _held(event_rows, sets)
     chosen = [row for row in event_rows if _in_scope(scope, row, held)]
     keys = _keys(scope, drop_rows, chosen)
@@ -94,6 +97,8 @@ def make_report(
 def one_drop(rows: Sequence[Any], wanted: str) -> Any:
     """The row of the drop with this key, file name, or start of its key or sha256.
 
+    The same bytes have one key, also where they came as orders and as a catalogue: the first of these rows is given.
+
     Raises:
         UsageError: there is none, or several.
     """
@@ -102,6 +107,7 @@ def one_drop(rows: Sequence[Any], wanted: str) -> Any:
         for row in rows
         if len(wanted) >= _LEAST_PREFIX and (row.key.startswith(wanted) or row.sha256.startswith(wanted))
     ]
+    found = list({row.key: row for row in reversed(found)}.values())[::-1]
     return _only(found, wanted, "drop", [row.key for row in found], "See `reco drops list` for the keys.")
 
 

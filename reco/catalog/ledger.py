@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from reco.audit.trail import Event, append, recording
-from reco.errors import DropError, DropMissing, DropUnreadable, UsageError
+from reco.errors import DropError, DropKnown, DropMissing, DropUnreadable, UsageError
 from reco.orders.drops import DropFile, DropResult
 from reco.orders.files import partition_key
 from reco.orders.ledger import DropStatus, LedgerRow, Seen
@@ -29,7 +29,6 @@ KIND = "catalogue"
 """What the events of the trail say of a catalogue drop."""
 _NOT_READ: dict[str, None] = dict.fromkeys((*LINE_COUNTS, "reasons", "encoding", "dialect", "header", "mapping"))
 _BLOCK = 1 << 20
-_LEAST_PREFIX = 8
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,8 @@ class CatalogueLedger:
         """Takes the bytes of catalogues into the lake and the ledger; a file that cannot be read is refused.
 
         Content that is known changes nothing, unless it failed or, `by_hand`, was retracted or comes with another
-        profile: it is then read again.
+        profile: it is then read again. Without a hand it is so where its source now reads such a file otherwise, and
+        refused where another source does.
         """
         return [self._register(path, profile, now, by_hand=by_hand) for path, profile in files]
 
@@ -79,6 +79,8 @@ class CatalogueLedger:
         with recording(self.engine) as connection:
             row = connection.execute(sa.select(table).where(table.c.sha256 == sha256)).one_or_none()
             if row is not None and _settled(row, profile, by_hand=by_hand):
+                if not by_hand and row.status != DropStatus.RETRACTED.value and _reads_otherwise(row, profile):
+                    return GivenCatalogue(path.name, Seen.REFUSED, None, _read_otherwise(path, row, profile))
                 return GivenCatalogue(path.name, Seen.KNOWN, _drop(row))
             newest = connection.scalar(sa.select(sa.func.max(table.c.batch))) or 0
             values = _NOT_READ | {
@@ -188,12 +190,7 @@ class CatalogueLedger:
         Raises:
             UsageError: several.
         """
-        found = [
-            one
-            for one in self.drops()
-            if given in (one.key, one.name)
-            or (len(given) >= _LEAST_PREFIX and (one.key.startswith(given) or one.sha256.startswith(given)))
-        ]
+        found = [one for one in self.drops() if one.is_named(given)]
         if len(found) > 1:
             raise UsageError(
                 f"{given!r} names {len(found)} catalogues: {', '.join(one.key for one in found[:5])}.",
@@ -219,9 +216,32 @@ def _settled(row: Any, profile: SourceProfile, *, by_hand: bool) -> bool:
     """Whether known content changes nothing."""
     if row.status == DropStatus.FAILED.value:
         return False
-    if row.status == DropStatus.RETRACTED.value or row.profile != profile.to_json():
+    if row.status == DropStatus.RETRACTED.value:
         return not by_hand
-    return True
+    if by_hand:
+        return bool(row.profile == profile.to_json())
+    return row.source != profile.name or not _reads_otherwise(row, profile)
+
+
+def _reads_otherwise(row: Any, profile: SourceProfile) -> bool:
+    """Whether a profile may make other items of the bytes of a row than they were read as."""
+
+    def reading(one: dict[str, Any]) -> tuple[Any, ...]:
+        items = {name: column for name, column in (one.get("items") or {}).items() if name != "file"}
+        return items, one.get("dialect"), (one.get("rules") or {}).get("max_line_bytes")
+
+    return reading(row.profile) != reading(profile.to_json())
+
+
+def _read_otherwise(path: Path, row: Any, profile: SourceProfile) -> DropError:
+    return DropKnown(
+        f"{path.name} was taken as a catalogue before, with profile {row.source}; profile {profile.name} reads it "
+        "otherwise, and was not used.",
+        hint="Let one profile name its columns, or read it by hand: "
+        f"`reco run --catalogue {path.name} --source PROFILE`.",
+        name=path.name,
+        key=row.key,
+    )
 
 
 def _drop(row: Any) -> CatalogueDrop:

@@ -84,6 +84,11 @@ class LedgerRow:
     lines_duplicate: int | None
     reasons: dict[str, int] | None
 
+    def is_named(self, given: str) -> bool:
+        """Whether a person may mean it by this: its key, its file name, or eight characters of a key or sha256."""
+        starts = len(given) >= _LEAST_PREFIX and (self.key.startswith(given) or self.sha256.startswith(given))
+        return given in (self.key, self.name) or starts
+
 
 @dataclass(frozen=True)
 class Drop(LedgerRow):
@@ -379,12 +384,7 @@ class DropLedger:
         Raises:
             UsageError: it names no drop, or several.
         """
-        found = [
-            d
-            for d in self.drops()
-            if key in (d.key, d.name)
-            or (len(key) >= _LEAST_PREFIX and (d.key.startswith(key) or d.sha256.startswith(key)))
-        ]
+        found = [drop for drop in self.drops() if drop.is_named(key)]
         if len(found) != 1:
             names = f"{key!r} names {len(found)} drops: {', '.join(d.key for d in found[:5])}."
             message = names if found else f"No drop is named {key!r}."

@@ -62,7 +62,9 @@ def report(
     """
     from reco.audit.gather import make_report
     from reco.audit.report import Scope
+    from reco.catalog.rules import CATALOGUE_REASONS
     from reco.errors import UsageError
+    from reco.orders.balance import QUARANTINED
     from reco.orders.rules import REASONS
 
     if sum((drop is not None, run is not None, bool(since or until))) > 1:
@@ -77,7 +79,7 @@ def report(
         scope,
         namespace=home.settings.namespace,
         now=dt.datetime.now(dt.UTC),
-        dispositions=REASONS,
+        dispositions=dict.fromkeys(CATALOGUE_REASONS, QUARANTINED) | REASONS,
         lake_problems={one.key: one.message for one in home.ledger.imbalances()},
     )
     if as_json and out is None:
@@ -198,6 +200,7 @@ def trail(
     from reco.audit.gather import event_words, one_drop
     from reco.audit.trail import Event, events
     from reco.errors import UsageError
+    from reco_pipeline.pending import catalogue_ledger
 
     home = home_of_command()
     if verify or head is not None:
@@ -205,7 +208,8 @@ def trail(
         return
     if event is not None and event not in set(Event):
         raise UsageError(f"{event!r} is no kind of event.", hint=f"Kinds: {', '.join(Event)}.")
-    key = one_drop(home.ledger.drops(), drop).key if drop is not None else None
+    known = [*home.ledger.drops(), *catalogue_ledger(home).drops()] if drop is not None else []
+    key = one_drop(known, drop).key if drop is not None else None
     found = events(
         home.ledger.engine,
         event=Event(event) if event else None,

@@ -101,6 +101,10 @@ def _show(title: str, drops: "Sequence[Drop | CatalogueDrop]") -> None:
 def retract(
     drop: Annotated[str, typer.Argument(help="Key, name or start of the sha256 of one drop.")],
     reason: Annotated[str, typer.Option("--reason", help="Why, for the audit trail.")] = "",
+    catalogue: Annotated[
+        bool | None,
+        typer.Option("--catalogue/--orders", help="Which is meant, where the same bytes or name came as both."),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Take a drop out of the orders again, or a catalogue out of the names; its bytes and its record stay.
@@ -111,23 +115,27 @@ def retract(
 
     home = _home()
     with home_lock(home.settings.home, wait_seconds=60):
-        key = _retract(home, drop, reason)
+        key = _retract(home, drop, reason, catalogue=catalogue)
     if as_json:
         print_json({"key": key, "status": "retracted"})
     else:
         say(f"{key} is retracted. `reco run` publishes recommendations without it.")
 
 
-def _retract(home: "Home", given: str, reason: str) -> str:
-    """Retracts the catalogue, else the drop of orders, that is meant; returns its key."""
+def _retract(home: "Home", given: str, reason: str, *, catalogue: bool | None) -> str:
+    """Retracts the catalogue, or the drop of orders, that is meant; returns its key."""
     from reco_pipeline.pending import catalogue_ledger
 
     ledger, now = catalogue_ledger(home), dt.datetime.now(dt.UTC)
-    found = ledger.find(given)
+    found = None if catalogue is False else ledger.find(given)
+    if found is not None and catalogue is None and any(one.is_named(given) for one in home.ledger.drops()):
+        raise UsageError(
+            f"{given!r} names a drop of orders and a catalogue.", hint="Say which with --orders or --catalogue."
+        )
+    if found is None and catalogue:
+        raise UsageError(f"No catalogue is named {given!r}.", hint="See `reco drops list` for the keys.")
     if found is None:
         return home.ledger.retract(given, now=now, reason=reason).key
-    if any(given in (one.key, one.name) for one in home.ledger.drops()):
-        raise UsageError(f"{given!r} names a drop of orders and a catalogue.", hint="Give the key of one.")
     ledger.retract(found, now=now, reason=reason)
     from reco.catalog.table import make_catalogue  # computes: not needed to say which drop is meant
 

@@ -1,11 +1,8 @@
 """Promises of a killed replay: it leaves nothing of itself that counts, and the next one ends as if none had died."""
 
 import datetime as dt
-import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -15,40 +12,19 @@ import sqlalchemy as sa
 from reco.audit.trail import Event, events
 from reco.orders.home import Home, open_home
 from reco.orders.ingest import ingest
-from reco.orders.ledger import DropLedger, inputs_digest
+from reco.orders.ledger import inputs_digest
 from reco.orders.mending import export_open
 from reco.orders.orders import ORDERS, make_orders
 from reco.orders.profiles import load_profile
-from reco.orders.pseudonyms import Pseudonyms
 from reco.orders.quarantine import Selection
 from reco.orders.replay import replay_file
 from reco.orders.retention import expire
 from reco.settings import Settings
-from reco.storage.lake import Lake
 from reco.storage.sql import open_database
+from reco_pipeline_tests.killed_lake import KilledLake, home_of, run_until_killed
 
 NOON = dt.datetime(2024, 6, 1, 12, tzinfo=dt.UTC)
 TEXT = "order_id,item_id,quantity\n1,PID,1\n1,Hose,x\n2,PID,y\n"
-
-
-class KilledLake(Lake):
-    """A lake whose process dies before its n-th table is replaced, or just after."""
-
-    def __init__(self, root: Path, at: int, *, after: bool) -> None:
-        super().__init__(root)
-        self._left, self._after = at, after
-
-    @contextmanager
-    def replace(self, table: str, part: str | None = None) -> Iterator[Path]:
-        """As `Lake.replace`, until it is time."""
-        self._left -= 1
-        last = self._left == 0
-        with super().replace(table, part) as path:
-            yield path
-            if last and not self._after:
-                os.kill(os.getpid(), signal.SIGKILL)
-        if last:
-            os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.fixture
@@ -65,18 +41,13 @@ def home(tmp_path: Path) -> Home:
     return home
 
 
-def _home_of(home: Path, engine: sa.Engine, lake: Lake) -> Home:
-    settings = Settings(home=home)
-    return Home(settings, lake, DropLedger(engine, lake, Pseudonyms.of_home(settings)))
-
-
 def _killed(home: Path, file: Path, at: int, *, after: bool) -> None:
     """A replay in a process of its own that dies: at a table of the lake, or (0) when its record is committed."""
     engine = open_database(f"sqlite:///{home / 'reco.sqlite'}")
     lake = KilledLake(home / "lake", at, after=after)
     if at == 0:
         sa.event.listen(engine, "commit", lambda _: os.kill(os.getpid(), signal.SIGKILL))
-    replay_file(_home_of(home, engine, lake), file, now=NOON, actor="a test")
+    replay_file(home_of(home, engine, lake), file, now=NOON, actor="a test")
 
 
 def state(home: Home) -> tuple[str, list[int], list[tuple[str, str, int]]]:
@@ -92,12 +63,7 @@ def state(home: Home) -> tuple[str, list[int], list[tuple[str, str, int]]]:
 def test_a_kill_leaves_the_whole_replay_or_none(home: Home, tmp_path: Path, at: int, *, after: bool) -> None:
     """Before its one commit nothing has changed; the next replay takes every line, once, and sweeps what was left."""
     before = state(home)
-    process = multiprocessing.get_context("spawn").Process(
-        target=_killed, args=(home.settings.home, tmp_path / "mend.csv", at), kwargs={"after": after}
-    )
-    process.start()
-    process.join(60)
-    assert process.exitcode == -signal.SIGKILL
+    run_until_killed(_killed, home.settings.home, tmp_path / "mend.csv", at, after=after)
     assert state(home) == before
     assert home.ledger.imbalances() == []
     assert events(home.ledger.engine, event=Event.LINES_REPLAYED) == []
@@ -113,10 +79,7 @@ def test_a_kill_leaves_the_whole_replay_or_none(home: Home, tmp_path: Path, at: 
 def test_a_kill_while_text_expires_leaves_whole_parts(home: Home, tmp_path: Path) -> None:
     """Each part has its old text or none; the next time finishes."""
     lake = home.lake
-    process = multiprocessing.get_context("spawn").Process(target=_killed_expiry, args=(home.settings.home,))
-    process.start()
-    process.join(60)
-    assert process.exitcode == -signal.SIGKILL
+    run_until_killed(_killed_expiry, home.settings.home)
     texts = [pl.read_parquet(lake.path("quarantined_lines", d.key))["raw"].null_count() for d in home.ledger.drops()]
     assert texts == [2, 0]
     assert home.ledger.imbalances() == []
@@ -127,4 +90,4 @@ def test_a_kill_while_text_expires_leaves_whole_parts(home: Home, tmp_path: Path
 def _killed_expiry(home: Path) -> None:
     engine = open_database(f"sqlite:///{home / 'reco.sqlite'}")
     lake = KilledLake(home / "lake", 2, after=False)
-    expire(_home_of(home, engine, lake), days=1, now=NOON + dt.timedelta(days=2))
+    expire(home_of(home, engine, lake), days=1, now=NOON + dt.timedelta(days=2))

@@ -1,6 +1,7 @@
 """Promises of catalogues: no line is lost, the newest one names, and what does not fit is found."""
 
 import datetime as dt
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,12 @@ from reco.errors import DropAmbiguous, DropError, DropUnmapped, UsageError
 from reco.model.columns import TABLES
 from reco.orders.drops import DropFile, DropResult
 from reco.orders.home import Home, open_home
+from reco.orders.ingest import ingest
 from reco.orders.ledger import DropStatus, Seen
-from reco.orders.profiles import SourceProfile, load_profile
+from reco.orders.profiles import Rules, SourceProfile, load_profile
 from reco.settings import Settings
 from reco.storage.lake import Lake
+from reco_pipeline.cli.app import app
 from reco_pipeline_tests.model_tables import types
 from reco_pipeline_tests.shop import ROOT
 
@@ -287,6 +290,36 @@ def test_gaps_jumps_and_orphans_are_counted(shop: Shop) -> None:
     assert shop.check(shop.home.lake.root / "none.parquet").sold is None
 
 
+def test_a_changed_mapping_is_read_again(shop: Shop) -> None:
+    """The file that a profile names is read anew once its [items] name other columns, and only then."""
+    text = "nr;title;other\n1;One;Uno\n"
+    before, after = profile(id="nr", name="title"), profile(id="nr", name="other")
+    shop.give("a.csv", text, before, by_hand=False)
+    with_rules = before.model_copy(update={"rules": Rules(exclude_items=("x",))})
+    assert shop.give("a.csv", text, with_rules, by_hand=False) is Seen.KNOWN
+    assert shop.give("a.csv", text, after, by_hand=False) is Seen.AGAIN
+    assert shop.table() == [("1", "Uno", True)]
+    assert shop.give("a.csv", text, after, by_hand=False) is Seen.KNOWN
+
+
+def test_another_source_that_reads_a_known_file_otherwise_is_told(shop: Shop) -> None:
+    """It is not used in silence, and does not take the file away; one that reads it alike has what it wants."""
+    text = "nr;title;other\n1;One;Uno\n"
+    columns = {"id": "nr", "name": "title"}
+    shop.give("a.csv", text, profile(**columns), by_hand=False)
+    till, clash = (
+        SourceProfile.checked({"name": "till", "items": one}, "a test")
+        for one in (columns, columns | {"name": "other"})
+    )
+    assert shop.give("a.csv", text, till, by_hand=False) is Seen.KNOWN
+    (refused,) = shop.ledger.register([(shop.files / "a.csv", clash)], now=NOON, by_hand=False)
+    assert refused.seen is Seen.REFUSED
+    assert "with profile shop; profile till reads it otherwise" in str(refused.error)
+    assert shop.table() == [("1", "One", True)]
+    assert shop.give("a.csv", text, clash) is Seen.AGAIN
+    assert shop.table() == [("1", "Uno", True)]
+
+
 def test_what_is_wrong_with_lines_is_counted(shop: Shop) -> None:
     """Lines of the newest catalogue that are quarantined, without those that only come again, by reason."""
     shop.give("a.csv", HEADER + "1,One,A,x,,\n2,Two,A,y,,\n,Three,A,,,\n4,Old,A,,,\n4,Four,A,,,\n")
@@ -327,3 +360,70 @@ def test_names_that_mean_several_are_asked_back(shop: Shop) -> None:
 def test_every_reason_is_in_the_reference(reason: str) -> None:
     """The list of reason codes is closed and documented."""
     assert f"`{reason}`" in (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+
+
+# -------------------------------------------------------------------------------------------------- on the command line
+@pytest.fixture
+def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The key of bytes that came as orders and as a catalogue, in the home of the commands."""
+    monkeypatch.setenv("RECO_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    home = open_home(Settings())
+    path = tmp_path / "both.csv"
+    path.write_text("order_id,item_id,item_name\n1,a,Apple\n")
+    (drop,) = home.ledger.register([(path, load_profile("auto"))], now=NOON)
+    ingest(home.ledger, [drop.drop_key or ""], now=NOON, run_id=None)
+    ledger = CatalogueLedger(home.ledger.engine, home.lake)
+    (listed,) = ledger.register([(path, load_profile("auto"))], now=NOON)
+    ingest_catalogues(ledger, now=NOON, run_id=None)
+    assert drop.drop_key == listed.drop_key
+    return str(drop.drop_key)
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    """The object a command prints as JSON."""
+    assert not app([*arguments, "--json"], standalone_mode=False)
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("kind", ["orders", "catalogue"])
+def test_one_of_two_drops_of_the_same_bytes_is_retracted(
+    both: str, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Key, name and start of the sha256 mean both: the command asks which, and leaves the other alone."""
+    for name in (both, "both.csv", both[:9]):
+        with pytest.raises(UsageError, match="a drop of orders and a catalogue") as caught:
+            app(["drops", "retract", name], standalone_mode=False)
+        assert "--orders or --catalogue" in caught.value.hint
+    assert printed(capsys, "drops", "retract", both, f"--{kind}") == {"key": both, "status": "retracted"}
+    known = printed(capsys, "drops", "list")
+    states = {name: known[name][0]["status"] for name in ("drops", "catalogues")}
+    retracted = "drops" if kind == "orders" else "catalogues"
+    assert states == {"drops": "ingested", "catalogues": "ingested"} | {retracted: "retracted"}
+    with pytest.raises(UsageError, match="No catalogue is named 'none'"):
+        app(["drops", "retract", "none", "--catalogue"], standalone_mode=False)
+
+
+def test_the_audit_knows_catalogues(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Trail and report take a catalogue's name or key; a report on everything counts order lines alone."""
+    monkeypatch.setenv("RECO_HOME", str(shop.home.settings.home))
+    shop.give("a.csv", HEADER + "1,One,,x,,\n2,Two,,,,\n")
+    (key,) = (drop.key for drop in shop.ledger.drops())
+    for name in (key, "a.csv"):
+        trail = printed(capsys, "audit", "trail", "--drop", name)["events"]
+        assert [one["event"] for one in trail] == ["drop_ingested", "drop_seen"]
+        report = printed(capsys, "audit", "report", "--drop", name)
+        (one,) = report["drops"]
+        assert (one["key"], report["lines"]["read"], report["lines"]["reasons"]) == (key, 2, {"invalid_price": 1})
+    assert not app(["audit", "report", "--drop", key, "--format", "html"], standalone_mode=False)
+    assert "a.csv" in capsys.readouterr().out
+    assert printed(capsys, "audit", "report")["drops"] == []
+
+
+def test_the_audit_of_bytes_that_came_as_both_is_of_both(both: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The trail has the steps of both, the report the order lines."""
+    trail = printed(capsys, "audit", "trail", "--drop", both[:9])["events"]
+    assert sorted(one["event"] for one in trail) == ["drop_ingested"] * 2 + ["drop_seen"] * 2
+    assert printed(capsys, "audit", "report", "--drop", both)["lines"]["read"] == 1
