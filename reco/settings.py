@@ -115,8 +115,12 @@ class Settings(BaseSettings):
         le=1000,
         description="Earlier drops that a drop's rate and dates are compared with.",
     )
-    quarantine_raw_days: int = Field(
-        default=0, ge=0, le=36600, description="Days the text of lines that were not accepted is kept; 0: for ever."
+    quarantine_raw_days: int | None = Field(
+        default=None,
+        ge=0,
+        le=36600,
+        description="Days the text of lines that were not accepted is kept, 0: for ever; unset: 90 for drops whose "
+        "profile pseudonymises, for ever for others.",
     )
     duplicate_warn_rate: float = Field(
         default=0.05, ge=0, le=1, description="Share of a drop's lines that repeat another above which the check warns."

@@ -107,7 +107,10 @@ def test_the_database_refuses_to_change_the_trail(
 
 
 def test_events_of_an_older_database_get_their_chain(tmp_path: Path) -> None:
-    """The migration keeps every event with its id and time, and joins new ones to them."""
+    """The migration keeps every event with its id and time, and joins new ones to them.
+
+    What older versions quoted of files is not sealed into the chain, which nobody could mend: order ids and messages.
+    """
     url = f"sqlite:///{tmp_path / 'reco.sqlite'}"
     old = sql.open_database(url)
     _back_before_the_chain(old)
@@ -115,12 +118,14 @@ def test_events_of_an_older_database_get_their_chain(tmp_path: Path) -> None:
     engine = sql.open_database(url)
     assert [(e.id, e.at, e.event, e.details) for e in events(engine)] == [
         (7, NOON, Event.DROP_RETRACTED, {"reason": "häßlich"}),
+        (5, NOON, Event.DROP_FAILED, {"removed": "error"}),
+        (4, NOON, Event.ORDERS_REPLACED, {"orders": 1, "removed": "first"}),
         (3, NOON, Event.DROP_SEEN, {"n": [1, 0.1]}),
     ]
     with recording(engine) as connection:
         append(connection, Event.DROP_SEEN, at=NOON)
     found = verify_chain(engine)
-    assert (found.whole, found.events) == (True, 3)
+    assert (found.whole, found.events) == (True, 5)
 
 
 def _back_before_the_chain(engine: sa.Engine) -> None:
@@ -134,6 +139,8 @@ def _back_before_the_chain(engine: sa.Engine) -> None:
             f"UPDATE {sql.VERSION_TABLE} SET version_num = '{version_before('audit_chain')}'",
             """INSERT INTO audit_events (id, at, event, details) VALUES
             (3, '2024-06-01 12:00:00.000000', 'drop_seen', '{"n": [1, 0.1]}'),
+            (4, '2024-06-01 12:00:00.000000', 'orders_replaced', '{"orders": 1, "first": [["till", "mon|anna"]]}'),
+            (5, '2024-06-01 12:00:00.000000', 'drop_failed', '{"error": "a.csv: found ''4711'', ''anna''."}'),
             (7, '2024-06-01 12:00:00.000000', 'drop_retracted', '{"reason": "h\\u00e4\\u00dflich"}')""",
         ):
             connection.exec_driver_sql(statement)
@@ -213,13 +220,14 @@ def test_every_replaced_order_is_stored_once(home: Home, tmp_path: Path) -> None
     assert rows(home.lake.path(REPLACED_ORDERS, last.details["part"])) == [("prototype", "7", 2, 4, 3, 1)]
 
 
-def test_no_event_quotes_a_file(home: Home, tmp_path: Path) -> None:
-    """A file without a header shows its first line in the error of the drop, but never in the trail."""
+def test_neither_ledger_nor_trail_quotes_a_file(home: Home, tmp_path: Path) -> None:
+    """A file without a header fails, and its first line, which is somebody's order, stands in no error and no event."""
     path = tmp_path / "bare.csv"
     path.write_text("4711,customer-0815\n4712,customer-0816\n")
     (one,) = home.ledger.register([(path, load_profile("auto"))], now=NOON)
     assert one.drop is not None
     ingest(home.ledger, [one.drop.key], now=NOON, run_id="r1")
-    assert "customer-0815" in str(home.ledger.drops()[0].error)
+    assert "its first line has 2 fields" in str(home.ledger.drops()[0].error)
+    assert "customer-0815" not in str(home.ledger.drops()[0].error)
     assert "customer-0815" not in str(events(home.ledger.engine))
     assert events(home.ledger.engine)[0].details["error_code"] == "drop_unmapped"

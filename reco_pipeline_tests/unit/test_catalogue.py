@@ -130,7 +130,8 @@ def test_prices_with_two_meanings_are_asked_about(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "named", "words"),
     [
-        ("a,b\n1,2\n", None, "no column that looks like an item"),
+        ("a,b\n1,2\n", None, "like an item: its first line has 2 fields, none of them a known name"),
+        ("anna,Price\n1,2\n", None, "2 fields, of which 'Price' is known"),
         ("id,b\n1,2\n", {"id": "sku"}, "no single column 'sku'"),
         ("sku,sku\n1,2\n", {"id": "sku"}, "no single column 'sku'"),
     ],
@@ -138,10 +139,11 @@ def test_prices_with_two_meanings_are_asked_about(tmp_path: Path) -> None:
 def test_a_file_without_an_item_says_what_it_has(
     content: str, named: dict[str, str] | None, words: str, tmp_path: Path
 ) -> None:
-    """The message names the file and its columns."""
+    """The message names the file and those of its columns whose names are known."""
     with pytest.raises(DropUnmapped, match=r"items\.csv") as caught:
         read(content, tmp_path, profile(**named) if named else None)
     assert words in caught.value.message
+    assert "anna" not in f"{caught.value}{caught.value.details}"
 
 
 @settings(max_examples=40)
