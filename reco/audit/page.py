@@ -23,7 +23,7 @@ def html_page(report: Report) -> str:
     """The whole page."""
     css = (resources.files("reco.audit") / "report.css").read_text(encoding="utf-8")
     title = f"Audit report: {report.namespace}"
-    sections = (_summary, _scores, _reasons, _drops, _runs, _days, _snapshots, _lineage, _marks)
+    sections = (_summary, _scores, _reasons, _drops, _replays, _catalogues, _runs, _days, _snapshots, _lineage, _marks)
     body = "\n".join([*(section(report) for section in sections), _definitions()])
     # The policy makes sure of it: a script in a file name could not run even if it were not escaped.
     policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -37,13 +37,15 @@ def html_page(report: Report) -> str:
 
 
 def _summary(report: Report) -> str:
-    lines, problems = report.lines, report.problems
+    lines, problems, proof = report.lines, report.problems, report.proof
+    held = f"{proof.heads:,} heads noted before by snapshots and runs, {proof.files.checked:,} files of the lake"
     facts = [
         ("Shop", report.namespace),
         ("Scope", report.scope.words),
         ("Generated", f"{_time(report.generated_at)} UTC by reco {report.version}"),
         ("Drops", ", ".join(f"{count} {state}" for state, count in report.states.items()) or "none"),
-        ("Audit trail", f"{report.chain.events:,} events, head {report.chain.head}"),
+        ("Audit trail", f"{proof.chain.events:,} events, head {proof.chain.head}"),
+        ("Held against", "; ".join((held, *(f"not against {one}" for one in proof.unasked)))),
     ]
     cards = [
         ("lines read", f"{lines.read:,}"),
@@ -62,7 +64,8 @@ def _summary(report: Report) -> str:
             '<div class="verdict"><b>Every line is accounted for.</b> '
             f"{lines.equation} (read = accepted + excluded + quarantined), for each of the "
             f"{read:,} drops that were read and in all; the reasons add up to the lines not accepted, the "
-            "rows stored of the drops in effect are as many, and the chain of the audit trail is whole.</div>"
+            "rows stored of the drops in effect are as many, the chain of the audit trail is whole and holds every "
+            "head that was noted before, and the files it names are those in the lake.</div>"
         )
     return (
         f'<h1>Audit report</h1><p class="soft">Order files, what became of every line, and what was published of them.'
@@ -118,6 +121,36 @@ def _drops(report: Report) -> str:
 def _named(drop: DropEntry) -> "_Html":
     error = f'<p class="no">{escape(drop.error)}</p>' if drop.error else ""
     return _Html(f"{escape(drop.name)}<br>{_digest(drop.sha256)}{error}")
+
+
+def _replays(report: Report) -> str:
+    rows = [
+        (
+            one.drop_name,
+            _Nowrap(_time(one.at)),
+            one.actor,
+            _Words(f"{'mended in' if one.kind == 'file' else 'with profile'} {one.name}"),
+            *(one.given, one.accepted, one.excluded, one.quarantined),
+            _Html('<span class="ok">yes</span>' if one.adds_up else '<span class="no">NO</span>'),
+            _Words(f"no, since {_time(one.voided_at)}: {one.voided_why}" if one.voided_at else "yes"),
+        )
+        for one in report.replays
+    ]
+    if not rows:
+        return ""
+    columns = ("file", "at", "by", "how", "#given", "#accepted", "#excluded", "#still quarantined", "adds up", "counts")
+    return "<h2>Replays</h2>" + _table("Quarantined lines that were read again; no count above changed", columns, rows)
+
+
+def _catalogues(report: Report) -> str:
+    rows = [
+        (_named(one), one.source, one.status, _Nowrap(_time(one.received_at)), *_figures(one.lines))
+        for one in report.catalogues
+    ]
+    if not rows:
+        return ""
+    columns = ("file and sha256", "profile", "state", "received", *_FIGURES)
+    return "<h2>Catalogues</h2>" + _table("Lists of items; their lines are no order lines", columns, rows)
 
 
 def _runs(report: Report) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reco_pipeline.cli.options import JsonFlag, SourceOption
+from reco_pipeline.cli.options import JsonFlag, SourceOption, default_of_group
 from reco_pipeline.cli.output import facts, print_json, say, table
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ ReasonOption = Annotated[str | None, typer.Option("--reason", metavar="REASON", 
 @app.callback()
 def _default(context: typer.Context, as_json: JsonFlag = False) -> None:
     """Lines that were not accepted: look at them, mend them, read them again."""
-    if context.invoked_subcommand is None:
+    if default_of_group(context, as_json):
         counts(as_json=as_json)
 
 

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from reco.audit.chain import FIRST, verify_chain
+from reco.audit.stored import compare_files
 from reco.audit.trail import Event, append, events, record_drops, recorded_drops, recording
 from reco.orders.home import Home, open_home
 from reco.orders.ingest import ingest
@@ -82,10 +83,13 @@ def test_a_noted_head_shows_that_the_end_was_cut_off(engine: sa.Engine) -> None:
     head = verify_chain(engine).head
     tamper(engine, "DELETE FROM audit_events WHERE id = 5")
     assert verify_chain(engine).whole
-    assert "newest events were taken off" in verify_chain(engine, noted_head=head).problem
+    problem = verify_chain(engine, noted={"the mail of June": head, "nobody": FIRST}).problem
+    assert "the head that the mail of June noted" in problem
+    assert "newest events were taken off" in problem
     with recording(engine) as connection:
         append(connection, Event.DROP_SEEN, at=NOON)
-    assert not verify_chain(engine, noted_head=head).whole
+    assert not verify_chain(engine, noted={"a mail": head}).whole
+    assert verify_chain(engine, noted={"a mail": verify_chain(engine).head}).whole
 
 
 @pytest.mark.parametrize("table", ["audit_events", "drop_sets"])
@@ -170,6 +174,18 @@ def test_an_altered_set_of_drops_is_found(engine: sa.Engine) -> None:
     assert digest[:12] in verify_chain(engine).problem
 
 
+def test_a_removed_set_of_drops_is_found(engine: sa.Engine) -> None:
+    """Taking the rows away as a whole breaks no name, but an event of the chain names them; an empty set has none."""
+    with recording(engine) as connection:
+        digest = record_drops(connection, {"d1": ("ab", 1)})
+        append(connection, Event.SNAPSHOT_PUBLISHED, at=NOON, drops=record_drops(connection, {}))
+        append(connection, Event.SNAPSHOT_PUBLISHED, at=NOON, drops=digest)
+        append(connection, Event.SNAPSHOT_PUBLISHED, at=NOON, drops=["d1"])  # as older versions wrote it
+    assert verify_chain(engine).whole
+    tamper(engine, "DELETE FROM drop_sets")
+    assert verify_chain(engine).problem == f"the set of drops {digest[:12]} was removed: event 2 names it"
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     """A home that has never seen a drop."""
@@ -218,6 +234,22 @@ def test_every_replaced_order_is_stored_once(home: Home, tmp_path: Path) -> None
     assert file_digest(path) == first.details["sha256"]
     assert len(rows(path)) == 25
     assert rows(home.lake.path(REPLACED_ORDERS, last.details["part"])) == [("prototype", "7", 2, 4, 3, 1)]
+
+
+def test_every_file_is_the_one_the_trail_names(home: Home, tmp_path: Path) -> None:
+    """What reading and replacing made is compared by sha256: an altered or a removed file is named with its event."""
+    drop = give(home, tmp_path, "a.csv", "1,PID\n1,\n", "r1")
+    give(home, tmp_path, "b.csv", "1,Kit\n", "r2")
+    found = compare_files(home.ledger.engine, home.lake)
+    assert (found.checked, found.problems) == (5, ())
+    path = home.lake.path("order_lines", drop.key)
+    path.write_bytes(path.read_bytes() + b"x")
+    next(home.lake.path(REPLACED_ORDERS).parent.glob("*.parquet")).unlink()
+    altered, gone = compare_files(home.ledger.engine, home.lake).problems
+    assert altered == f"order_lines/{drop.key}.parquet is not the file that event 2 (drop_ingested) names"
+    assert "is gone (event 5, orders_replaced, names its sha256)" in gone
+    ingest(home.ledger, [drop.key], now=NOON, run_id="r3")
+    assert len(compare_files(home.ledger.engine, home.lake).problems) == 1
 
 
 def test_neither_ledger_nor_trail_quotes_a_file(home: Home, tmp_path: Path) -> None:
