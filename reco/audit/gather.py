@@ -259,9 +259,16 @@ def _run(run_id: str, rows: Sequence[Any]) -> RunEntry:
         drops=len(ingested),
         drops_failed=sum(row.event == Event.DROP_FAILED for row in rows),
         lines=add_lines(lines for row in ingested if (lines := _lines(row.details)) is not None),
-        outcome=_OUTCOMES[Event(endings[-1].event)] if endings else "ended before publishing",
+        outcome=_OUTCOMES[Event(endings[-1].event)] if endings else _without_publish(rows),
         snapshot_id=endings[-1].snapshot_id if endings else None,
     )
+
+
+def _without_publish(rows: Sequence[Any]) -> str:
+    """How a run ended that published nothing: reading catalogues is a job of its own."""
+    read = [row for row in rows if row.event == Event.DROP_INGESTED]
+    catalogues = bool(read) and all("kind" in row.details for row in read)
+    return "read catalogues only" if catalogues else "ended before publishing"
 
 
 def _days(entries: Sequence[DropEntry]) -> list[DayEntry]:

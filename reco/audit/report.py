@@ -89,8 +89,8 @@ class DropEntry:
 
     @property
     def open(self) -> int | None:
-        """The quarantined lines that wait to be mended; None where it was not read."""
-        return None if self.lines is None else self.lines.quarantined - self.replayed
+        """The quarantined lines that wait to be mended; None where it was not read, or was taken out."""
+        return None if self.lines is None or self.status == "retracted" else self.lines.quarantined - self.replayed
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +263,11 @@ def _entry(one: Any) -> dict[str, Any]:
     lines = getattr(one, "lines", None)
     if lines is not None:
         found["lines"] = lines.as_dict()
-    return found | ({"lines_open": one.open} if isinstance(one, DropEntry) else {})
+    if isinstance(one, DropEntry):
+        found["lines_open"] = one.open
+    if isinstance(one, ReplayEntry):
+        found["adds_up"] = one.adds_up
+    return found
 
 
 def _text(value: Any) -> Any:
