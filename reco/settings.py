@@ -27,6 +27,19 @@ CONFIG_FILE = "RECO_CONFIG_FILE"
 S3_PLACE = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?")
 
 
+def known_timezone(name: str) -> str:
+    """The name of a time zone, as it was given.
+
+    Raises:
+        ValueError: it is none, or names a path.
+    """
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{name!r} is not a time zone such as Europe/London") from None
+    return name
+
+
 class _SecretFiles(PydanticBaseSettingsSource):
     """Reads `RECO_X_FILE` for every secret setting `x`, so that no secret needs to stand in the environment."""
 
@@ -204,11 +217,7 @@ class Settings(BaseSettings):
     @field_validator("timezone")
     @classmethod
     def _known_timezone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f"{value!r} is not a time zone such as Europe/London") from None
-        return value
+        return known_timezone(value)
 
     @classmethod
     def settings_customise_sources(

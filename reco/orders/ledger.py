@@ -1,7 +1,9 @@
 """The ledger of drops: which bytes came, what became of them, and whether the numbers add up.
 
-Belongs here: registering a drop and its states. Does not belong here: reading lines out of a drop
-(`reco.orders.reader`), counting what is stored (`reco.orders.balance`), or reading lines again (`reco.orders.replay`).
+Belongs here: registering a drop, its states, and finding it again. Does not belong here: its bytes in the lake
+(`reco.orders.rawfiles`), reading lines out of it (`reco.orders.reader`), entering what that gave
+(`reco.orders.outcomes`), counting what is stored (`reco.orders.balance`), or reading lines again
+(`reco.orders.replay`).
 """
 
 import datetime as dt
@@ -17,16 +19,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from reco.audit.trail import Event, append, recording
-from reco.errors import DropError, DropKnown, DropUnreadable, ProfileError, RecoError, UsageError
+from reco.errors import DropError, DropKnown, DropUnreadable, ProfileError, UsageError
 from reco.orders import balance, replays
 from reco.orders.company import NOT_READ, reopen
-from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES, DropFile, DropResult
+from reco.orders.drops import DropFile
 from reco.orders.files import partition_key
 from reco.orders.profiles import SourceProfile
 from reco.orders.pseudonyms import Pseudonyms
 from reco.orders.rawfiles import bytes_removed, bytes_settled, raw_file, take_bytes
 from reco.orders.replays import Replay
-from reco.storage.lake import Lake, file_digest
+from reco.storage.lake import Lake
 from reco.storage.sql import LINE_COUNTS
 from reco.storage.sql import drops as table
 
@@ -261,68 +263,6 @@ class DropLedger:
     def pseudonyms_for(self, profile: SourceProfile) -> Pseudonyms | None:
         """Those of the home where a profile asks for them."""
         return self.pseudonyms if profile.privacy.pseudonymise else None
-
-    def record(self, result: DropResult, *, now: dt.datetime, run_id: str | None) -> None:
-        """Enters what reading a drop gave: its counts, or why it failed."""
-        error = result.error
-        values: dict[str, Any] = {
-            "status": result.status,
-            "error": str(error) if error else None,
-            "error_code": error.code if error else None,
-            "ingested_at": now,
-            "run_id": run_id,
-            "encoding": result.encoding,
-            "dialect": result.dialect,
-            "header": result.header,
-            "mapping": result.mapping,
-            "reasons": result.reasons,
-            **{name: getattr(result.counts, name) for name in LINE_COUNTS},
-        }
-        counts = {name: getattr(result.counts, name) for name in LINE_COUNTS}
-        event = Event.DROP_FAILED if error else Event.DROP_INGESTED
-        # Not the message, which may quote the file: what stands in the trail can never be taken back.
-        details: dict[str, Any] = {"error_code": error.code} if error else counts
-        if not error:
-            details |= {"reasons": result.reasons, "files": self._parts(result.key)}
-        unfit = f"the drop failed: {error.code}" if error else self._outdated(result.key)
-        with recording(self.engine) as connection:
-            if unfit:
-                replays.void(connection, result.key, at=now, why=unfit)
-            # A person may have retracted it while it was read.
-            standing = (table.c.key == result.key) & (table.c.status != DropStatus.RETRACTED.value)
-            before = connection.execute(sa.select(table).where(table.c.key == result.key)).one_or_none()
-            connection.execute(sa.update(table).where(standing).values(values))
-            if before is not None:
-                details |= {"sha256": before.sha256, "before": before.status}
-            append(connection, event, at=now, run_id=run_id, drop_key=result.key, **details)
-
-    def _outdated(self, key: str) -> str:
-        """Why replays of a drop that was just read anew no longer fit it; empty where they do."""
-        settled = replays.settled_lines(self.engine, key)
-        if settled.keys() <= set(balance.lines_of(self.lake, QUARANTINED_LINES, key, "quarantined") if settled else ()):
-            return ""
-        return "the drop was read anew, and other lines of it are quarantined now"
-
-    def _parts(self, key: str) -> dict[str, str]:
-        """The sha256 of what reading a drop made."""
-        paths = {name: self.lake.path(name, key) for name in (ORDER_LINES, QUARANTINED_LINES)}
-        return {name: file_digest(path) for name, path in paths.items() if path.is_file()}
-
-    def fail(self, key: str, error: RecoError, *, now: dt.datetime, run_id: str | None = None) -> None:
-        """Enters that a drop cannot be used at all."""
-        values = {"status": DropStatus.FAILED.value, "error": str(error), "error_code": error.code, "run_id": run_id}
-        with recording(self.engine) as connection:
-            standing = (table.c.key == key) & (table.c.status != DropStatus.RETRACTED.value)
-            connection.execute(sa.update(table).where(standing).values(NOT_READ | values))
-            replays.void(connection, key, at=now, why=f"the drop failed: {error.code}")
-            append(
-                connection,
-                Event.DROP_FAILED,
-                at=now,
-                run_id=run_id,
-                drop_key=key,
-                error_code=error.code,
-            )
 
     def find(self, key: str) -> Drop:
         """The one drop a person means by its key, its file name, or at least eight characters of a key or sha256.
