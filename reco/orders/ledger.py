@@ -29,7 +29,6 @@ from reco.orders.pseudonyms import Pseudonyms
 from reco.orders.rawfiles import bytes_removed, bytes_settled, raw_file, take_bytes
 from reco.orders.replays import Replay
 from reco.storage.lake import Lake
-from reco.storage.sql import LINE_COUNTS
 from reco.storage.sql import drops as table
 
 _LEAST_PREFIX = 8

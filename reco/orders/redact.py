@@ -193,7 +193,7 @@ class _Records:
 
     def value(self, value: str | None, column: str | None) -> str | None:
         """The value that is shown of a record, of the column it is of."""
-        if value is None or column not in self._places.names:
+        if value is None or (self._columns and column not in self._places.names):
             return value
         parts = value.split(ID_JOINER) if column == "order_id" else [value]
         return self._name if any(self._pattern.fullmatch(part) for part in parts) else value
@@ -205,13 +205,14 @@ def others_without(
     """The change of lines that were not accepted: the id is replaced in their raw bytes and in the value shown.
 
     In a record that has a field for each of the `columns` only those of customers are looked at; in any other, every
-    field that is the id, since nobody knows which columns they are. Where no column is a customer's nothing changes.
-    Reason, column, line and byte offset stay, so that the line is still accounted for.
+    field that is the id, since nobody knows which columns they are. Where no column is a customer's nothing changes,
+    unless the columns are not known (0), as of a drop that waits to be read anew. Reason, column, line and byte offset
+    stay, so that the line is still accounted for.
     """
     records = _Records(identity, places, columns, dialect, encoding)
 
     def change(table: pa.Table) -> tuple[pa.Table, int]:
-        if not places.fields:
+        if columns and not places.fields:
             return table, 0
         raws: list[Any] = table["raw"].to_pylist()
         values: list[Any] = table["value"].to_pylist()

@@ -281,6 +281,18 @@ def test_a_customer_that_only_a_replay_knew_is_found(home: Home, tmp_path: Path)
     assert second_raw.startswith(WHO)  # an order number
 
 
+def test_a_drop_that_waits_to_be_read_anew_is_searched_everywhere(home: Home, tmp_path: Path) -> None:
+    """Its columns are not known until then, and its old lines are still there: no field that is the id stays."""
+    key = give(home, tmp_path, "a.csv", f"1,PID,x,{WHO}\n2,PID,1,{WHO}\n", plain())
+    home.ledger.retract(key, now=NOON, reason="a test")
+    (again,) = home.ledger.register([(tmp_path / "a.csv", plain())], now=NOON)
+    assert (again.seen, again.drop and again.drop.mapping) == (Seen.AGAIN, None)
+    plan, left, _ = forget_anna(home)
+    assert (plan.lines, plan.others) == ({key: 1}, {key: 1})
+    assert WHO.encode() not in everything(home)
+    assert any("never read (a.csv)" in one for one in left.sentences())
+
+
 def test_files_can_be_removed_later(home: Home, tmp_path: Path) -> None:
     """Forgotten without `--raw remove`, asked for it then: the trail knows in which drops the customer was."""
     keys = [give(home, tmp_path, f"{n}.csv", text, plain()) for n, text in (("a", MONDAY), ("b", "9,PID,1,bob\n"))]
