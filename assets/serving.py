@@ -10,9 +10,13 @@ from pydantic import Field
 
 from assets.common import OWNERS, SERVING
 from assets.model import item_stats, similar_items
+from reco.audit.chain import chain_head
 from reco.errors import GateRefused
 from reco.snapshot.release import REDIS_SNAPSHOT, release
 from resources.home import DatabaseResource, RedisResource
+
+AUDIT_HEAD = "audit_head"
+"""The head of the audit trail after the publish: noted here, it proves later that no event before it is missing."""
 
 
 class PublishConfig(dg.Config):
@@ -50,6 +54,7 @@ def redis_snapshot(
         except GateRefused as error:
             # Trying again cannot help: the same data would be refused again.
             raise dg.Failure(str(error), allow_retries=False) from error
+        head = chain_head(home.ledger.engine)
     return dg.MaterializeResult(
         metadata={
             "snapshot_id": result.snapshot_id,
@@ -57,6 +62,7 @@ def redis_snapshot(
             "redis_keys": result.keys,
             "redis_bytes": result.bytes,
             "keys_verified": result.verified,
+            AUDIT_HEAD: head,
             **{f"gate/{check.name}": check.message for check in result.gate_checks},
         },
         data_version=dg.DataVersion(result.digest),

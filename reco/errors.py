@@ -196,3 +196,13 @@ class GateRefused(RecoError):
 
     code = "gate_refused"
     exit_code = 5
+
+
+def error_names() -> frozenset[str]:
+    """The names of all classes of this tree, where only the name of an error's class is known."""
+    names, waiting = set(), [RecoError]
+    while waiting:
+        one = waiting.pop()
+        names.add(one.__name__)
+        waiting += one.__subclasses__()
+    return frozenset(names)

@@ -27,6 +27,19 @@ CONFIG_FILE = "RECO_CONFIG_FILE"
 S3_PLACE = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?")
 
 
+def known_timezone(name: str) -> str:
+    """The name of a time zone, as it was given.
+
+    Raises:
+        ValueError: it is none, or names a path.
+    """
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{name!r} is not a time zone such as Europe/London") from None
+    return name
+
+
 class _SecretFiles(PydanticBaseSettingsSource):
     """Reads `RECO_X_FILE` for every secret setting `x`, so that no secret needs to stand in the environment."""
 
@@ -115,8 +128,12 @@ class Settings(BaseSettings):
         le=1000,
         description="Earlier drops that a drop's rate and dates are compared with.",
     )
-    quarantine_raw_days: int = Field(
-        default=0, ge=0, le=36600, description="Days the text of lines that were not accepted is kept; 0: for ever."
+    quarantine_raw_days: int | None = Field(
+        default=None,
+        ge=0,
+        le=36600,
+        description="Days the text of lines that were not accepted is kept, 0: for ever; unset: 90 for drops whose "
+        "profile pseudonymises, for ever for others.",
     )
     duplicate_warn_rate: float = Field(
         default=0.05, ge=0, le=1, description="Share of a drop's lines that repeat another above which the check warns."
@@ -200,11 +217,7 @@ class Settings(BaseSettings):
     @field_validator("timezone")
     @classmethod
     def _known_timezone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f"{value!r} is not a time zone such as Europe/London") from None
-        return value
+        return known_timezone(value)
 
     @classmethod
     def settings_customise_sources(

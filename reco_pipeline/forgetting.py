@@ -8,8 +8,9 @@ import datetime as dt
 from collections.abc import Callable
 
 from reco.model.tables import ITEM_STATS, make_cooccurrence, make_item_stats, make_similar
-from reco.orders.forget import Plan, Remaining, carry_out, finish, make_plan, remaining
+from reco.orders.forget import Remaining, carry_out, finish, make_plan, remaining
 from reco.orders.home import Home
+from reco.orders.journal import Plan
 from reco.orders.orders import ORDERS, make_orders
 from reco.storage.homelock import home_lock
 
@@ -44,10 +45,10 @@ def forget(
     with home_lock(home.settings.home, wait_seconds=LOCK_SECONDS):
         plan = make_plan(home, customer, source=source, remove_raw=remove_raw)
         left = remaining(home, plan)
-        if not plan.keys or not agreed(plan, left):
+        if plan.empty or not agreed(plan, left):
             return plan, left, False
         carry_out(home, plan, now=now)
-        if home.lake.path(ORDERS).is_file():
+        if plan.keys and home.lake.path(ORDERS).is_file():
             make_orders(home.ledger, home.lake, now=now, run_id=None)
             if home.lake.path(ITEM_STATS).is_file():
                 make_item_stats(home.ledger, home.lake)

@@ -13,8 +13,7 @@ from resources.home import DatabaseResource
 
 @dg.op
 def remove_expired_text(context: dg.OpExecutionContext, database: DatabaseResource) -> None:
-    """Removes the text of lines that were not accepted once RECO_QUARANTINE_RAW_DAYS are over; 0 keeps all of it."""
+    """Removes the text of lines that were not accepted once their time is over (RECO_QUARANTINE_RAW_DAYS)."""
     with database.locked() as home:
-        days = home.settings.quarantine_raw_days
-        gone = expire(home, days=days, now=dt.datetime.now(dt.UTC)) if days else []
+        gone = expire(home, now=dt.datetime.now(dt.UTC))
     context.add_output_metadata({"drops": len(gone), "lines": sum(one.lines for one in gone)})

@@ -17,6 +17,7 @@ from reco.orders.home import Home
 from reco.orders.inbox import Inbox, InboxFile, is_catalogue
 from reco.orders.intake import profiles_of, take_in
 from reco.orders.ledger import Drop, DropLedger, DropStatus, Registration, Seen
+from reco.orders.outcomes import enter_failure
 from reco.orders.profiles import SAMPLE, SourceProfile, load_profile
 from reco.progress import report
 from reco.storage.homelock import inbox_lock, services_up
@@ -159,7 +160,7 @@ def split_pending(ledger: DropLedger, waiting: Sequence[Drop], now: dt.datetime)
             file = ledger.file(drop)
             probe(file.path, file.profile)
         except DropError as error:
-            ledger.fail(drop.key, error, now=now)
+            enter_failure(ledger, drop.key, error, now=now)
             unusable.append(drop)
         report("raw_orders", done, len(waiting))
     return [drop for drop in waiting if drop not in unusable], unusable

@@ -49,8 +49,8 @@ def daily_schedules(settings: Settings, jobs: Sequence[Job]) -> list[dg.Schedule
         job=next(job for job in jobs if job.name == expire_quarantine.name),
         cron_schedule=f"{MINUTES_TO_PUBLISH} {settings.daily_hour} * * *",
         execution_timezone=settings.timezone,
-        default_status=RUNNING if settings.quarantine_raw_days else dg.DefaultScheduleStatus.STOPPED,
-        description="Once a day, where RECO_QUARANTINE_RAW_DAYS is set: removes the text of lines kept long enough.",
+        default_status=dg.DefaultScheduleStatus.STOPPED if settings.quarantine_raw_days == 0 else RUNNING,
+        description="Once a day: removes the text of lines that were kept long enough (RECO_QUARANTINE_RAW_DAYS).",
     )
 
     @dg.schedule(

@@ -12,6 +12,7 @@ import dagster as dg
 
 from reco.alerts.tell import Alert, tell
 from reco.audit.trail import Event, append, events, recording
+from reco.errors import error_names
 from reco.settings import Settings
 from reco_pipeline.automation import decide
 from reco_pipeline.jobs import Job
@@ -52,7 +53,7 @@ def failure_sensor() -> dg.SensorDefinition:
         run, engine = context.dagster_run, database.ledger().engine
         if events(engine, event=Event.RUN_FAILED, run_id=run.run_id, limit=1):
             return
-        reason = _reason(context)
+        reason, kept = _reason(context)
         with recording(engine) as connection:
             append(
                 connection,
@@ -60,7 +61,7 @@ def failure_sensor() -> dg.SensorDefinition:
                 at=dt.datetime.now(dt.UTC),
                 run_id=run.run_id,
                 job=run.job_name,
-                reason=reason,
+                reason=kept,
                 attempt=run.tags.get("reco/attempt"),
             )
         tell(Alert("run_failed", f"{run.job_name} {run.run_id}", reason, "Open the run in the Dagster UI, page Runs."))
@@ -68,15 +69,23 @@ def failure_sensor() -> dg.SensorDefinition:
     return run_failed
 
 
-def _reason(context: dg.RunFailureSensorContext) -> str:
-    """Why the run failed: the innermost error of its first failed step, else what the run itself says."""
+def _reason(context: dg.RunFailureSensorContext) -> tuple[str, str]:
+    """Why the run failed, in full and as the trail may keep it for ever: from the first step that failed.
+
+    In full it is the innermost error. The trail, which can never be mended, keeps the message of an error of ours, and
+    of any other its kind alone: its message may quote a value of a file.
+    """
+    ours = error_names()
     for failed in context.get_step_failure_events():
-        error = failed.step_failure_data.error
-        while error is not None and error.cause is not None:
+        error, kept = failed.step_failure_data.error, ""
+        while error is not None:
+            kept = kept or (error.message.strip() if error.cls_name in ours else "")
+            if error.cause is None:
+                message = error.message.strip()
+                return message, kept or f"{error.cls_name or 'an error'}: the run's page in the Dagster UI has it"
             error = error.cause
-        if error is not None:
-            return error.message.strip()
-    return context.failure_event.message or "no reason is known"
+    message = context.failure_event.message or "no reason is known"
+    return message, message
 
 
 def _read(cursor: str | None) -> dict[str, str]:

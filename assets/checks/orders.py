@@ -11,6 +11,7 @@ from assets.checks.common import result, spec, weighed
 from reco.audit.volume import LEAST_WEEKS, JudgedDay, day_volumes, judge_days
 from reco.orders.ledger import DropStatus
 from reco.orders.orders import ORDERS
+from reco.orders.verdicts import receipts_of
 from reco.settings import Settings
 from resources.home import DatabaseResource, LakeResource, SettingsResource
 
@@ -19,24 +20,34 @@ VOLUME = "volume_usual"
 
 @dg.asset_check(asset=ORDERS, description=spec(ORDERS, VOLUME).description)
 def volume_usual(database: DatabaseResource, lake: LakeResource, settings: SettingsResource) -> dg.AssetCheckResult:
-    """Compares each day of the newest drops with the same weekday of the weeks before."""
+    """Compares each day that the newest drops brought or completed with the same weekday of the weeks before."""
     known, drops = settings.load(), database.ledger().drops(status=DropStatus.INGESTED)
     newest = [drop for drop in drops if drop.batch == drops[-1].batch]
     if not newest:
         return result(ORDERS, VOLUME, passed=True, found="There is no drop.", figures={})
-    volumes = day_volumes(lake.open().existing(ORDERS), [drop.key for drop in newest], known.volume_weeks)
-    received_on = max(drop.received_at for drop in newest).date()
-    return weighed(_volume(judge_days(volumes, known.volume_weeks, received_on), known), known)
+    receipts = receipts_of(drops, newest[0].batch)
+    table = lake.open().existing(ORDERS)
+    volumes = day_volumes(table, [drop.key for drop in newest], receipts, known.volume_weeks)
+    judged = [
+        day
+        for source in sorted(volumes)
+        for day in judge_days(source, volumes[source], known.volume_weeks, receipts[source].newest)
+    ]
+    return weighed(_volume(judged, known), known)
 
 
 def _volume(days: Sequence[JudgedDay], settings: Settings) -> dg.AssetCheckResult:
     limit = settings.volume_warn_z
     unusual = sorted((one for one in days if one.farthest > limit), key=lambda one: (-one.farthest, one.day))
-    found = f"None of the newest days is over and has its weekday {LEAST_WEEKS} times before it."
+    found = f"None of the days to judge is over and has its weekday {LEAST_WEEKS} times before it."
     if days:
         found = f"{len(unusual)} of the {len(days)} newest days are more than {limit:g} spreads from their weekday"
         first = unusual[0] if unusual else None
-        found += f": {first.day:%a %Y-%m-%d} has {first.volume.orders:,} orders, usual are " if first else "."
+        found += (
+            f": {first.day:%a %Y-%m-%d} of {first.source} has {first.volume.orders:,} orders, usual are "
+            if first
+            else "."
+        )
         found += f"{first.usual_orders:,.0f}." if first else ""
     return result(
         ORDERS,
@@ -53,6 +64,7 @@ def _volume(days: Sequence[JudgedDay], settings: Settings) -> dg.AssetCheckResul
         },
         worst=[
             {
+                "source": one.source,
                 "day": f"{one.day:%a %Y-%m-%d}",
                 "orders": one.volume.orders,
                 "usual_orders": one.usual_orders,

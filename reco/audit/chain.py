@@ -5,12 +5,14 @@ writing events (`reco.audit.trail`).
 
 The hash of a row is the sha256 of the hash before it followed by the row's content as JSON: sorted keys, no blanks,
 ASCII. A chain shows every change inside it. Whoever can write the file could make it anew from some row on, or take the
-newest rows off its end: that is seen by whoever noted an earlier `head`, which must still be in the chain.
+newest rows off its end: that is seen by whoever noted an earlier `head`, which must still be in the chain. Each
+published snapshot and each materialization of it in Dagster note one (`reco_pipeline.proving`).
 """
 
 import datetime as dt
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,24 +61,42 @@ def newest_hash(connection: sa.Connection) -> str:
     return connection.scalar(newest) or FIRST
 
 
-def verify_chain(engine: sa.Engine, *, noted_head: str | None = None) -> ChainReport:
+def chain_head(engine: sa.Engine) -> str:
+    """The head of the chain now, to be noted where a change of the database does not reach."""
+    with engine.connect() as connection:
+        return newest_hash(connection)
+
+
+def verify_chain(engine: sa.Engine, *, noted: Mapping[str, str] | None = None) -> ChainReport:
     """Reads the whole trail and says where its chain breaks first.
 
     Args:
         engine: the database.
-        noted_head: the head of an earlier check, which must still be in the chain.
+        noted: heads of earlier times by who noted them, each of which must still be in the chain.
     """
-    previous, count, seen = FIRST, 0, noted_head in (None, FIRST)
+    missing = {who: head for who, head in (noted or {}).items() if head != FIRST}
+    wanted = set(missing.values())
+    previous, count, found = FIRST, 0, set()
+    named: dict[str, int] = {}
     with engine.connect().execution_options(stream_results=True) as connection:
         for row in connection.execute(sa.select(audit_events).order_by(audit_events.c.id)).yield_per(_AT_ONCE):
             problem = _problem(row, previous)
             if problem:
                 return ChainReport(count, previous, row.id, problem)
-            previous, count, seen = row.hash, count + 1, seen or row.hash == noted_head
-    if not seen:
-        problem = "the trail does not hold the head that was noted: its newest events were taken off, or it was rebuilt"
+            previous, count = row.hash, count + 1
+            if row.hash in wanted:
+                found.add(row.hash)
+            if is_set_name(row.details.get("drops")):
+                named.setdefault(row.details["drops"], row.id)
+    lost = sorted(who for who, head in missing.items() if head not in found)
+    if lost:
+        others = f" and {len(lost) - 1} others" if len(lost) > 1 else ""
+        problem = (
+            f"the trail does not hold the head that {lost[0]}{others} noted: its newest events were taken off, or it "
+            "was rebuilt"
+        )
         return ChainReport(count, previous, None, problem)
-    return ChainReport(count, previous, None, _wrong_set(engine))
+    return ChainReport(count, previous, None, _wrong_set(engine, named))
 
 
 def _problem(row: Any, previous: str) -> str:
@@ -93,11 +113,19 @@ def set_digest(rows: Mapping[str, tuple[str, int]]) -> str:
     return hashlib.sha256(json.dumps(facts, separators=(",", ":")).encode()).hexdigest()
 
 
-def _wrong_set(engine: sa.Engine) -> str:
-    """The first set of drops, by name, whose rows are not those it is named after."""
-    sets: dict[str, dict[str, tuple[str, int]]] = {}
+def is_set_name(value: object) -> bool:
+    """Whether a detail of an event names a set of drops; those of older versions list some instead."""
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+def _wrong_set(engine: sa.Engine, named: Mapping[str, int]) -> str:
+    """The first set of drops whose rows are not those it is named after, or that an event names and nobody has."""
+    sets: dict[str, dict[str, tuple[str, int]]] = {set_digest({}): {}}
     with engine.connect() as connection:
         for row in connection.execute(sa.select(drop_sets).order_by(drop_sets.c.set_digest)):
             sets.setdefault(row.set_digest, {})[row.drop_key] = (row.sha256, row.batch)
     wrong = next((name for name, rows in sets.items() if set_digest(rows) != name), None)
-    return f"the set of drops {wrong[:12]} was altered: its rows do not give its name" if wrong else ""
+    if wrong:
+        return f"the set of drops {wrong[:12]} was altered: its rows do not give its name"
+    gone = next((name for name in named if name not in sets), None)
+    return f"the set of drops {gone[:12]} was removed: event {named[gone]} names it" if gone else ""

@@ -40,6 +40,15 @@ def score_chart(points: Sequence[tuple[str, float]], *, each: str) -> str:
             f"{escape(short(points[i][0], 48))}</text>"
             for i, anchor in ends
         ]
+    if len(points) > 2:
+        low = min(range(len(points)), key=lambda i: points[i][1])
+        if 0 < low < len(points) - 1 and points[low][1] < 100:
+            label = f"lowest {points[low][1]:.2f}: {short(points[low][0], 48)}"
+            anchor = "start" if low < len(points) / 3 else "end" if low > len(points) * 2 / 3 else "middle"
+            at = y(points[low][1]) + 20
+            parts.append(
+                f'<text class="tick" x="{x(low):.1f}" y="{at:.1f}" text-anchor="{anchor}">{escape(label)}</text>'
+            )
     words = f"Quality score of each {each}, oldest first; lowest {min((s for _, s in points), default=100.0):.2f}"
     return _svg(height, words, parts)
 
@@ -109,6 +118,6 @@ def short(text: str, most: int) -> str:
 
 def _svg(height: int, words: str, parts: Sequence[str]) -> str:
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(words)}"><title>{escape(words)}</title>'
-        f"{''.join(parts)}</svg>"
+        f'<div class="scroll"><svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(words)}">'
+        f"<title>{escape(words)}</title>{''.join(parts)}</svg></div>"
     )

@@ -10,11 +10,23 @@ from typing import Any
 import sqlalchemy as sa
 
 from reco import __version__
-from reco.audit.chain import verify_chain
-from reco.audit.report import DayEntry, DropEntry, Lines, Mark, Report, RunEntry, Scope, SnapshotEntry, add_lines
+from reco.audit.proof import Proof
+from reco.audit.report import (
+    DayEntry,
+    DropEntry,
+    Lines,
+    Mark,
+    ReplayEntry,
+    Report,
+    RunEntry,
+    Scope,
+    SnapshotEntry,
+    add_lines,
+)
 from reco.audit.trail import Event
+from reco.audit.words import event_words
 from reco.errors import UsageError
-from reco.storage.sql import audit_events, catalogue_drops, drop_sets, drops, snapshots
+from reco.storage.sql import audit_events, catalogue_drops, drop_sets, drops, replays, snapshots
 
 _LEAST_PREFIX = 8
 _OUTCOMES = {
@@ -27,11 +39,17 @@ _MARKED = (
     Event.DROP_REFUSED,
     Event.DROP_FAILED,
     Event.DROP_RETRACTED,
+    Event.LINES_EXPORTED,
+    Event.LINES_REPLAYED,
+    Event.REPLAY_VOIDED,
+    Event.QUARANTINE_EXPIRED,
     Event.ORDERS_REPLACED,
     Event.GATE_REFUSED,
     Event.RUN_FAILED,
     Event.ROLLED_BACK,
     Event.DROP_REDACTED,
+    Event.REPLACED_REDACTED,
+    Event.RAW_REMOVED,
     Event.CUSTOMER_FORGOTTEN,
 )
 
@@ -43,6 +61,7 @@ def make_report(
     namespace: str,
     now: dt.datetime,
     dispositions: Mapping[str, str],
+    proof: Proof,
     lake_problems: Mapping[str, str] | None = None,
 ) -> Report:
     """The report on one drop, one run, a period, or everything.
@@ -54,6 +73,7 @@ def make_report(
         namespace: the shop's.
         now: when the report is made.
         dispositions: excluded or quarantined, by reason.
+        proof: of the trail this report is read from.
         lake_problems: by drop key, why its rows in the lake are not the lines of the ledger.
 
     Raises:
@@ -61,24 +81,29 @@ def make_report(
     """
     with engine.connect() as connection:
         drop_rows = list(connection.execute(sa.select(drops).order_by(drops.c.batch, drops.c.key)))
-        listed = list(connection.execute(sa.select(catalogue_drops).order_by(catalogue_drops.c.batch)))
-        snapshot_rows = list(connection.execute(sa.select(snapshots).order_by(snapshots.c.published_at)))
         event_rows = list(connection.execute(sa.select(audit_events).order_by(audit_events.c.id)))
+        first = {row.snapshot_id: row.id for row in reversed(event_rows)}
+        # In the order of their events: a clock may have been wrong.
+        snapshot_rows = sorted(connection.execute(sa.select(snapshots)), key=lambda row: first.get(row.snapshot_id, 0))
+        catalogue_rows = list(
+            connection.execute(sa.select(catalogue_drops).order_by(catalogue_drops.c.batch, catalogue_drops.c.key))
+        )
+        replay_rows = list(connection.execute(sa.select(replays).order_by(replays.c.at, replays.c.key)))
         sets: dict[str, set[str]] = {}
         for row in connection.execute(sa.select(drop_sets.c.set_digest, drop_sets.c.drop_key)):
             sets.setdefault(row.set_digest, set()).add(row.drop_key)
-    scope = _resolved(scope, [*drop_rows, *listed], event_rows)
-    if scope.drop is not None:  # a catalogue is reported on where it is asked for: its lines are no order lines
-        drop_rows += [row for row in listed if row.key == scope.drop and row.key not in {one.key for one in drop_rows}]
+    scope = _resolved(scope, [*drop_rows, *catalogue_rows], event_rows)
     held = _held(event_rows, sets)
     chosen = [row for row in event_rows if _in_scope(scope, row, held)]
     keys = _keys(scope, drop_rows, chosen)
     published = [row for row in snapshot_rows if _snapshot_in_scope(scope, row, held)]
+    settled = _settled(replay_rows)
     entries = [
-        _drop_entry(row, published, held, (lake_problems or {}).get(row.key, ""))
+        _drop_entry(row, published, held, (lake_problems or {}).get(row.key, ""), settled.get(row.key, 0))
         for row in drop_rows
         if row.key in keys
     ]
+    names = {one.key: one.name for one in (*drop_rows, *catalogue_rows)}
     return Report(
         generated_at=now,
         version=__version__,
@@ -88,9 +113,15 @@ def make_report(
         runs=_runs(chosen),
         days=_days(entries),
         snapshots=[_snapshot_entry(row, held) for row in published],
-        marks=[_mark(row, {one.key: one.name for one in drop_rows}) for row in chosen if row.event in _MARKED],
-        chain=verify_chain(engine),
+        marks=[_mark(row, names) for row in chosen if row.event in _MARKED],
+        proof=proof,
         dispositions=dispositions,
+        replays=[_replay_entry(row, names) for row in replay_rows if _replay_in_scope(scope, row, keys)],
+        catalogues=[
+            _drop_entry(row, (), held, "", 0)
+            for row in catalogue_rows
+            if row.key in keys or (scope.drop is None and scope.run is None and _within(scope, row.received_at))
+        ],
     )
 
 
@@ -164,6 +195,29 @@ def _keys(scope: Scope, drop_rows: Sequence[Any], chosen: Sequence[Any]) -> set[
     return {row.key for row in drop_rows if _within(scope, row.received_at)}
 
 
+def _settled(replay_rows: Sequence[Any]) -> dict[str, int]:
+    """How many quarantined lines of each drop left the quarantine, by replays that count."""
+    found: dict[str, int] = {}
+    for row in replay_rows:
+        if row.voided_at is None:
+            found[row.drop_key] = found.get(row.drop_key, 0) + row.lines_accepted + row.lines_excluded
+    return found
+
+
+def _replay_in_scope(scope: Scope, row: Any, keys: set[str]) -> bool:
+    """Those of the drop, or at a time within the period; a replay is no part of a run."""
+    if scope.drop is not None:
+        return row.drop_key in keys
+    return scope.run is None and _within(scope, row.at)
+
+
+def _replay_entry(row: Any, names: Mapping[str, str]) -> ReplayEntry:
+    same = ("key", "drop_key", "at", "actor", "kind", "name", "digest", "voided_at", "voided_why")
+    counts = {name: getattr(row, f"lines_{name}") for name in ("given", "accepted", "excluded", "quarantined")}
+    name = names.get(row.drop_key, row.drop_key)
+    return ReplayEntry(**{name: getattr(row, name) for name in same}, **counts, drop_name=name)
+
+
 def _lines(values: Mapping[str, Any]) -> Lines | None:
     if values.get("lines_read") is None:
         return None
@@ -171,12 +225,14 @@ def _lines(values: Mapping[str, Any]) -> Lines | None:
     return Lines(counts[0], counts[1], counts[2], counts[3], values.get("reasons") or {})
 
 
-def _drop_entry(row: Any, published: Sequence[Any], held: Mapping[str, set[str]], problem: str) -> DropEntry:
+def _drop_entry(
+    row: Any, published: Sequence[Any], held: Mapping[str, set[str]], problem: str, replayed: int
+) -> DropEntry:
     ids = tuple(one.snapshot_id for one in published if row.key in held.get(one.snapshot_id, ()))
     names = ("key", "name", "sha256", "size_bytes", "source", "status", "error", "received_at", "ingested_at")
     values = {name: getattr(row, name) for name in (*names, "run_id", "batch")}
     lines = None if row.status == "failed" else _lines(row._asdict())
-    return DropEntry(**values, lines=lines, lake_problem=problem, snapshots=ids)
+    return DropEntry(**values, lines=lines, lake_problem=problem, snapshots=ids, replayed=replayed)
 
 
 def _snapshot_entry(row: Any, held: Mapping[str, set[str]]) -> SnapshotEntry:
@@ -206,9 +262,16 @@ def _run(run_id: str, rows: Sequence[Any]) -> RunEntry:
         drops=len(ingested),
         drops_failed=sum(row.event == Event.DROP_FAILED for row in rows),
         lines=add_lines(lines for row in ingested if (lines := _lines(row.details)) is not None),
-        outcome=_OUTCOMES[Event(endings[-1].event)] if endings else "ended before publishing",
+        outcome=_OUTCOMES[Event(endings[-1].event)] if endings else _without_publish(rows),
         snapshot_id=endings[-1].snapshot_id if endings else None,
     )
+
+
+def _without_publish(rows: Sequence[Any]) -> str:
+    """How a run ended that published nothing: reading catalogues is a job of its own."""
+    read = [row for row in rows if row.event == Event.DROP_INGESTED]
+    catalogues = bool(read) and all("kind" in row.details for row in read)
+    return "read catalogues only" if catalogues else "ended before publishing"
 
 
 def _days(entries: Sequence[DropEntry]) -> list[DayEntry]:
@@ -224,35 +287,3 @@ def _days(entries: Sequence[DropEntry]) -> list[DayEntry]:
 def _mark(row: Any, names: Mapping[str, str]) -> Mark:
     what = names.get(row.drop_key or "") or row.snapshot_id or row.details.get("name") or ""
     return Mark(row.at, row.event, what, row.run_id, event_words(row.event, row.details))
-
-
-def event_words(event: str, details: Mapping[str, Any]) -> str:
-    """What an event's details say, in a sentence or a few figures."""
-    told = {
-        Event.ORDERS_REPLACED: lambda: (
-            f"{details.get('orders', 0):,} orders replaced by later ones"
-            + (
-                f": {details['lines_before']:,} lines gave way to {details['lines_after']:,} "
-                f"(all of them in {details['part']}.parquet, sha256 {details['sha256'][:12]})"
-                if "part" in details
-                else ""
-            )
-        ),
-        Event.GATE_REFUSED: lambda: str(details.get("message", "")),
-        Event.DROP_RETRACTED: lambda: str(details.get("reason") or "no reason given"),
-        Event.ROLLED_BACK: lambda: f"before: {details.get('before')}",
-        Event.RUN_FAILED: lambda: str(details.get("reason", "")),
-        Event.DROP_FAILED: lambda: str(details.get("error_code") or details.get("error", "")),
-        Event.DROP_REFUSED: lambda: str(details.get("error", "")),
-        Event.DROP_SEEN: lambda: f"{details.get('name')}, sha256 {str(details.get('sha256'))[:12]}",
-    }
-    if event in told:
-        return told[Event(event)]()
-    shown = {name: value for name, value in details.items() if isinstance(value, int | str) and len(str(value)) <= 40}
-    return ", ".join(f"{name} {_figure(value)}" for name, value in shown.items())
-
-
-def _figure(value: int | str) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else value

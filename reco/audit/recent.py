@@ -136,6 +136,42 @@ def compare_recent(
         )
 
 
+def together(compared: Mapping[str, RecentComparison]) -> RecentComparison:
+    """The comparisons of several sources as one: counts added up, a shift of each source under its own name.
+
+    Args:
+        compared: by source, one at least.
+    """
+    if len(compared) == 1:
+        return next(iter(compared.values()))
+    every = list(compared.values())
+    return RecentComparison(
+        sum(one.lines for one in every),
+        sum(one.lines_before for one in every),
+        sum(one.orders_newest for one in every),
+        sum(one.orders_before for one in every),
+        items=_contradictions([one.items for one in every]),
+        orders=_contradictions([one.orders for one in every]),
+        prices=_all_outliers([one.prices for one in every]),
+        quantities=_all_outliers([one.quantities for one in every]),
+        shifts={
+            f"{what} of {source}": Shift(shift.drift, tuple(row | {"of": f"{what} of {source}"} for row in shift.worst))
+            for source, one in compared.items()
+            for what, shift in one.shifts.items()
+        },
+    )
+
+
+def _contradictions(parts: Sequence[Contradictions]) -> Contradictions:
+    counts = sum(one.total for one in parts), sum(one.first for one in parts), sum(one.second for one in parts)
+    return Contradictions(*counts, tuple(row for one in parts for row in one.worst)[:SHOWN])
+
+
+def _all_outliers(parts: Sequence[Outliers]) -> Outliers:
+    worst = sorted((row for one in parts for row in one.worst), key=lambda row: -row["robust_z"])
+    return Outliers(sum(one.compared for one in parts), sum(one.beyond for one in parts), tuple(worst[:SHOWN]))
+
+
 def _drawn(parts: Mapping[str, Path], lines: int, looked_at: int, *, newest: bool) -> str:
     every = -(-lines // looked_at)
     drawn = f"WHERE hash(order_id) % {every} = 0" if every > 1 else ""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from reco.audit.chain import ChainReport
+from reco.audit.proof import Proof
 from reco.audit.quality import quality_score
 
 
@@ -67,7 +67,8 @@ class DropEntry:
     """One drop: its identity, its state, its lines (None where it was not read), and where it went.
 
     lake_problem: why its rows in the lake are not the lines of the ledger, empty where they are; snapshots: ids of the
-    snapshots in scope that hold it, first to last.
+    snapshots in scope that hold it, first to last; replayed: quarantined lines that left the quarantine since, by
+    replays that count.
     """
 
     key: str
@@ -84,6 +85,40 @@ class DropEntry:
     lines: Lines | None
     lake_problem: str
     snapshots: tuple[str, ...]
+    replayed: int = 0
+
+    @property
+    def open(self) -> int | None:
+        """The quarantined lines that wait to be mended; None where it was not read, or was taken out."""
+        return None if self.lines is None or self.status == "retracted" else self.lines.quarantined - self.replayed
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayEntry:
+    """Quarantined lines of a drop that were read again: who asked, from which file or profile, and what became of them.
+
+    `given` is the sum of the three counts after it; voided_at: since when it no longer counts, None while it does.
+    """
+
+    key: str
+    drop_key: str
+    drop_name: str
+    at: dt.datetime
+    actor: str
+    kind: str
+    name: str
+    digest: str
+    given: int
+    accepted: int
+    excluded: int
+    quarantined: int
+    voided_at: dt.datetime | None
+    voided_why: str | None
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether every line given was accepted, excluded or is still quarantined."""
+        return self.given == self.accepted + self.excluded + self.quarantined
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +195,10 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything a report says. dispositions: excluded or quarantined, by reason."""
+    """Everything a report says. dispositions: excluded or quarantined, by reason.
+
+    catalogues: drops of item master data, whose lines are no order lines and stand in no sum of this report.
+    """
 
     generated_at: dt.datetime
     version: str
@@ -171,8 +209,10 @@ class Report:
     days: Sequence[DayEntry]
     snapshots: Sequence[SnapshotEntry]
     marks: Sequence[Mark]
-    chain: ChainReport
+    proof: Proof
     dispositions: Mapping[str, str]
+    replays: Sequence[ReplayEntry] = ()
+    catalogues: Sequence[DropEntry] = ()
 
     @property
     def lines(self) -> Lines:
@@ -187,9 +227,14 @@ class Report:
     @property
     def problems(self) -> list[str]:
         """What does not add up; empty in a sound home."""
-        found = [f"{drop.name}: {drop.lines.equation}" for drop in self.drops if drop.lines and not drop.lines.adds_up]
+        every = [*self.drops, *self.catalogues]
+        found = [f"{drop.name}: {drop.lines.equation}" for drop in every if drop.lines and not drop.lines.adds_up]
         found += [drop.lake_problem for drop in self.drops if drop.lake_problem]
-        return found if self.chain.whole else [*found, f"The audit trail is broken: {self.chain.problem}."]
+        found += [
+            f"{drop.name}: more lines were replayed than quarantined" for drop in self.drops if (drop.open or 0) < 0
+        ]
+        found += [f"Replay {one.key} of {one.drop_name} does not add up." for one in self.replays if not one.adds_up]
+        return [*found, *self.proof.problems]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: times as ISO 8601 in UTC."""
@@ -206,8 +251,10 @@ class Report:
             "runs": [_entry(one) for one in self.runs],
             "days": [_entry(one) for one in self.days],
             "snapshots": [_entry(one) for one in self.snapshots],
+            "replays": [_entry(one) for one in self.replays],
+            "catalogues": [_entry(one) for one in self.catalogues],
             "events": [_entry(one) for one in self.marks],
-            "trail": asdict(self.chain) | {"whole": self.chain.whole},
+            "trail": self.proof.as_dict(),
         }
 
 
@@ -216,6 +263,10 @@ def _entry(one: Any) -> dict[str, Any]:
     lines = getattr(one, "lines", None)
     if lines is not None:
         found["lines"] = lines.as_dict()
+    if isinstance(one, DropEntry):
+        found["lines_open"] = one.open
+    if isinstance(one, ReplayEntry):
+        found["adds_up"] = one.adds_up
     return found
 
 
@@ -252,8 +303,14 @@ def flat_rows(report: Report, by: str) -> tuple[list[str], list[list[Any]]]:
         names = ["key", "name", "sha256", "size_bytes", "source", "status", "error", "received_at", "ingested_at"]
         names += ["run_id", "batch"]
         rows = [
-            [*(_text(getattr(one, name)) for name in names), " ".join(one.snapshots), *figures(one.lines)]
+            [
+                *(_text(getattr(one, name)) for name in names),
+                " ".join(one.snapshots),
+                one.replayed,
+                one.open,
+                *figures(one.lines),
+            ]
             for one in report.drops
         ]
-        names += ["snapshots"]
+        names += ["snapshots", "lines_replayed", "lines_open"]
     return [*names, *counts, *reasons], rows

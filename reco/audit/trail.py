@@ -45,6 +45,8 @@ class Event(StrEnum):
     RUN_FAILED = "run_failed"
     ROLLED_BACK = "rolled_back"
     DROP_REDACTED = "drop_redacted"
+    REPLACED_REDACTED = "replaced_redacted"
+    RAW_REMOVED = "raw_removed"
     CUSTOMER_FORGOTTEN = "customer_forgotten"
 
 
@@ -138,9 +140,9 @@ def events(
     run_id: str | None = None,
     snapshot_id: str | None = None,
     since: dt.datetime | None = None,
-    limit: int = 100,
+    limit: int | None = 100,
 ) -> list[AuditEvent]:
-    """The newest events first, at most `limit`, optionally of one kind, drop, run or snapshot, or from a time on."""
+    """The newest events first, at most `limit` (None: all); of one kind, drop, run or snapshot, or from a time on."""
     query = sa.select(audit_events).order_by(audit_events.c.id.desc()).limit(limit)
     wanted = {"event": event.value if event else None, "drop_key": drop_key, "run_id": run_id}
     wanted["snapshot_id"] = snapshot_id

@@ -81,9 +81,9 @@ class Finding:
 class DropVerdict:
     """The figures of one drop and what is wrong with them. Rates and shares are in 0..1.
 
-    recent_rate: the quarantine rate of the drops before it, None with fewer than LEAST_PAST of them; completeness: the
-    share of accepted lines with a value, for each optional column of its file; validity: the share of values that are
-    valid, for each column that has an invalid one.
+    recent_rate: the quarantine rate of the drops before it from its source, None with fewer than LEAST_PAST of them;
+    completeness: the share of accepted lines with a value, for each optional column of its file; validity: the share
+    of values that are valid, for each column that has an invalid one.
     """
 
     facts: DropFacts
@@ -101,10 +101,17 @@ class DropVerdict:
 
 
 def judge_drops(drops: Sequence[DropFacts], limits: QualityLimits) -> list[DropVerdict]:
-    """The verdict on each drop, in the order given, which must be that of the ledger: older first."""
-    return [
-        _judge(drop, drops[max(0, place - limits.recent_drops) : place], limits) for place, drop in enumerate(drops)
-    ]
+    """The verdict on each drop, in the order given, which must be that of the ledger: older first.
+
+    A drop is compared with those before it from its own source: another system writes other files.
+    """
+    before: dict[str, list[DropFacts]] = {}
+    verdicts = []
+    for drop in drops:
+        past = before.setdefault(drop.source, [])
+        verdicts.append(_judge(drop, past[-limits.recent_drops :], limits))
+        past.append(drop)
+    return verdicts
 
 
 def column_completeness(drops: Sequence[DropFacts]) -> dict[str, float]:

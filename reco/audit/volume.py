@@ -1,7 +1,11 @@
 """How much was ordered on each day, beside the same weekday of the weeks before.
 
-Belongs here: counting the days of the `orders` table and judging those that the newest drops brought. Does not belong
-here: lines before they are united to orders.
+Belongs here: counting the days of the `orders` table and judging those that the newest drops brought or completed.
+Does not belong here: lines before they are united to orders.
+
+Each source is judged by itself: two tills that export by turns would else look like days that lost half their orders.
+A day is judged when the first drops of its source came after it was over, in UTC, so that a shop that exports a day on
+that very day has it judged with the next export, when nothing of it can be missing any more.
 """
 
 import datetime as dt
@@ -30,8 +34,9 @@ class DayVolume:
 
 @dataclass(frozen=True, slots=True)
 class JudgedDay:
-    """One day of the newest drops: what it holds, what is usual for its weekday, and the robust z-scores of both."""
+    """One day of a source: what it holds, what is usual for its weekday, and the robust z-scores of both."""
 
+    source: str
     day: dt.date
     volume: DayVolume
     usual_orders: float
@@ -46,55 +51,87 @@ class JudgedDay:
 
 
 @dataclass(frozen=True, slots=True)
+class Receipts:
+    """When the drops of a source came: the day (UTC) of the newest batch, and of the one before it if there is one."""
+
+    newest: dt.date
+    before: dt.date | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Volumes:
-    """Days from the first that is needed to the last of the newest drops; first and last: the days to judge."""
+    """The days of one source, as far back as judging needs them.
+
+    spans: first and last of the days to judge: those of the newest drops, and those that the drops before had brought
+    before they were over.
+    """
 
     days: Mapping[dt.date, DayVolume]
-    first: dt.date | None = None
-    last: dt.date | None = None
+    spans: Sequence[tuple[dt.date, dt.date]] = ()
 
 
-def day_volumes(orders: Path, newest: Sequence[str], weeks: int, *, limits: Limits | None = None) -> Volumes:
-    """Counts the days of the `orders` table that judging those of these drops needs.
+def day_volumes(
+    orders: Path, newest: Sequence[str], receipts: Mapping[str, Receipts], weeks: int, *, limits: Limits | None = None
+) -> dict[str, Volumes]:
+    """Counts the days of the `orders` table that judging those of the newest drops needs, by source.
+
+    Args:
+        orders: the table.
+        newest: keys of the newest drops.
+        receipts: by source of the newest drops, when its drops came.
+        weeks: how many weeks a day is compared with.
+        limits: memory and threads.
 
     Raises:
         LakeError: the table is missing or damaged.
     """
     require_files("day_volumes", [orders])
-    keys = ", ".join(map(literal, newest)) or "''"
+    keys, sources = (", ".join(map(literal, some)) or "''" for some in (newest, receipts))
+    found: dict[str, Volumes] = {}
     with open_engine("day_volumes", orders.with_name("orders.volumes"), limits) as con:
-        rows = con.sql(
-            f"""WITH dated AS (SELECT CAST(ordered_at AS DATE) AS day, drop_key IN ({keys}) AS newest,
-                                      hash(source, order_id) AS identity
-                               FROM {parquet(orders)} WHERE ordered_at IS NOT NULL),
-            judged AS (SELECT greatest(min(day), max(day) - {DAYS_JUDGED - 1}) AS first, max(day) AS last
-                       FROM dated WHERE newest)
-            SELECT day, count(DISTINCT identity), count(*), any_value(first), any_value(last)
-            FROM dated, judged WHERE day BETWEEN first - {7 * weeks} AND last GROUP BY day"""
+        con.execute(
+            f"""CREATE TEMP VIEW dated AS
+            SELECT source, CAST(ordered_at AS DATE) AS day, drop_key IN ({keys}) AS newest,
+                   hash(source, order_id) AS identity
+            FROM {parquet(orders)} WHERE ordered_at IS NOT NULL AND source IN ({sources})"""
+        )
+        edges = con.sql(
+            "SELECT source, min(day) FILTER (newest), max(day) FILTER (newest), max(day) FILTER (NOT newest) "
+            "FROM dated GROUP BY source HAVING bool_or(newest)"
         ).fetchall()
-    days = {row[0]: DayVolume(row[1], row[2]) for row in rows}
-    return Volumes(days, rows[0][3], rows[0][4]) if rows else Volumes({})
+        for source, first, last, last_before in edges:
+            spans = [(max(first, last - dt.timedelta(days=DAYS_JUDGED - 1)), last)]
+            unfinished = receipts[source].before
+            if unfinished is not None and last_before is not None and unfinished <= last_before:
+                spans.append((max(unfinished, last_before - dt.timedelta(days=DAYS_JUDGED - 1)), last_before))
+            since = min(start for start, _ in spans) - dt.timedelta(weeks=weeks)
+            until = max(end for _, end in spans)
+            rows = con.execute(
+                "SELECT day, count(DISTINCT identity), count(*) FROM dated "
+                "WHERE source = ? AND day BETWEEN ? AND ? GROUP BY day",
+                [source, since, until],
+            ).fetchall()
+            found[source] = Volumes({row[0]: DayVolume(row[1], row[2]) for row in rows}, tuple(spans))
+    return found
 
 
-def judge_days(volumes: Volumes, weeks: int, received_on: dt.date) -> list[JudgedDay]:
-    """The days of the newest drops that were over when these came, each with enough of its weekday before it.
+def judge_days(source: str, volumes: Volumes, weeks: int, received_on: dt.date) -> list[JudgedDay]:
+    """The days to judge that were over when the newest drops came, each with enough of its weekday before it.
 
-    A day between them without any order has a volume of 0, and so has one of the past that lies after the first day
+    A day within a span without any order has a volume of 0, and so has one of the past that lies after the first day
     known. The spread is at least a tenth of the median and the root of it, which is what chance alone gives a count.
     """
-    if volumes.first is None or volumes.last is None:
-        return []
-    known_since, judged = min(volumes.days), []
-    for number in range((volumes.last - volumes.first).days + 1):
-        day = volumes.first + dt.timedelta(days=number)
+    days = {start + dt.timedelta(days=n) for start, end in volumes.spans for n in range((end - start).days + 1)}
+    judged = []
+    for day in sorted(one for one in days if one < received_on)[-DAYS_JUDGED:]:
         past = [day - dt.timedelta(weeks=back) for back in range(1, weeks + 1)]
-        before = [volumes.days.get(one, DayVolume()) for one in past if one >= known_since]
-        if len(before) < LEAST_WEEKS or day >= received_on:
+        before = [volumes.days.get(one, DayVolume()) for one in past if one >= min(volumes.days)]
+        if len(before) < LEAST_WEEKS:
             continue
         volume = volumes.days.get(day, DayVolume())
         orders, orders_z = _distance(volume.orders, [one.orders for one in before])
         lines, lines_z = _distance(volume.lines, [one.lines for one in before])
-        judged.append(JudgedDay(day, volume, orders, lines, orders_z, lines_z))
+        judged.append(JudgedDay(source, day, volume, orders, lines, orders_z, lines_z))
     return judged
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from reco.catalog.rules import HEADERS
 from reco.errors import DropEmpty, DropUnmapped
 from reco.orders.dialect import HEAD_BYTES
-from reco.orders.headers import plain_name
+from reco.orders.headers import first_line, known_names, plain_name
 from reco.orders.profiles import SourceProfile
 from reco.orders.source import UTF8, canonical_encoding, decode_head, fallback_encoding, peek
 
 _DELIMITERS = (",", ";", "\t", "|")
+_USUAL = frozenset(name for names in HEADERS.values() for name in names)
 
 
 @dataclass(frozen=True)
@@ -100,23 +101,24 @@ def _named(profile: SourceProfile) -> dict[str, str]:
 
 
 def _require(mapping: Mapping[str, str], names: Sequence[str], profile: SourceProfile, file: str) -> None:
-    shown = ", ".join(repr(name[:60]) for name in names[:20])
+    known = {plain_name(name) for name in _named(profile).values()} if profile.items is not None else _USUAL
+    shown = first_line(names, known)
     if profile.items is not None:
         missing = [name for column, name in _named(profile).items() if column not in mapping]
         if missing:
             raise DropUnmapped(
                 f"{file} has no single column {missing[0]!r}, which [items] of source profile {profile.name} names: "
-                f"found {shown}.",
+                f"{shown}.",
                 hint="Name the file's own columns in [items].",
                 name=file,
-                found=list(names),
+                found=known_names(names, known),
                 needed=missing,
             )
     elif "item_id" not in mapping:
         raise DropUnmapped(
-            f"{file} has no column that looks like an item: found {shown}.",
+            f"{file} has no column that looks like an item: {shown}.",
             hint="An item (such as item_id, product_id or SKU) is needed: name yours in [items] of a source profile.",
             name=file,
-            found=list(names),
+            found=known_names(names, known),
             needed=["item_id or item_name"],
         )

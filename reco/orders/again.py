@@ -175,7 +175,7 @@ def _picked(path: Path, at: Mapping[int, int]) -> pl.DataFrame:
 
 def enter_all(home: Home, read: Sequence[ReadAgain], request: Request) -> list[Replay]:
     """Writes the parts of all drops, then enters all replays at once."""
-    entered: dict[str, tuple[Replay, Sequence[int]]] = {}
+    entered: dict[str, tuple[Replay, Sequence[int], Mapping[str, str]]] = {}
     for one in read:
         key = one.again.file.key
         with write_parts(home.lake, key) as writer:
@@ -184,6 +184,7 @@ def enter_all(home: Home, read: Sequence[ReadAgain], request: Request) -> list[R
                 writer.write(accepted.slice(start, _ROWS_AT_ONCE), [])
             for start in range(0, len(one.others), _ROWS_AT_ONCE):
                 writer.write(accepted.slice(0, 0), one.others[start : start + _ROWS_AT_ONCE])
+        files = {name: file_digest(home.lake.path(name, key)) for name in (ORDER_LINES, QUARANTINED_LINES)}
         excluded, lines = one.excluded, one.accepted["line"].to_list()
         replay = Replay(
             key=key,
@@ -199,12 +200,12 @@ def enter_all(home: Home, read: Sequence[ReadAgain], request: Request) -> list[R
             lines_excluded=len(excluded),
             lines_quarantined=len(one.others) - len(excluded),
             reasons=dict(sorted(writer.reasons.items())),
-            lines_digest=file_digest(home.lake.path(ORDER_LINES, key)),
+            lines_digest=files[ORDER_LINES],
         )
-        entered[key] = (replay, [*lines, *excluded])
+        entered[key] = (replay, [*lines, *excluded], files)
     if entered:
         enter(home.ledger.engine, entered)
-    return [replay for replay, _ in entered.values()]
+    return [replay for replay, _, _ in entered.values()]
 
 
 def _table(accepted: pl.DataFrame) -> pa.Table:

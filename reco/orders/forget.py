@@ -1,68 +1,46 @@
 """Forgetting a customer: every copy of the identity in the home, in an order that a kill cannot spoil.
 
-Belongs here: the plan, the journal that lets a killed run be taken up again, and the marks in the trail. Does not
-belong here: rewriting a part (`reco.orders.redact`), or making the tables behind it again (`reco_pipeline.forgetting`).
+Belongs here: making the plan, carrying it out, and the marks in the trail. Does not belong here: rewriting a part
+(`reco.orders.redact`), the journal (`reco.orders.journal`), or making the tables behind it again
+(`reco_pipeline.forgetting`).
 
-The journal holds the customer's id while the work is going on, readable by the owner alone, and is gone afterwards.
+Each step leaves a mark of its own once it is done, and is done again where its mark is missing: rewriting what is
+rewritten, or removing what is gone, changes nothing.
 """
 
 import datetime as dt
-import json
-import os
 import secrets
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from reco.audit.trail import Event, append, events, recording
-from reco.errors import Busy
+from reco.errors import Busy, DropUnmapped, ProfileError
 from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES
+from reco.orders.headers import map_header
 from reco.orders.home import Home
-from reco.orders.ledger import REMOVED, Drop
+from reco.orders.journal import Plan, journal_of, read_journal, write_journal
+from reco.orders.ledger import Drop
+from reco.orders.profiles import SourceProfile
+from reco.orders.rawfiles import bytes_removed, remove_bytes
 from reco.orders.redact import (
     FORGOTTEN,
     Identity,
+    Places,
     composite_orders,
     count_rows,
-    customer_in_orders,
     lines_without,
     others_without,
+    places_of,
     replaced_without,
     rewrite,
 )
 from reco.orders.replaced import REPLACED_ORDERS
-from reco.orders.replays import known_keys
-from reco.storage.lake import file_digest, fsync_folder
+from reco.orders.replays import known_keys, known_profiles
+from reco.storage.lake import file_digest
 from reco.storage.sql import inbox_files, replays
-
-JOURNAL = "forgetting.json"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What forgetting a customer touches.
-
-    operation: names it in the trail; name: the random one that takes the id's place; source: only drops of this
-    profile, None: of all; remove_raw: the files as they came go too; lines, others: rows by drop key; before: sha256
-    of their parts.
-    """
-
-    operation: str
-    customer: str
-    name: str
-    source: str | None
-    remove_raw: bool
-    lines: dict[str, int]
-    others: dict[str, int]
-    before: dict[str, dict[str, str]]
-
-    @property
-    def keys(self) -> list[str]:
-        """The drops it touches, sorted."""
-        return sorted(self.lines.keys() | self.others.keys())
 
 
 @dataclass(frozen=True)
@@ -78,8 +56,8 @@ class Remaining:
         said = []
         if self.raw:
             said.append(
-                f"the files of {len(self.raw)} drops as they came, in the lake: `--raw remove` takes them out; they "
-                "can then not be read again, also not with another profile"
+                f"the files of {len(self.raw)} drops as they came, in the lake: `--raw remove` takes them out, now or "
+                "later; they can then not be read again, also not with another profile"
             )
         if self.unread:
             said.append(f"perhaps {len(self.unread)} drops that were never read ({', '.join(self.unread[:5])})")
@@ -92,49 +70,68 @@ class Remaining:
 def make_plan(home: Home, customer: str, *, source: str | None = None, remove_raw: bool = False) -> Plan:
     """What is to be done: found anew, or taken up where a killed run left it.
 
+    `remove_raw` also takes out the files of drops in which the customer was forgotten before, and a plan that is taken
+    up removes files where either the killed command or this one asks for it.
+
     Raises:
-        Busy: another customer's removal was killed half way; it must be ended first.
+        Busy: the removal of another customer, or of this one from other drops, was killed half way; it must be ended
+            first.
     """
-    begun = _read_journal(home)
+    begun = read_journal(home.settings.home)
     if begun is not None:
         if (begun.customer, begun.source) != (customer, source):
+            which = "another customer" if begun.customer != customer else "this customer with another --source"
             raise Busy(
-                "Forgetting another customer was begun and did not end.",
-                hint=f"Run it again for that customer: the id is in {_journal(home)}, which goes away with it.",
+                f"Forgetting {which} was begun and did not end.",
+                hint=f"Run it again as it was: id and source are in {journal_of(home.settings.home)}, which goes away "
+                "with it.",
             )
+        if remove_raw and not begun.remove_raw:
+            begun = replace(begun, remove_raw=True, raw=_with_bytes(home, begun.keys, customer, source))
         return begun
     identity = Identity(customer, home.ledger.pseudonyms.of(customer), FORGOTTEN + secrets.token_hex(16))
     lines: dict[str, int] = {}
     others: dict[str, int] = {}
-    for drop in home.ledger.drops():
-        if source is None or drop.source == source:
-            for part, table, change in _changes(home, drop, identity):
-                found = lines if table == ORDER_LINES else others
-                count = count_rows(home.lake, table, part, change)
-                if count:
-                    found[drop.key] = found.get(drop.key, 0) + count
-    keys = lines.keys() | others.keys()
-    before = {key: _digests(home, key) for key in keys}
-    return Plan(secrets.token_hex(8), customer, identity.name, source, remove_raw, lines, others, before)
+    for drop in _drops(home, source):
+        for part, table, change in _changes(home, drop, identity):
+            found = lines if table == ORDER_LINES else others
+            count = count_rows(home.lake, table, part, change)
+            if count:
+                found[drop.key] = found.get(drop.key, 0) + count
+    keys = sorted(lines.keys() | others.keys())
+    change = replaced_without(identity, _composite_orders(home, home.ledger.drops(keys=keys), identity))
+    return Plan(
+        secrets.token_hex(8),
+        customer,
+        identity.name,
+        source,
+        remove_raw,
+        lines,
+        others,
+        before={key: _digests(home, key) for key in keys},
+        raw=_with_bytes(home, keys, customer, source) if remove_raw else [],
+        replaced={
+            part: file_digest(home.lake.path(REPLACED_ORDERS, part))
+            for part in _replaced_parts(home)
+            if count_rows(home.lake, REPLACED_ORDERS, part, change)
+        },
+    )
 
 
 def remaining(home: Home, plan: Plan) -> Remaining:
     """Where the identity still stands once the plan is carried out."""
-    read = [drop for drop in home.ledger.drops() if drop.key in plan.keys]
-    unread = [
-        drop.name
-        for drop in home.ledger.drops()
-        if drop.lines_read in (None, 0) and (plan.source is None or drop.source == plan.source)
-    ]
+    named = sorted({*plan.keys, *_forgotten_before(home, plan.customer)})
+    drops = _drops(home, plan.source)
+    unread = tuple(drop.name for drop in drops if drop.lines_read in (None, 0))
     with home.ledger.engine.connect() as connection:
-        query = sa.select(inbox_files.c.place).where(inbox_files.c.drop_key.in_(plan.keys))
+        query = sa.select(inbox_files.c.place).where(inbox_files.c.drop_key.in_(named))
         inbox = tuple(sorted(connection.scalars(query)))
-    raw = () if plan.remove_raw else tuple(drop.name for drop in read)
-    return Remaining(raw, tuple(unread), inbox)
+    kept = [d.name for d in drops if d.key in named and d.key not in plan.raw and not bytes_removed(home.lake, d.key)]
+    return Remaining(tuple(kept), unread, inbox)
 
 
 def carry_out(home: Home, plan: Plan, *, now: dt.datetime, tick: Callable[[int], None] = lambda _done: None) -> None:
-    """Rewrites the parts of every drop of a plan, marks each in the trail, and, where asked for, removes its bytes.
+    """Rewrites the parts of every drop of a plan, removes the bytes it names, and marks each step in the trail.
 
     Killed at any moment, calling it again with the plan that `make_plan` gives then ends the same way. Nothing may
     read or write the parts meanwhile: the caller holds the home's lock. `finish` must follow.
@@ -145,44 +142,22 @@ def carry_out(home: Home, plan: Plan, *, now: dt.datetime, tick: Callable[[int],
         now: for the trail.
         tick: is called with the number of drops that are done.
     """
-    _write_journal(home, plan)
+    write_journal(home.settings.home, plan)
     identity = Identity(plan.customer, home.ledger.pseudonyms.of(plan.customer), plan.name)
-    marked = {
-        one.drop_key
-        for one in events(home.ledger.engine, event=Event.DROP_REDACTED, limit=10**6)
-        if one.details["operation"] == plan.operation
-    }
-    drops = home.ledger.drops(keys=plan.keys)
-    # Before any line is rewritten: afterwards nobody could tell which orders these were.
-    renamed = frozenset(
-        order
-        for drop in drops
-        for part in _parts(home, drop)
-        for order in composite_orders(home.lake, drop, part, identity)
-    )
-    for path in sorted(home.lake.path(REPLACED_ORDERS).parent.glob("*.parquet")) if renamed else ():
-        rewrite(home.lake, REPLACED_ORDERS, path.stem, replaced_without(identity, renamed))
+    _redact_replaced(home, plan, identity, now)
+    drops = home.ledger.drops(keys={*plan.keys, *plan.raw})
+    redacted = _marked(home, Event.DROP_REDACTED, plan)
+    removed = _marked(home, Event.RAW_REMOVED, plan)
     for done, drop in enumerate(drops, start=1):
-        for part, table, change in _changes(home, drop, identity):
-            rewrite(home.lake, table, part, change)
-        if plan.remove_raw:
-            _remove_raw(home, drop)
-        if drop.key not in marked:
-            with recording(home.ledger.engine) as connection:
-                for replay, digest in _replay_digests(home, drop):
-                    connection.execute(sa.update(replays).where(replays.c.key == replay).values(lines_digest=digest))
-                append(
-                    connection,
-                    Event.DROP_REDACTED,
-                    at=now,
-                    drop_key=drop.key,
-                    operation=plan.operation,
-                    lines=plan.lines.get(drop.key, 0),
-                    others=plan.others.get(drop.key, 0),
-                    files_before=plan.before[drop.key],
-                    files=_digests(home, drop.key),
-                    raw_removed=plan.remove_raw,
-                )
+        if drop.key in plan.keys:
+            for part, table, change in _changes(home, drop, identity):
+                rewrite(home.lake, table, part, change)
+            if drop.key not in redacted:
+                _mark_redacted(home, plan, drop, now)
+        if drop.key in plan.raw:
+            remove_bytes(home.lake, drop.key)
+            if drop.key not in removed:
+                _mark(home, Event.RAW_REMOVED, plan, now, drop_key=drop.key, sha256=drop.sha256)
         tick(done)
 
 
@@ -192,82 +167,143 @@ def finish(home: Home, plan: Plan, *, now: dt.datetime) -> None:
     The trail has a keyed hash of the id: who holds the key and knows the id can prove that it was forgotten, and nobody
     can get the id from it.
     """
-    told = events(home.ledger.engine, event=Event.CUSTOMER_FORGOTTEN, limit=10**6)
+    told = events(home.ledger.engine, event=Event.CUSTOMER_FORGOTTEN, limit=None)
     if not any(one.details["operation"] == plan.operation for one in told):
-        with recording(home.ledger.engine) as connection:
-            append(
-                connection,
-                Event.CUSTOMER_FORGOTTEN,
-                at=now,
-                operation=plan.operation,
-                subject=home.ledger.pseudonyms.proof("forgotten", plan.customer),
-                drops=len(plan.keys),
-                lines=sum(plan.lines.values()),
-                others=sum(plan.others.values()),
-                raw_removed=plan.remove_raw,
-            )
-    _journal(home).unlink(missing_ok=True)
+        _mark(
+            home,
+            Event.CUSTOMER_FORGOTTEN,
+            plan,
+            now,
+            subject=_subject(home, plan.customer),
+            drops=len(plan.keys),
+            lines=sum(plan.lines.values()),
+            others=sum(plan.others.values()),
+            raw_removed=len(plan.raw),
+        )
+    journal_of(home.settings.home).unlink(missing_ok=True)
 
 
-def _parts(home: Home, drop: Drop) -> tuple[str, ...]:
-    """The parts that hold lines of a drop: its own, and those of its replays, void ones too."""
-    return (drop.key, *known_keys(home.ledger.engine, drop.key))
+def _drops(home: Home, source: str | None) -> list[Drop]:
+    return [drop for drop in home.ledger.drops() if source is None or drop.source == source]
 
 
-def _replay_digests(home: Home, drop: Drop) -> list[tuple[str, str]]:
-    """The sha256 of the accepted lines of each replay, as they are now."""
-    paths = [(key, home.lake.path(ORDER_LINES, key)) for key in _parts(home, drop)[1:]]
-    return [(key, file_digest(path)) for key, path in paths if path.is_file()]
+def _subject(home: Home, customer: str) -> str:
+    return home.ledger.pseudonyms.proof("forgotten", customer)
 
 
-def _changes(home: Home, drop: Drop, identity: Identity) -> list[tuple[str, str, Any]]:
+def _forgotten_before(home: Home, customer: str) -> set[str]:
+    """The drops in which the same customer was forgotten earlier: their tables no longer tell."""
+    subject = _subject(home, customer)
+    told = events(home.ledger.engine, event=Event.CUSTOMER_FORGOTTEN, limit=None)
+    operations = {one.details["operation"] for one in told if one.details.get("subject") == subject}
+    marks = events(home.ledger.engine, event=Event.DROP_REDACTED, limit=None) if operations else []
+    return {one.drop_key for one in marks if one.drop_key and one.details["operation"] in operations}
+
+
+def _with_bytes(home: Home, keys: list[str], customer: str, source: str | None) -> list[str]:
+    """Of these drops, and those in which the customer was forgotten before, the ones whose bytes are still there."""
+    wanted = {*keys, *_forgotten_before(home, customer)}
+    drops = _drops(home, source)
+    return sorted(drop.key for drop in drops if drop.key in wanted and not bytes_removed(home.lake, drop.key))
+
+
+def _redact_replaced(home: Home, plan: Plan, identity: Identity, now: dt.datetime) -> None:
+    """Renames orders in the lists of replaced ones; before any line is rewritten, which tells which orders these are.
+
+    The trail has the sha256 of these files, so each that changes leaves its old and its new one.
+    """
+    marked = {
+        one.details["part"]
+        for one in events(home.ledger.engine, event=Event.REPLACED_REDACTED, limit=None)
+        if one.details["operation"] == plan.operation
+    }
+    change = replaced_without(identity, _composite_orders(home, home.ledger.drops(keys=plan.keys), identity))
+    for part in _replaced_parts(home):
+        path = home.lake.path(REPLACED_ORDERS, part)
+        before = plan.replaced.get(part) or file_digest(path)
+        rewrite(home.lake, REPLACED_ORDERS, part, change)
+        after = file_digest(path)
+        if after != before and part not in marked:
+            told = {"part": part, "sha256_before": before, "parts": {REPLACED_ORDERS: {part: after}}}
+            _mark(home, Event.REPLACED_REDACTED, plan, now, **told)
+
+
+def _replaced_parts(home: Home) -> list[str]:
+    return sorted(path.stem for path in home.lake.path(REPLACED_ORDERS).parent.glob("*.parquet"))
+
+
+def _composite_orders(home: Home, drops: list[Drop], identity: Identity) -> frozenset[str]:
+    """The order ids made of the customer's, in all parts of these drops."""
+    return frozenset(
+        order
+        for drop in drops
+        for part, places in _parts(home, drop).items()
+        for order in composite_orders(home.lake, part, identity, in_orders=places.in_orders)
+    )
+
+
+def _mark(home: Home, event: Event, plan: Plan, now: dt.datetime, **details: Any) -> None:
+    with recording(home.ledger.engine) as connection:
+        append(connection, event, at=now, operation=plan.operation, **details)
+
+
+def _marked(home: Home, event: Event, plan: Plan) -> set[str | None]:
+    """The drops that have this mark of the plan."""
+    told = events(home.ledger.engine, event=event, limit=None)
+    return {one.drop_key for one in told if one.details["operation"] == plan.operation}
+
+
+def _mark_redacted(home: Home, plan: Plan, drop: Drop, now: dt.datetime) -> None:
+    """The mark of a drop whose parts are rewritten, with the new digests of its replays."""
+    parts: dict[str, dict[str, str]] = {ORDER_LINES: {}, QUARANTINED_LINES: {}}
+    for key in known_keys(home.ledger.engine, drop.key):
+        for table, digest in _digests(home, key).items():
+            parts[table][key] = digest
+    with recording(home.ledger.engine) as connection:
+        for key, digest in parts[ORDER_LINES].items():
+            connection.execute(sa.update(replays).where(replays.c.key == key).values(lines_digest=digest))
+        append(
+            connection,
+            Event.DROP_REDACTED,
+            at=now,
+            drop_key=drop.key,
+            operation=plan.operation,
+            lines=plan.lines.get(drop.key, 0),
+            others=plan.others.get(drop.key, 0),
+            files_before=plan.before[drop.key],
+            files=_digests(home, drop.key),
+            parts=parts,
+        )
+
+
+def _parts(home: Home, drop: Drop) -> dict[str, Places]:
+    """Where the parts of a drop name customers: its own, and those of its replays, void ones too."""
+    header = drop.header or []
+    found = {drop.key: places_of(header, drop.mapping or {})}
+    for key, values in known_profiles(home.ledger.engine, drop.key).items():
+        try:
+            named = map_header(header, SourceProfile.from_json(values), drop.name).named(header)
+        except (ProfileError, DropUnmapped):  # of a version that took what this one does not: as the drop was read
+            named = drop.mapping or {}
+        found[key] = places_of(header, named)
+    return found
+
+
+def _changes(home: Home, drop: Drop, identity: Identity) -> Iterator[tuple[str, str, Any]]:
     """What is done to the parts of a drop and of its replays: part, table and change."""
-    lines = lines_without(identity, in_orders=customer_in_orders(drop))
-    changes: list[tuple[str, str, Any]] = []
-    for part in _parts(home, drop):
-        changes += [(part, ORDER_LINES, lines), (part, QUARANTINED_LINES, others_without(identity, drop))]
-        if part != drop.key and drop.encoding != "utf-8":  # a mended line is UTF-8, whatever its file is
-            mended = replace(drop, encoding="utf-8")
-            changes.append((part, QUARANTINED_LINES, others_without(identity, mended)))
-    return changes
+    parts = _parts(home, drop)
+    everywhere = places_of((), {})
+    for places in parts.values():
+        everywhere |= places
+    columns, dialect, encoding = len(drop.header or ()), drop.dialect or {}, drop.encoding or "utf-8"
+    for part, places in parts.items():
+        yield part, ORDER_LINES, lines_without(identity, in_orders=places.in_orders)
+        # A mended line is UTF-8, whatever its file is.
+        for code in dict.fromkeys((encoding,) if part == drop.key else (encoding, "utf-8")):
+            change = others_without(identity, everywhere, columns=columns, dialect=dialect, encoding=code)
+            yield part, QUARANTINED_LINES, change
 
 
 def _digests(home: Home, key: str) -> dict[str, str]:
     paths = {table: home.lake.path(table, key) for table in (ORDER_LINES, QUARANTINED_LINES)}
     return {table: file_digest(path) for table, path in paths.items() if path.is_file()}
-
-
-def _remove_raw(home: Home, drop: Drop) -> None:
-    """Removes the bytes of a drop; the mark stays, so that the same file given again does not bring them back."""
-    folder = home.lake.raw_folder(drop.key)
-    if not folder.is_dir():
-        return
-    (folder / REMOVED).touch()
-    fsync_folder(folder)
-    for path in folder.glob("[!.]*"):
-        path.unlink()
-    fsync_folder(folder)
-
-
-def _journal(home: Home) -> Path:
-    return home.settings.home / "keys" / JOURNAL
-
-
-def _read_journal(home: Home) -> Plan | None:
-    try:
-        return Plan(**json.loads(_journal(home).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
-
-
-def _write_journal(home: Home, plan: Plan) -> None:
-    path = _journal(home)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as out:
-        json.dump(asdict(plan), out)
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.replace(path)
-    fsync_folder(path.parent)

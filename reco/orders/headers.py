@@ -6,7 +6,7 @@ the header out of a file.
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from reco.errors import DropUnmapped
@@ -43,6 +43,8 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
 """Header names in lower case without blanks and punctuation; where several are there, the first of a row is taken."""
 
 TIME_PAIR = ("date", "time")
+_USUAL = frozenset({*TIME_PAIR, *(name for names in USUAL_NAMES.values() for name in names)})
+_NAMES_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,12 @@ def map_header(header: Sequence[str], profile: SourceProfile, file: str) -> Mapp
     missing += [] if "item_id" in columns or "item_name" in columns else ["an item"]
     if missing:
         raise DropUnmapped(
-            f"{file} has no column that looks like {' or '.join(missing)}: found {_list(header)}.",
+            f"{file} has no column that looks like {' or '.join(missing)}: {first_line(header, _USUAL)}.",
             hint=f"An order id (such as {_usual('order_id')}) and an item (such as {_usual('item_id')} or "
             f"{_usual('item_name')}) are needed: name yours in a source profile, and give header = false with names "
-            "where the first line is no header.",
+            "where the first line is no header. `reco inspect FILE` shows its first lines.",
             name=file,
-            found=list(header),
+            found=known_names(header, _USUAL),
             needed=["order_id", "item_id or item_name"],
         )
     rules = profile.rules
@@ -126,11 +128,13 @@ def _places(header: Sequence[str]) -> dict[str, list[int]]:
 def _place(name: str, places: dict[str, list[int]], header: Sequence[str], file: str) -> int:
     found = _found(name, places)
     if len(found) != 1:
+        known = _USUAL | {plain_name(name)}
         raise DropUnmapped(
-            f"{file} has {'no' if not found else 'more than one'} column {name!r}: found {_list(header)}.",
-            hint="Give the file with the columns its source profile names, or name its own in a source profile.",
+            f"{file} has {'no' if not found else 'more than one'} column {name!r}: {first_line(header, known)}.",
+            hint="Give the file with the columns its source profile names, or name its own in a source profile. "
+            "`reco inspect FILE` shows its first lines.",
             name=file,
-            found=list(header),
+            found=known_names(header, known),
             needed=[name],
         )
     return found[0]
@@ -158,9 +162,23 @@ def _recognise(places: dict[str, list[int]], taken: dict[str, tuple[int, ...]]) 
     return columns
 
 
-def _list(header: Sequence[str]) -> str:
-    shown = ", ".join(repr(name[:60]) for name in header[:20])
-    return shown + (f" and {len(header) - 20} more" if len(header) > 20 else "")
+def known_names(header: Sequence[str], known: Collection[str]) -> list[str]:
+    """Those fields of a first line that are names of columns: `known` are plain names (see `plain_name`)."""
+    return [name for name in header if plain_name(name) in known]
+
+
+def first_line(header: Sequence[str], known: Collection[str]) -> str:
+    """What an error may say of a first line that could not be used: how many fields, and those that are known names.
+
+    The others are not quoted. The line may be no header but somebody's order, and errors are stored and sent about.
+    """
+    names = known_names(header, known)
+    listed = ", ".join(repr(name) for name in names[:_NAMES_SHOWN])
+    listed += f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    fields = f"{len(header)} field{'' if len(header) == 1 else 's'}"
+    return f"its first line has {fields}, " + (
+        f"of which {listed} {'is' if len(names) == 1 else 'are'} known" if names else "none of them a known name"
+    )
 
 
 def _usual(column: str) -> str:

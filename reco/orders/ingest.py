@@ -10,6 +10,7 @@ from reco.errors import DropError
 from reco.orders.company import beside
 from reco.orders.drops import DropFile, DropResult
 from reco.orders.ledger import DropLedger, DropStatus
+from reco.orders.outcomes import enter_failure, enter_result
 from reco.orders.reader import read_batch
 from reco.progress import report
 
@@ -37,12 +38,12 @@ def ingest(ledger: DropLedger, keys: Sequence[str], *, now: dt.datetime, run_id:
         try:
             files.append(ledger.file(drop))
         except DropError as error:
-            ledger.fail(drop.key, error, now=now, run_id=run_id)
+            enter_failure(ledger, drop.key, error, now=now, run_id=run_id)
             results.append(DropResult(drop.key, "failed", error))
     with ledger.lake.scratch() as scratch:
         others = beside(ledger, drops)
         for result in read_batch(files, ledger.lake, now=now, scratch=scratch, beside=others):
-            ledger.record(result, now=now, run_id=run_id)
+            enter_result(ledger, result, now=now, run_id=run_id)
             results.append(result)
             report("order_lines", len(results), len(drops))
     before = {drop.key: drop for drop in drops}

@@ -1,15 +1,16 @@
 """The ledger of drops: which bytes came, what became of them, and whether the numbers add up.
 
-Belongs here: registering a drop and its states. Does not belong here: reading lines out of a drop
-(`reco.orders.reader`), counting what is stored (`reco.orders.balance`), or reading lines again (`reco.orders.replay`).
+Belongs here: registering a drop, its states, and finding it again. Does not belong here: its bytes in the lake
+(`reco.orders.rawfiles`), reading lines out of it (`reco.orders.reader`), entering what that gave
+(`reco.orders.outcomes`), counting what is stored (`reco.orders.balance`), or reading lines again
+(`reco.orders.replay`).
 """
 
 import datetime as dt
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -18,22 +19,19 @@ from typing import Any
 import sqlalchemy as sa
 
 from reco.audit.trail import Event, append, recording
-from reco.errors import DropError, DropKnown, DropMissing, DropUnreadable, ProfileError, RecoError, UsageError
+from reco.errors import DropError, DropKnown, DropUnreadable, ProfileError, UsageError
 from reco.orders import balance, replays
 from reco.orders.company import NOT_READ, reopen
-from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES, DropFile, DropResult
+from reco.orders.drops import DropFile
 from reco.orders.files import partition_key
 from reco.orders.profiles import SourceProfile
 from reco.orders.pseudonyms import Pseudonyms
+from reco.orders.rawfiles import bytes_removed, bytes_settled, raw_file, take_bytes
 from reco.orders.replays import Replay
-from reco.storage.lake import RAW, Lake, file_digest, fsync_folder
-from reco.storage.sql import LINE_COUNTS
+from reco.storage.lake import Lake
 from reco.storage.sql import drops as table
 
-REMOVED = ".removed"
-"""Marks the folder of a drop whose bytes were taken out for good: the same file does not bring them back."""
 _LEAST_PREFIX = 8
-_BLOCK = 1 << 20
 
 
 class DropStatus(StrEnum):
@@ -160,7 +158,7 @@ class DropLedger:
         taken: list[tuple[Path, SourceProfile, str | DropError]] = []
         for path, profile in files:
             try:
-                taken.append((path, profile, self._take(path)))
+                taken.append((path, profile, take_bytes(self.lake, path, self._settled)))
             except DropError as error:
                 taken.append((path, profile, error))
         with recording(self.engine) as connection:
@@ -206,7 +204,7 @@ class DropLedger:
             "error_code": None,
         } | NOT_READ
         if row is None:
-            size = _raw_file(self.lake, key).stat().st_size
+            size = raw_file(self.lake, key).stat().st_size
             values |= {"key": key, "sha256": sha256, "size_bytes": size, "received_at": terms.now}
             connection.execute(sa.insert(table).values(values))
         else:
@@ -228,56 +226,10 @@ class DropLedger:
         )
         return Registration(path.name, Seen.NEW if row is None else Seen.AGAIN, _drop(fresh))
 
-    def _take(self, path: Path) -> str:
-        """Copies a file's bytes into the lake unless they are there already; returns their sha256."""
-        if not path.is_file():
-            raise DropMissing(f"{path} does not exist or is not a file.", hint="Check the path given.", name=path.name)
-        try:
-            with path.open("rb") as source:
-                before = os.fstat(source.fileno())
-                sha256 = hashlib.file_digest(source, "sha256").hexdigest()
-                folder = self.lake.raw_folder(partition_key(path.name, sha256))
-                if self._known(sha256):
-                    return sha256
-                source.seek(0)
-                copied = self._copy(source, folder, path.name)
-                after = path.stat()
-        except OSError as error:
-            raise DropUnreadable(
-                f"{path} cannot be taken in: {error.strerror or error}.",
-                hint="Check its permissions and the free space of the home.",
-                name=path.name,
-            ) from error
-        if copied != sha256 or (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            shutil.rmtree(folder)
-            raise DropUnreadable(
-                f"{path} changed while it was read.", hint="Give it again once it is complete.", name=path.name
-            )
-        return sha256
-
-    def _known(self, sha256: str) -> bool:
+    def _settled(self, sha256: str) -> bool:
         with self.engine.connect() as connection:
             key = connection.scalar(sa.select(table.c.key).where(table.c.sha256 == sha256))
-        folder = self.lake.raw_folder(key) if key is not None else None
-        return folder is not None and (any(folder.glob("[!.]*")) or (folder / REMOVED).exists())
-
-    def _copy(self, source: Any, folder: Path, name: str) -> str:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{os.getpid()}.tmp"
-        digest = hashlib.sha256()
-        try:
-            with temporary.open("wb") as target:
-                while block := source.read(_BLOCK):
-                    digest.update(block)
-                    target.write(block)
-                target.flush()
-                os.fsync(target.fileno())
-            temporary.replace(folder / (name.lstrip(".") or "drop"))
-            fsync_folder(folder)
-            fsync_folder(folder.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
-        return digest.hexdigest()
+        return key is not None and bytes_settled(self.lake, key)
 
     def drops(self, *, status: DropStatus | None = None, keys: Iterable[str] | None = None) -> list[Drop]:
         """The drops, oldest batch first and by key within one, optionally of one state or of these keys."""
@@ -306,7 +258,7 @@ class DropLedger:
                 name=drop.name,
             ) from error
         pseudonyms = self.pseudonyms_for(profile)
-        return DropFile(drop.key, _raw_file(self.lake, drop.key), drop.name, profile, pseudonyms, drop.batch)
+        return DropFile(drop.key, raw_file(self.lake, drop.key), drop.name, profile, pseudonyms, drop.batch)
 
     def bytes_removed(self, key: str) -> bool:
         """Whether the bytes of a drop were removed to forget a customer."""
@@ -315,68 +267,6 @@ class DropLedger:
     def pseudonyms_for(self, profile: SourceProfile) -> Pseudonyms | None:
         """Those of the home where a profile asks for them."""
         return self.pseudonyms if profile.privacy.pseudonymise else None
-
-    def record(self, result: DropResult, *, now: dt.datetime, run_id: str | None) -> None:
-        """Enters what reading a drop gave: its counts, or why it failed."""
-        error = result.error
-        values: dict[str, Any] = {
-            "status": result.status,
-            "error": str(error) if error else None,
-            "error_code": error.code if error else None,
-            "ingested_at": now,
-            "run_id": run_id,
-            "encoding": result.encoding,
-            "dialect": result.dialect,
-            "header": result.header,
-            "mapping": result.mapping,
-            "reasons": result.reasons,
-            **{name: getattr(result.counts, name) for name in LINE_COUNTS},
-        }
-        counts = {name: getattr(result.counts, name) for name in LINE_COUNTS}
-        event = Event.DROP_FAILED if error else Event.DROP_INGESTED
-        # Not the message, which may quote the file: what stands in the trail can never be taken back.
-        details: dict[str, Any] = {"error_code": error.code} if error else counts
-        if not error:
-            details |= {"reasons": result.reasons, "files": self._parts(result.key)}
-        unfit = f"the drop failed: {error.code}" if error else self._outdated(result.key)
-        with recording(self.engine) as connection:
-            if unfit:
-                replays.void(connection, result.key, at=now, why=unfit)
-            # A person may have retracted it while it was read.
-            standing = (table.c.key == result.key) & (table.c.status != DropStatus.RETRACTED.value)
-            before = connection.execute(sa.select(table).where(table.c.key == result.key)).one_or_none()
-            connection.execute(sa.update(table).where(standing).values(values))
-            if before is not None:
-                details |= {"sha256": before.sha256, "before": before.status}
-            append(connection, event, at=now, run_id=run_id, drop_key=result.key, **details)
-
-    def _outdated(self, key: str) -> str:
-        """Why replays of a drop that was just read anew no longer fit it; empty where they do."""
-        settled = replays.settled_lines(self.engine, key)
-        if settled.keys() <= set(balance.lines_of(self.lake, QUARANTINED_LINES, key, "quarantined") if settled else ()):
-            return ""
-        return "the drop was read anew, and other lines of it are quarantined now"
-
-    def _parts(self, key: str) -> dict[str, str]:
-        """The sha256 of what reading a drop made."""
-        paths = {name: self.lake.path(name, key) for name in (ORDER_LINES, QUARANTINED_LINES)}
-        return {name: file_digest(path) for name, path in paths.items() if path.is_file()}
-
-    def fail(self, key: str, error: RecoError, *, now: dt.datetime, run_id: str | None = None) -> None:
-        """Enters that a drop cannot be used at all."""
-        values = {"status": DropStatus.FAILED.value, "error": str(error), "error_code": error.code, "run_id": run_id}
-        with recording(self.engine) as connection:
-            standing = (table.c.key == key) & (table.c.status != DropStatus.RETRACTED.value)
-            connection.execute(sa.update(table).where(standing).values(NOT_READ | values))
-            replays.void(connection, key, at=now, why=f"the drop failed: {error.code}")
-            append(
-                connection,
-                Event.DROP_FAILED,
-                at=now,
-                run_id=run_id,
-                drop_key=key,
-                error_code=error.code,
-            )
 
     def find(self, key: str) -> Drop:
         """The one drop a person means by its key, its file name, or at least eight characters of a key or sha256.
@@ -466,30 +356,6 @@ def inputs_digest(drops: Iterable[Drop], *code_and_settings: str) -> str:
         if d.status is DropStatus.INGESTED
     )
     return hashlib.sha256(json.dumps([facts, code_and_settings]).encode()).hexdigest()
-
-
-def bytes_removed(lake: Lake, key: str) -> bool:
-    """Whether nothing but the mark of removal is left of a drop's bytes."""
-    folder = lake.raw_folder(key)
-    return (folder / REMOVED).exists() and not any(path.is_file() for path in folder.glob("[!.]*"))
-
-
-def _raw_file(lake: Lake, key: str) -> Path:
-    found: Iterator[Path] = (p for p in lake.raw_folder(key).glob("[!.]*") if p.is_file())
-    path = next(found, None)
-    if path is None and bytes_removed(lake, key):
-        raise DropMissing(
-            f"The bytes of drop {key} were removed to forget a customer: it cannot be read again.",
-            hint="Give the shop's file without that customer, which is another drop.",
-            name=key,
-        )
-    if path is None:
-        raise DropMissing(
-            f"The bytes of drop {key} are not in the lake ({RAW}/{key}).",
-            hint="Restore the lake from a backup, or give the file again.",
-            name=key,
-        )
-    return path
 
 
 def _drop(row: Any, counting: tuple[Replay, ...] = ()) -> Drop:

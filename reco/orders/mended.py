@@ -14,6 +14,7 @@ from reco.orders.balance import QUARANTINED
 from reco.orders.drops import DropFile
 from reco.orders.home import Home
 from reco.orders.ledger import Drop, DropStatus
+from reco.orders.masking import unmask
 from reco.orders.mending import Cells, MendedRow, cells_of, labels, parse_identity
 from reco.orders.opened import OpenedDrop, open_drop
 from reco.orders.parts import OtherLine
@@ -147,7 +148,7 @@ def _put_in_place(
 def _record(opened: OpenedDrop, drop: Drop, place: Place, was: QuarantinedLine, row: MendedRow) -> bytes | None:
     """The record that a row makes, in UTF-8; None where nothing in the row was changed."""
     shown = cells_of(drop, place.raw, was.reason)
-    cells = tuple(row.cells[label] for label in labels(drop.header or ()))
+    cells = unmask([row.cells[label] for label in labels(drop.header or ())], shown.fields, drop)
     if _same(shown, cells, row.raw):
         return None
     if shown.fields is None and not any(cells):

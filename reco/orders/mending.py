@@ -24,6 +24,7 @@ from reco.errors import UsageError
 from reco.orders.guarding import guard, guard_value, unguard
 from reco.orders.home import Home
 from reco.orders.ledger import Drop
+from reco.orders.masking import mask
 from reco.orders.quarantine import QuarantinedLine, Selection, counts, lines, shown
 from reco.orders.records import MESSAGES
 
@@ -144,7 +145,7 @@ def write_export(target: TextIO, drops: Sequence[Drop], found: Iterable[Quaranti
         if line.raw is None:
             continue
         cells = cells_of(line.drop, line.raw, line.reason)
-        own = dict(zip(names[line.drop.key], cells.fields or (), strict=False))
+        own = dict(zip(names[line.drop.key], mask(cells.fields or (), line.drop), strict=False))
         told = (line.drop.name, str(line.line), line.reason, _own_column(line.drop, line.column), line.message)
         writer.writerow(
             [

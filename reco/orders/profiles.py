@@ -14,11 +14,11 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from reco.errors import ProfileError
+from reco.settings import known_timezone
 
 SAMPLE = "sample"
 """The source of the generated sample; a shop's first real drop takes it out."""
@@ -247,11 +247,7 @@ class SourceProfile(_Part):
     @field_validator("timezone")
     @classmethod
     def _known_timezone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f"{value!r} is not a time zone such as Europe/London") from None
-        return value
+        return known_timezone(value)
 
     def to_json(self) -> dict[str, Any]:
         """The profile as plain JSON values, for the ledger; what is left at its default is left out."""

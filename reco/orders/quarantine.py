@@ -14,6 +14,7 @@ from reco.errors import UsageError
 from reco.orders.balance import QUARANTINED
 from reco.orders.drops import QUARANTINED_LINES
 from reco.orders.ledger import Drop, DropLedger, DropStatus
+from reco.orders.masking import mask_text
 from reco.orders.replays import settled_lines
 from reco.orders.rules import REASONS
 from reco.storage.lake import Lake
@@ -95,8 +96,11 @@ class QuarantinedLine:
 
     @property
     def text(self) -> str | None:
-        """Its raw text, with bytes that are none and control characters written as escapes."""
-        return None if self.raw is None else shown(self.raw, self.drop.encoding or "utf-8")
+        """Its raw text, with bytes that are none and control characters written as escapes.
+
+        Its customer is hidden where the profile pseudonymises and the line has a field for every column.
+        """
+        return None if self.raw is None else mask_text(shown(self.raw, self.drop.encoding or "utf-8"), self.drop)
 
     def to_json(self) -> dict[str, Any]:
         """The line as plain JSON values."""

@@ -4,11 +4,10 @@ Belongs here: which rows are about a customer, and what stands in their place. D
 steps, their record, and other copies (`reco.orders.forget`).
 """
 
-import csv
 import hashlib
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from reco.orders.drops import ORDER_LINES
-from reco.orders.ledger import Drop
+from reco.orders.fields import field_spans, replace_fields
 from reco.orders.sql import ID_JOINER
 from reco.storage.lake import Lake
 
@@ -42,19 +41,34 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Rows about a customer in the parts of a drop."""
+class Places:
+    """Where the lines of a drop, or of a replay of it, name customers.
 
-    lines: int
-    others: int
+    fields: positions in the header, none where no column is a customer's; names: the names such a column goes by in
+    `quarantined_lines`; in_orders: which part of the order ids is the customer's id, None where they are made of other
+    columns alone.
+    """
+
+    fields: frozenset[int]
+    names: frozenset[str]
+    in_orders: int | None
+
+    def __or__(self, other: "Places") -> "Places":
+        """Both: raw lines of a drop are read again by profiles that may know another customer."""
+        own = self.in_orders if self.in_orders is not None else other.in_orders
+        return Places(self.fields | other.fields, self.names | other.names, own)
 
 
-def customer_in_orders(drop: Drop) -> int | None:
-    """Which part of the order ids of a drop is the customer's id; None where they are made of other columns alone."""
-    mapping = drop.mapping or {}
+def places_of(header: Sequence[str], mapping: Mapping[str, str | list[str]]) -> Places:
+    """Where lines read with this mapping (header names by canonical column) name their customer."""
     customer, order = mapping.get("customer_id"), mapping.get("order_id")
+    if not isinstance(customer, str) or customer not in header:
+        return Places(frozenset(), frozenset(), None)
     columns = [order] if isinstance(order, str) else list(order or ())
-    return columns.index(customer) if isinstance(customer, str) and customer in columns else None
+    in_orders = columns.index(customer) if customer in columns else None
+    names = {"customer_id", customer} | ({"order_id"} if in_orders is not None else set())
+    fields = frozenset(place for place, name in enumerate(header) if name == customer)
+    return Places(fields, frozenset(names), in_orders)
 
 
 def count_rows(lake: Lake, table: str, part: str, change: Callable[[pa.Table], tuple[pa.Table, int]]) -> int:
@@ -100,14 +114,13 @@ def lines_without(identity: Identity, *, in_orders: int | None) -> Callable[[pa.
     return change
 
 
-def composite_orders(lake: Lake, drop: Drop, part: str, identity: Identity) -> set[str]:
-    """The order ids of a part of a drop that are made of the customer's, as long as its lines are not rewritten."""
+def composite_orders(lake: Lake, part: str, identity: Identity, *, in_orders: int | None) -> set[str]:
+    """The order ids of a part that are made of the customer's, as long as its lines are not rewritten."""
     path = lake.path(ORDER_LINES, part)
-    place = customer_in_orders(drop)
-    if place is None or not path.is_file():
+    if in_orders is None or not path.is_file():
         return set()
     groups = _groups(path)
-    return {one for t in groups for one in t["order_id"].filter(_mine(t, identity, in_orders=place)).to_pylist()}
+    return {one for t in groups for one in t["order_id"].filter(_mine(t, identity, in_orders=in_orders)).to_pylist()}
 
 
 def _mine(table: pa.Table, identity: Identity, *, in_orders: int | None) -> Any:
@@ -143,62 +156,76 @@ def replaced_without(identity: Identity, order_ids: frozenset[str]) -> Callable[
     return change
 
 
-def others_without(identity: Identity, drop: Drop) -> Callable[[pa.Table], tuple[pa.Table, int]]:
-    """The change of lines that were not accepted: the id is replaced in their raw bytes and in the value shown.
+class _Records:
+    """Takes an identity out of the text of single records of one drop."""
 
-    Reason, column, line and byte offset stay, so that the line is still accounted for.
-    """
-    encoding = drop.encoding or "utf-8"
-    errors = "surrogatepass" if encoding.lower().startswith("utf-16") else "surrogateescape"
-    dialect = drop.dialect or {}
-    delimiter, quote = dialect.get("delimiter") or ",", dialect.get("quote") or ""
-    edge = re.escape(delimiter + quote) + r"\s"
-    # 17850 may stand as 17850.0 in the file; between delimiters, quotes and blanks only: 5 is not in 9.50.
-    pattern = re.compile(rf"(?<![^{edge}]){re.escape(identity.id)}(?:\.0+)?(?![^{edge}])")
-    place = _customer_place(drop)
+    def __init__(
+        self, identity: Identity, places: Places, columns: int, dialect: Mapping[str, Any], encoding: str
+    ) -> None:
+        self._name, self._places, self._columns, self._encoding = identity.name, places, columns, encoding
+        self._errors = "surrogatepass" if encoding.lower().startswith("utf-16") else "surrogateescape"
+        self._delimiter, self._quote = dialect.get("delimiter") or ",", dialect.get("quote") or ""
+        edge = re.escape(self._delimiter + self._quote) + r"\s"
+        # 17850 may stand as 17850.0 in the file; between delimiters, quotes and blanks only: 5 is not in 9.50.
+        self._pattern = re.compile(rf"(?<![^{edge}]){re.escape(identity.id)}(?:\.0+)?(?![^{edge}])")
 
-    def whole_and_other(text: str) -> bool:
-        """Whether the line is well formed and its customer is somebody else."""
-        if place is None:
-            return False
-        kind: Any = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
-        try:
-            fields = next(csv.reader([text], delimiter=delimiter, **kind), [])
-        except csv.Error:
-            return False
-        return len(fields) == len(drop.header or ()) and not pattern.fullmatch(fields[place].strip())
-
-    def redacted(raw: bytes | None) -> bytes | None:
-        if raw is None:  # kept long enough: its text was removed
+    def raw(self, raw: bytes | None) -> bytes | None:
+        """The bytes of a record; None where its text was removed, because it was kept long enough."""
+        if raw is None:
             return None
         try:
-            text = raw.decode(encoding, errors)
-            if not pattern.search(text) or whole_and_other(text):
-                return raw
-            return pattern.sub(identity.name, text).encode(encoding, errors)
+            text = raw.decode(self._encoding, self._errors)
+            clean = self._text(text)
+            return raw if clean == text else clean.encode(self._encoding, self._errors)
         except UnicodeError:  # a line quarantined for its encoding: its bytes are looked at as they are
-            text = raw.decode("latin-1")
-            return pattern.sub(identity.name, text).encode("latin-1")
+            return self._text(raw.decode("latin-1")).encode("latin-1")
+
+    def _text(self, text: str) -> str:
+        if not self._pattern.search(text):
+            return text
+        spans = field_spans(text, self._delimiter, self._quote)
+        if spans is None or len(spans) != self._columns:
+            return self._pattern.sub(self._name, text)
+        return replace_fields(text, spans, self._places.fields, self._quote, self._field)
+
+    def _field(self, value: str) -> str:
+        return self._name if self._pattern.fullmatch(value) else value
+
+    def value(self, value: str | None, column: str | None) -> str | None:
+        """The value that is shown of a record, of the column it is of."""
+        if value is None or (self._columns and column not in self._places.names):
+            return value
+        parts = value.split(ID_JOINER) if column == "order_id" else [value]
+        return self._name if any(self._pattern.fullmatch(part) for part in parts) else value
+
+
+def others_without(
+    identity: Identity, places: Places, *, columns: int, dialect: Mapping[str, Any], encoding: str
+) -> Callable[[pa.Table], tuple[pa.Table, int]]:
+    """The change of lines that were not accepted: the id is replaced in their raw bytes and in the value shown.
+
+    In a record that has a field for each of the `columns` only those of customers are looked at; in any other, every
+    field that is the id, since nobody knows which columns they are. Where no column is a customer's nothing changes,
+    unless the columns are not known (0), as of a drop that waits to be read anew. Reason, column, line and byte offset
+    stay, so that the line is still accounted for.
+    """
+    records = _Records(identity, places, columns, dialect, encoding)
 
     def change(table: pa.Table) -> tuple[pa.Table, int]:
+        if columns and not places.fields:
+            return table, 0
         raws: list[Any] = table["raw"].to_pylist()
-        values = table["value"].to_pylist()
-        new = [redacted(raw) for raw in raws]
-        shown = [identity.name if value is not None and pattern.fullmatch(value) else value for value in values]
-        pairs = zip(raws, new, values, shown, strict=True)
-        count = sum(old != fresh or value != kept for old, fresh, value, kept in pairs)
+        values: list[Any] = table["value"].to_pylist()
+        new = [records.raw(raw) for raw in raws]
+        kept = [records.value(value, column) for value, column in zip(values, table["column"].to_pylist(), strict=True)]
+        pairs = zip(raws, new, values, kept, strict=True)
+        count = sum(old != fresh or value != told for old, fresh, value, told in pairs)
         if not count:
             return table, 0
         table = _with(table, "raw", pa.array(new, pa.binary()))
-        return _with(table, "value", pa.array(shown, pa.string())), count
+        return _with(table, "value", pa.array(kept, pa.string())), count
 
     return change
-
-
-def _customer_place(drop: Drop) -> int | None:
-    name = (drop.mapping or {}).get("customer_id")
-    header = drop.header or []
-    return header.index(name) if isinstance(name, str) and header.count(name) == 1 else None
 
 
 def _with(table: pa.Table, name: str, values: Any) -> pa.Table:

@@ -32,17 +32,19 @@ def mark_replaced(
     now: dt.datetime,
     run_id: str | None,
 ) -> int:
-    """Stores the orders that drops which came since the last event replaced or were replaced in; returns how many.
+    """Stores the orders that drops and replays since the last event replaced or were replaced in; returns how many.
 
-    Each rebuild finds the orders of earlier drops replaced again: only what new drops did is news. Killed between file
-    and event, the next run writes the same file and then the event.
+    A replay brings lines into the batch of its drop, so it can replace an order of an earlier batch, or bring one that
+    a later batch has replaced. Each rebuild finds the orders of earlier drops replaced again: only what is new is news.
+    Killed between file and event, the next run writes the same file and then the event.
 
     Raises:
         LakeError: lines of a drop cannot be read, or the file not be written.
     """
     last = events(ledger.engine, event=Event.ORDERS_REPLACED, limit=1)
     told = recorded_drops(ledger.engine, last[0].details.get("drops", "")) if last else {}
-    current = {drop.key: (drop.sha256, drop.batch) for drop in drops}
+    # A replay under the digest of its drop, not of its lines: forgetting a customer changes those, and is no news.
+    current = {key: (drop.sha256, drop.batch) for drop in drops for key in (drop.key, *(r.key for r in drop.replays))}
     new = {key for key, value in current.items() if told.get(key) != value}
     if not new:
         return 0

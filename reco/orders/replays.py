@@ -69,10 +69,20 @@ def known_keys(engine: sa.Engine, drop_key: str) -> list[str]:
         return list(connection.scalars(sa.select(table.c.key).where(table.c.drop_key == drop_key)))
 
 
-def enter(engine: sa.Engine, replays: Mapping[str, tuple[Replay, Sequence[int]]]) -> None:
-    """Enters replays, by key, with the lines each took out of the quarantine: all of them or, after a kill, none."""
+def known_profiles(engine: sa.Engine, drop_key: str) -> dict[str, dict[str, Any]]:
+    """The profile, as JSON, that each replay of a drop that was ever entered read with, by its key."""
+    with engine.connect() as connection:
+        query = sa.select(table.c.key, table.c.profile).where(table.c.drop_key == drop_key).order_by(table.c.key)
+        return {row.key: row.profile for row in connection.execute(query)}
+
+
+def enter(engine: sa.Engine, replays: Mapping[str, tuple[Replay, Sequence[int], Mapping[str, str]]]) -> None:
+    """Enters replays: all of them or, after a kill, none.
+
+    `replays` has, by key, each with the lines it took out of the quarantine and the sha256 of its part of each table.
+    """
     with recording(engine) as connection:
-        for replay, lines in replays.values():
+        for replay, lines, files in replays.values():
             connection.execute(sa.insert(table).values(**asdict(replay)))
             rows = [{"drop_key": replay.drop_key, "line": line, "replay_key": replay.key} for line in lines]
             for start in range(0, len(rows), _ROWS_AT_ONCE):
@@ -90,6 +100,7 @@ def enter(engine: sa.Engine, replays: Mapping[str, tuple[Replay, Sequence[int]]]
                 lines_excluded=replay.lines_excluded,
                 lines_quarantined=replay.lines_quarantined,
                 reasons=replay.reasons,
+                parts={table: {replay.key: sha256} for table, sha256 in files.items()},
             )
 
 

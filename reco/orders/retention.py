@@ -5,7 +5,8 @@ kept bytes of a drop, which are what it is (its sha256) and what it is read from
 touched (docs/quarantine.md).
 
 The rows stay, with line, byte offset, reason, column and message, so that every count stays. A part is replaced whole,
-so that a kill leaves the old or the new one; reading a drop anew brings its text back, until the next time.
+so that a kill leaves the old or the new one, and a part that was rewritten without a mark in the trail gets it the next
+time. Reading a drop anew brings its text back, until the next time.
 """
 
 import datetime as dt
@@ -16,14 +17,20 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from reco.audit.stored import stated_parts
 from reco.audit.trail import Event, append, recording
 from reco.orders.drops import QUARANTINED_LINES
 from reco.orders.home import Home
 from reco.orders.ledger import Drop, DropStatus
 from reco.orders.replays import known_keys
+from reco.storage.lake import file_digest
 
-_ROWS_AT_ONCE = 65_536
+PSEUDONYMOUS_DAYS = 90
+"""How long it is kept, unless a shop says otherwise, of drops whose profile pseudonymises: these lines are the one
+place in the tables where such a customer still stands. A quarter is room to mend and replay them."""
+MOST_DAYS = 36_600
 REMOVED = ("raw", "value")
+_ROWS_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True)
@@ -34,21 +41,43 @@ class Expired:
     lines: int
 
 
-def expire(home: Home, *, days: int, now: dt.datetime) -> list[Expired]:
-    """Removes raw text and values of lines read more than `days` days ago; the caller holds the lock of the home.
+def days_kept(drop: Drop, days: int | None) -> int | None:
+    """Days the text of a drop's lines is kept; None: for ever.
+
+    Args:
+        drop: the drop.
+        days: RECO_QUARANTINE_RAW_DAYS, where 0 is for ever; None where the shop said nothing.
+    """
+    if days is None:
+        return PSEUDONYMOUS_DAYS if drop.profile.get("privacy", {}).get("pseudonymise") else None
+    return days or None
+
+
+def expire(home: Home, *, now: dt.datetime, days: int | None = None) -> list[Expired]:
+    """Removes raw text and values of lines whose time is over; the caller holds the lock of the home.
 
     Drops of every state are looked at: a retracted one has lines too.
+
+    Args:
+        home: the shop.
+        now: the present time.
+        days: remove what was read more than so many days ago; without, each drop is kept as `days_kept` says.
 
     Raises:
         LakeError: a part cannot be written.
     """
-    limit = now - dt.timedelta(days=days)
-    due = [d for d in home.ledger.drops() if d.ingested_at is not None and d.ingested_at < limit]
-    return [one for drop in due if drop.status is not DropStatus.PENDING for one in _expire(home, drop, now)]
+    gone: list[Expired] = []
+    for drop in home.ledger.drops():
+        kept = days_kept(drop, home.settings.quarantine_raw_days) if days is None else days
+        if kept is None or drop.ingested_at is None or drop.status is DropStatus.PENDING:
+            continue
+        if drop.ingested_at < now - dt.timedelta(days=kept):
+            gone += _expire(home, drop, now)
+    return gone
 
 
 def _expire(home: Home, drop: Drop, now: dt.datetime) -> Iterator[Expired]:
-    lines = 0
+    lines, parts = 0, {}
     for part in (drop.key, *known_keys(home.ledger.engine, drop.key)):
         path = home.lake.path(QUARANTINED_LINES, part)
         with_text = _with_text(path) if path.is_file() else 0
@@ -56,10 +85,22 @@ def _expire(home: Home, drop: Drop, now: dt.datetime) -> Iterator[Expired]:
             with home.lake.replace(QUARANTINED_LINES, part) as target:
                 _rewrite(path, target)
             lines += with_text
-    if lines:
+        if with_text or (path.is_file() and _unmarked(home, drop, part)):
+            parts[part] = file_digest(path)
+    if parts:
         with recording(home.ledger.engine) as connection:
-            append(connection, Event.QUARANTINE_EXPIRED, at=now, drop_key=drop.key, lines=lines)
+            rewritten = {QUARANTINED_LINES: parts}
+            append(connection, Event.QUARANTINE_EXPIRED, at=now, drop_key=drop.key, lines=lines, parts=rewritten)
+    if lines:
         yield Expired(drop.key, lines)
+
+
+def _unmarked(home: Home, drop: Drop, part: str) -> bool:
+    """Whether a part without text was rewritten by a run that was killed before it said so."""
+    said = stated_parts(home.ledger.engine, drop_key=drop.key).get((QUARANTINED_LINES, part))
+    if said is None or said.event is Event.QUARANTINE_EXPIRED:
+        return False
+    return said.sha256 != file_digest(home.lake.path(QUARANTINED_LINES, part))
 
 
 def _with_text(path: Path) -> int:

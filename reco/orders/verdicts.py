@@ -4,11 +4,13 @@ Belongs here: gathering what is known of a drop from the ledger and the lake. Do
 (`reco.audit.verdict`).
 """
 
+import datetime as dt
 from collections.abc import Sequence
 
 from reco.audit.contents import invalid_values, line_contents
-from reco.audit.recent import RecentComparison, compare_recent
+from reco.audit.recent import RecentComparison, compare_recent, together
 from reco.audit.verdict import DropFacts, DropVerdict, QualityLimits, judge_drops
+from reco.audit.volume import Receipts
 from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES
 from reco.orders.ledger import Drop, DropLedger, DropStatus
 from reco.orders.rules import CHECKS, COLUMNS
@@ -56,10 +58,20 @@ def newest_batch(verdicts: Sequence[DropVerdict]) -> list[DropVerdict]:
     return [one for one in verdicts if one.facts.batch == last]
 
 
+def receipts_of(drops: Sequence[Drop], batch: int) -> dict[str, Receipts]:
+    """When the drops of each source of a batch came, and those of the batches before it from the same source."""
+    found = {}
+    for source in {drop.source for drop in drops if drop.batch == batch}:
+        came = [(drop.batch, drop.received_at.astimezone(dt.UTC).date()) for drop in drops if drop.source == source]
+        newest = max(day for one, day in came if one == batch)
+        found[source] = Receipts(newest, max((day for one, day in came if one < batch), default=None))
+    return found
+
+
 def recent_comparison(
     verdicts: Sequence[DropVerdict], lake: Lake, *, recent_drops: int, outlier_z: float
 ) -> RecentComparison | None:
-    """The newest batch beside at most so many drops before it; None where there is no drop.
+    """The newest batch beside at most so many drops before it, within each of its sources; None without any drop.
 
     Raises:
         LakeError: the lines of a drop are missing or damaged.
@@ -67,10 +79,14 @@ def recent_comparison(
     newest = newest_batch(verdicts)
     if not newest:
         return None
-    earlier = [one for one in verdicts if one.facts.batch < newest[0].facts.batch][-recent_drops:]
-    sides = [{one.facts.key: lake.existing(ORDER_LINES, one.facts.key) for one in side} for side in (newest, earlier)]
-    lines = [sum(one.facts.contents.lines for one in side) for side in (newest, earlier)]
-    return compare_recent(sides[0], sides[1], (lines[0], lines[1]), outlier_z=outlier_z)
+    compared = {}
+    for source in sorted({one.facts.source for one in newest}):
+        now = [one.facts for one in newest if one.facts.source == source]
+        past = [v.facts for v in verdicts if v.facts.source == source and v.facts.batch < now[0].batch][-recent_drops:]
+        sides = [{one.key: lake.existing(ORDER_LINES, one.key) for one in side} for side in (now, past)]
+        lines = [sum(one.contents.lines for one in side) for side in (now, past)]
+        compared[source] = compare_recent(sides[0], sides[1], (lines[0], lines[1]), outlier_z=outlier_z)
+    return together(compared)
 
 
 def _facts(drops: Sequence[Drop], lake: Lake) -> list[DropFacts]:

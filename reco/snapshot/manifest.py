@@ -29,7 +29,8 @@ class ManifestFacts:
     """What the publisher knows about the data and the tables do not tell.
 
     drops: sha256 of every drop the data comes from; orders: all orders; pairs: distinct unordered pairs; the time range
-    of orders in UTC; score_settings: how similarity was computed; code_version: of the code that computed it.
+    of orders in UTC; score_settings: how similarity was computed; code_version: of the code that computed it;
+    audit_head: the head of the audit trail before the publish, which a later proof of the trail is held against.
     """
 
     run_id: str | None
@@ -40,6 +41,7 @@ class ManifestFacts:
     last_ordered_at: dt.datetime | None = None
     score_settings: Mapping[str, Any] = field(default_factory=dict)
     code_version: str = ""
+    audit_head: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The facts that stand in the manifest as they are."""
@@ -50,6 +52,7 @@ class ManifestFacts:
             "last_ordered_at": utc_text(self.last_ordered_at),
             "score_settings": dict(self.score_settings),
             "code_version": self.code_version,
+            "audit_head": self.audit_head,
         }
 
 

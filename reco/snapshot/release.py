@@ -15,6 +15,7 @@ import redis
 import sqlalchemy as sa
 
 from reco import __version__
+from reco.audit.chain import chain_head
 from reco.audit.trail import Event, append, events, recording
 from reco.catalog.table import CATALOGUE
 from reco.errors import GateRefused, SnapshotDamaged, SnapshotNotFound
@@ -30,6 +31,7 @@ from reco.snapshot.publish import ManifestFacts, PublishResult, VerifyReport, pu
 from reco.snapshot.store import RollbackResult, SnapshotStore, stands
 from reco.storage.engine import row_count
 from reco.storage.lake import Lake, file_digest
+from reco.storage.sql import audit_events
 from reco.storage.sql import snapshots as table
 
 REDIS_SNAPSHOT = "redis_snapshot"
@@ -58,7 +60,7 @@ def release(
             settings.namespace,
             lake.existing(ITEM_STATS),
             lake.existing(SIMILAR_ITEMS),
-            facts=_facts(lake, drops, run_id),
+            facts=_facts(home, drops, run_id),
             gate=_policy(home, client),
             now=now,
             keep=settings.keep_snapshots,
@@ -113,7 +115,7 @@ def served_state(home: Home, client: redis.Redis) -> ServedState:
     current = newest is not None and sid == newest.snapshot_id and whole
     last = events(home.ledger.engine, event=Event.ROLLED_BACK, limit=1)
     rolled_back = bool(
-        newest and whole and not current and last and last[0].at > newest.published_at and last[0].snapshot_id == sid
+        newest and whole and not current and last and last[0].id > newest.event_id and last[0].snapshot_id == sid
     )
     note = (
         f"Snapshot {sid} was chosen by a rollback; `reco run --force` publishes the newest again."
@@ -128,12 +130,12 @@ def served_state(home: Home, client: redis.Redis) -> ServedState:
 class Unpublished:
     """What a snapshot would be made of now, where the newest one was made of something else.
 
-    since: the time of the newest publish, empty before the first; refused: the gate has said no to just these inputs,
-    so that asking again cannot help.
+    since: the event of the newest publish in the trail, 0 before the first; refused: the gate has said no to just these
+    inputs, so that asking again cannot help.
     """
 
     inputs: str
-    since: str
+    since: int
     refused: bool
 
 
@@ -145,16 +147,22 @@ def unpublished(home: Home) -> Unpublished | None:
     last = events(home.ledger.engine, event=Event.GATE_REFUSED, limit=1)
     return Unpublished(
         inputs,
-        newest.published_at.isoformat() if newest is not None else "",
+        newest.event_id if newest is not None else 0,
         bool(last) and last[0].details.get("inputs") == inputs,
     )
 
 
 def _newest(home: Home) -> Any:
+    """The snapshot of the last release, with the id of its event; None before the first.
+
+    Last by the trail, whose ids only grow. A clock that was ahead once would else name the same one until it is passed.
+    """
+    kinds = (Event.SNAPSHOT_PUBLISHED.value, Event.SNAPSHOT_UNCHANGED.value)
     query = (
-        sa.select(table)
-        .where(table.c.namespace == home.settings.namespace)
-        .order_by(table.c.published_at.desc(), table.c.snapshot_id.desc())
+        sa.select(table, audit_events.c.id.label("event_id"))
+        .join(audit_events, audit_events.c.snapshot_id == table.c.snapshot_id)
+        .where(table.c.namespace == home.settings.namespace, audit_events.c.event.in_(kinds))
+        .order_by(audit_events.c.id.desc())
         .limit(1)
     )
     with home.ledger.engine.connect() as connection:
@@ -210,7 +218,8 @@ def _require_whole(home: Home) -> None:
         )
 
 
-def _facts(lake: Lake, drops: list[Drop], run_id: str | None) -> ManifestFacts:
+def _facts(home: Home, drops: list[Drop], run_id: str | None) -> ManifestFacts:
+    lake = home.lake
     extent = orders_extent(lake.existing(ORDERS))
     return ManifestFacts(
         run_id=run_id,
@@ -221,6 +230,7 @@ def _facts(lake: Lake, drops: list[Drop], run_id: str | None) -> ManifestFacts:
         last_ordered_at=extent.last_ordered_at,
         score_settings=SCORE_SETTINGS,
         code_version=__version__,
+        audit_head=chain_head(home.ledger.engine),
     )
 
 

@@ -5,6 +5,7 @@ snapshot answers (`read`).
 """
 
 import datetime as dt
+from contextlib import suppress
 from dataclasses import dataclass
 
 import redis
@@ -109,6 +110,21 @@ class SnapshotStore:
             raws = run_all(self._client, [("GET", self._keys.manifest(sid)) for sid in sids])
         found = [(sid, read_manifest(raw, sid)) for sid, raw in zip(sids, raws, strict=True) if raw is not None]
         return [_info(manifest, current=sid == current) for sid, manifest in reversed(found)]
+
+    def audit_heads(self) -> dict[str, str]:
+        """The head of the audit trail that each snapshot noted when it was published, by its id.
+
+        Those that noted none, or whose manifest is not readable, are left out: they prove nothing.
+        """
+        found = {}
+        with redis_errors(self._client):
+            sids = published_sids(self._client, self._keys)
+        for sid in sids:
+            with suppress(SnapshotDamaged):
+                head = (self._manifest(sid) or {}).get("audit_head")
+                if isinstance(head, str) and head:
+                    found[sid] = head
+        return found
 
     def rollback(self, to: str | None, now: dt.datetime) -> RollbackResult:
         """Makes an earlier snapshot current; no key of any snapshot is touched.

@@ -66,6 +66,7 @@ def report(
     from reco.errors import UsageError
     from reco.orders.balance import QUARANTINED
     from reco.orders.rules import REASONS
+    from reco_pipeline.proving import prove_home
 
     if sum((drop is not None, run is not None, bool(since or until))) > 1:
         raise UsageError("--drop, --run and a period exclude each other.", hint="Give one of them.")
@@ -73,6 +74,8 @@ def report(
     if form is Format.TABLE and out is not None:
         raise UsageError("A table is for the terminal.", hint="Give --format html, csv or json with --out.")
     scope = Scope(drop, run, _moment(since, "--since"), _moment(until, "--until", whole_day=True))
+    if scope.since and scope.until and scope.since >= scope.until:
+        raise UsageError("--until lies before --since.", hint="A day given as --until is included.")
     home = home_of_command()
     made = make_report(
         home.ledger.engine,
@@ -80,6 +83,7 @@ def report(
         namespace=home.settings.namespace,
         now=dt.datetime.now(dt.UTC),
         dispositions=dict.fromkeys(CATALOGUE_REASONS, QUARANTINED) | REASONS,
+        proof=prove_home(home),
         lake_problems={one.key: one.message for one in home.ledger.imbalances()},
     )
     if as_json and out is None:
@@ -132,7 +136,13 @@ def _show(made: "Report", by: Group) -> None:
             ("quality score", round(lines.score, 2)),
             ("reasons", ", ".join(f"{name} {count:,}" for name, count in lines.reasons.items()) or "none"),
             ("snapshots", len(made.snapshots)),
-            ("audit trail", f"{made.chain.events:,} events, {made.chain.problem or 'whole'}"),
+            ("replays", len(made.replays)),
+            ("catalogues", len(made.catalogues)),
+            ("audit trail", f"{made.proof.chain.events:,} events, {made.proof.chain.problem or 'whole'}"),
+            (
+                "noted heads",
+                ", ".join((f"{made.proof.heads:,} in the chain", *(f"not {u}" for u in made.proof.unasked))),
+            ),
         ]
     )
     figures = ("read", "accepted", "excluded", "quarantined", "adds up", "score")
@@ -163,6 +173,22 @@ def _show(made: "Report", by: Group) -> None:
             for s in made.snapshots
         ]
         table("Snapshots", columns, snapshots)
+    if made.replays:
+        columns = ("replay", "of", "at", "by", "given", "accepted", "excluded", "quarantined", "")
+        table(
+            "Replays",
+            columns,
+            [
+                (
+                    *(r.key, r.drop_name, time_text(r.at), r.actor),
+                    *(r.given, r.accepted, r.excluded, r.quarantined, "void" if r.voided_at else ""),
+                )
+                for r in made.replays
+            ],
+        )
+    if made.catalogues:
+        columns = ("catalogue", "state", "received", *figures)
+        table("Catalogues", columns, [(c.key, c.status, time_text(c.received_at), *row(c)) for c in made.catalogues])
     if made.marks:
         table(
             "Events",
@@ -183,7 +209,9 @@ def trail(
     since: Annotated[
         str | None, typer.Option("--since", metavar="T", help="From this day or time on (UTC, ISO 8601).")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many, the newest.")] = 50,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, max=1_000_000, help="At most so many, the newest.")
+    ] = 50,
     verify: Annotated[
         bool, typer.Option("--verify", help="Check the whole chain of hashes instead; exit 1 where it is broken.")
     ] = False,
@@ -197,8 +225,9 @@ def trail(
 
     Example: reco audit trail --event snapshot_published --limit 5
     """
-    from reco.audit.gather import event_words, one_drop
+    from reco.audit.gather import one_drop
     from reco.audit.trail import Event, events
+    from reco.audit.words import event_words
     from reco.errors import UsageError
     from reco_pipeline.pending import catalogue_ledger
 
@@ -235,19 +264,25 @@ def trail(
 
 
 def _verify(home: "Home", head: str | None, as_json: bool) -> None:
-    from dataclasses import asdict
+    from reco_pipeline.proving import prove_home
 
-    from reco.audit.chain import verify_chain
-
-    found = verify_chain(home.ledger.engine, noted_head=head)
+    found = prove_home(home, given=head)
     if as_json:
-        print_json(asdict(found) | {"whole": found.whole})
-    elif found.whole:
-        say(f"The chain of {found.events:,} events is whole. Note its head to prove later that none was changed:")
-        say(f"  {found.head}")
+        print_json(found.as_dict())
+        raise typer.Exit(FAILED if found.problems else 0)
+    if found.chain.whole:
+        say(f"The chain of {found.chain.events:,} events is whole. Note its head to prove later that none was changed:")
+        say(f"  {found.chain.head}")
+        say(f"It holds all {found.heads:,} heads that were noted before, by snapshots, runs and --head.")
     else:
-        say(f"The audit trail is broken: {found.problem}. {found.events:,} events before it are whole.")
-    raise typer.Exit(0 if found.whole else FAILED)
+        say(f"The audit trail is broken: {found.chain.problem}. {found.chain.events:,} events before it are whole.")
+    for place in found.unasked:
+        say(f"  Not compared with {place}")
+    if not found.files.problems:
+        say(f"{found.files.checked:,} files of the lake are those the trail names.")
+    for problem in found.files.problems:
+        say(f"  WRONG: {problem}. (A run or a forgetting that was killed leaves such: run it again first.)")
+    raise typer.Exit(FAILED if found.problems else 0)
 
 
 def _moment(text: str | None, option: str, *, whole_day: bool = False) -> dt.datetime | None:
@@ -258,10 +293,13 @@ def _moment(text: str | None, option: str, *, whole_day: bool = False) -> dt.dat
         return None
     try:
         at = dt.datetime.fromisoformat(text)
+        at = at.replace(tzinfo=dt.UTC) if at.tzinfo is None else at.astimezone(dt.UTC)
+        return at + dt.timedelta(days=1) if whole_day and len(text) <= len("2024-06-01") else at
     except ValueError:
-        raise UsageError(f"{option} {text!r} is no date.", hint="Write it as 2024-06-01 or 2024-06-01T12:30.") from None
-    at = at.replace(tzinfo=dt.UTC) if at.tzinfo is None else at.astimezone(dt.UTC)
-    return at + dt.timedelta(days=1) if whole_day and len(text) <= len("2024-06-01") else at
+        hint = "Write it as 2024-06-01 or 2024-06-01T12:30."
+        raise UsageError(f"{option} {text!r} is no date.", hint=hint) from None
+    except OverflowError:
+        raise UsageError(f"{option} {text!r} lies beyond the calendar.", hint="Leave it out for no limit.") from None
 
 
 def time_text(at: dt.datetime) -> str:

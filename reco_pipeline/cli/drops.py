@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reco.errors import UsageError
-from reco_pipeline.cli.options import JsonFlag
+from reco_pipeline.cli.options import JsonFlag, default_of_group
 from reco_pipeline.cli.output import print_json, say, table
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ app = typer.Typer(help="Known drops and their state.", invoke_without_command=Tr
 @app.callback()
 def _default(context: typer.Context, as_json: JsonFlag = False) -> None:
     """Known drops and their state."""
-    if context.invoked_subcommand is None:
+    if default_of_group(context, as_json):
         show(as_json=as_json)
 
 

@@ -14,7 +14,8 @@ from reco_pipeline.cli.options import JsonFlag
 from reco_pipeline.cli.output import print_json, say
 
 if TYPE_CHECKING:
-    from reco.orders.forget import Plan, Remaining
+    from reco.orders.forget import Remaining
+    from reco.orders.journal import Plan
 
 
 class Raw(StrEnum):
@@ -54,6 +55,8 @@ def forget(
             return True
         lines, others = sum(plan.lines.values()), sum(plan.others.values())
         say(f"{lines:,} accepted lines and {others:,} other lines in {len(plan.keys):,} drops name this customer.")
+        if plan.raw:
+            say(f"The files of {len(plan.raw):,} drops as they came will be removed.")
         for place in left.sentences():
             say(f"  It will still stand in {place}.")
         return typer.confirm("Take the identity out of them for good?")
@@ -66,14 +69,21 @@ def forget(
         now=dt.datetime.now(dt.UTC),
         agreed=agreed,
     )
-    lines, others = sum(plan.lines.values()), sum(plan.others.values())
     if as_json:
+        lines, others = sum(plan.lines.values()), sum(plan.others.values())
         names = {"drops": plan.keys, "lines": lines, "quarantined_lines": others, "operation": plan.operation}
-        print_json({"forgotten": done, **names, "still_in": left.sentences()})
-        return
-    if done:
-        say(f"Forgotten: {lines:,} accepted lines and {others:,} other lines in {len(plan.keys):,} drops.")
+        print_json({"forgotten": done, **names, "raw_removed": plan.raw, "still_in": left.sentences()})
     else:
-        say("Nothing was changed." if plan.keys else "No line of this home names this customer.")
+        _tell(plan, left, done=done)
+
+
+def _tell(plan: "Plan", left: "Remaining", *, done: bool) -> None:
+    if done:
+        lines, others = sum(plan.lines.values()), sum(plan.others.values())
+        say(f"Forgotten: {lines:,} accepted lines and {others:,} other lines in {len(plan.keys):,} drops.")
+        if plan.raw:
+            say(f"The files of {len(plan.raw):,} drops as they came are removed.")
+    else:
+        say("No line of this home names this customer." if plan.empty else "Nothing was changed.")
     for place in left.sentences():
         say(f"  It may still stand in {place}.")

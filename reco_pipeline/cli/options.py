@@ -17,3 +17,15 @@ SourceOption = Annotated[
     ),
 ]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=100, help="How many items.")]
+
+
+def default_of_group(context: typer.Context, as_json: bool) -> bool:
+    """Whether a group was called alone, so that its default command is to run.
+
+    `--json` in front of a subcommand (`reco drops --json list`) is handed on to it: it means the same there.
+    """
+    if context.invoked_subcommand is None:
+        return True
+    if as_json:
+        context.default_map = {context.invoked_subcommand: {"as_json": True}}
+    return False

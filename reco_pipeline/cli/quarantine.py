@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reco_pipeline.cli.options import JsonFlag, SourceOption
+from reco_pipeline.cli.options import JsonFlag, SourceOption, default_of_group
 from reco_pipeline.cli.output import facts, print_json, say, table
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ ReasonOption = Annotated[str | None, typer.Option("--reason", metavar="REASON", 
 @app.callback()
 def _default(context: typer.Context, as_json: JsonFlag = False) -> None:
     """Lines that were not accepted: look at them, mend them, read them again."""
-    if context.invoked_subcommand is None:
+    if default_of_group(context, as_json):
         counts(as_json=as_json)
 
 
@@ -262,7 +262,8 @@ def _show_report(report: "ReplayReport") -> None:
 @app.command("expire")
 def expire(
     days: Annotated[
-        int | None, typer.Option("--days", min=0, help="Kept so long; without it RECO_QUARANTINE_RAW_DAYS.")
+        int | None,
+        typer.Option("--days", min=0, max=36_600, help="Kept so long; without it as RECO_QUARANTINE_RAW_DAYS says."),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -271,17 +272,19 @@ def expire(
     Example: reco quarantine expire --days 90
     """
     from reco.errors import UsageError
+    from reco.orders.retention import PSEUDONYMOUS_DAYS
     from reco.orders.retention import expire as expire_text
     from reco.storage.homelock import home_lock
 
     home = _home()
-    kept = home.settings.quarantine_raw_days or None if days is None else days
-    if kept is None:
+    known = home.settings.quarantine_raw_days
+    if days is None and known == 0:
         raise UsageError(
-            "Nothing says how long the text of lines is kept.", hint="Set RECO_QUARANTINE_RAW_DAYS, or give --days."
+            "RECO_QUARANTINE_RAW_DAYS is 0: the text of lines is kept for ever.", hint="Give --days to remove some."
         )
     with home_lock(home.settings.home, wait_seconds=LOCK_SECONDS):
-        gone = expire_text(home, days=kept, now=dt.datetime.now(dt.UTC))
+        gone = expire_text(home, days=days, now=dt.datetime.now(dt.UTC))
+    kept = PSEUDONYMOUS_DAYS if days is None and known is None else known if days is None else days
     lines = sum(one.lines for one in gone)
     if as_json:
         print_json({"days": kept, "lines": lines, "drops": [{"key": one.drop_key, "lines": one.lines} for one in gone]})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reco_pipeline.cli.options import JsonFlag
+from reco_pipeline.cli.options import JsonFlag, default_of_group
 from reco_pipeline.cli.output import facts, print_json, say, size, table
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ app = typer.Typer(help="Published snapshots.", invoke_without_command=True)
 @app.callback()
 def _default(context: typer.Context, as_json: JsonFlag = False) -> None:
     """Published snapshots."""
-    if context.invoked_subcommand is None:
+    if default_of_group(context, as_json):
         show_all(as_json)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from reco_pipeline.cli.options import JsonFlag
+from reco_pipeline.cli.options import JsonFlag, default_of_group
 from reco_pipeline.cli.output import facts, print_json, say, table
 
 config_app = typer.Typer(help="Effective settings, secrets masked.", invoke_without_command=True)
@@ -80,7 +80,7 @@ def status(as_json: JsonFlag = False) -> None:
 @config_app.callback()
 def _default(context: typer.Context, as_json: JsonFlag = False) -> None:
     """Effective settings, secrets masked."""
-    if context.invoked_subcommand is None:
+    if default_of_group(context, as_json):
         show_config(as_json)
 
 

@@ -20,7 +20,7 @@ def trace(
         typer.Option("--snapshot", metavar="ID", help="`snapshot_id` of an answer; the served one if not given."),
     ] = None,
     limit: Annotated[
-        int, typer.Option("--limit", "-n", min=1, help="How many orders are shown with their lines.")
+        int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many orders are shown with their lines.")
     ] = 10,
     as_json: JsonFlag = False,
 ) -> None:

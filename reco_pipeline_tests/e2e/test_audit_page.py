@@ -11,11 +11,13 @@ from reco_pipeline_tests.unit.test_audit_report import HOSTILE, home, report
 
 __all__ = ["home"]  # the fixture
 pytestmark = pytest.mark.browser
+A4_PIXELS = 688
+"""The width of A4 between margins of 14 mm, at 96 pixels an inch."""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_is_still_and_fits(home: Home, tmp_path: Path, scheme: str) -> None:
-    """No dialog, no message, no request but the file itself; no text is cut off at the width of a laptop."""
+    """No dialog, no message, no request but the file itself; no text is cut off at the width of a laptop or on A4."""
     sync_api = pytest.importorskip("playwright.sync_api")
     if not CHROMIUM.exists():
         pytest.skip("needs Chromium (Debian package chromium)")
@@ -36,6 +38,10 @@ def test_the_page_is_still_and_fits(home: Home, tmp_path: Path, scheme: str) -> 
         assert page.evaluate(wide) == 0
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert ground == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(18, 23, 29)")
+        page.emulate_media(media="print")
+        page.set_viewport_size({"width": A4_PIXELS, "height": 1000})
+        cut = f"[...document.querySelectorAll('table, svg, dl')].filter(e => e.scrollWidth > {A4_PIXELS}).length"
+        assert page.evaluate(cut) == 0
         page.pdf(path=str(tmp_path / "report.pdf"), format="A4")
         browser.close()
     assert (tmp_path / "report.pdf").stat().st_size > 10_000

@@ -13,7 +13,7 @@ import pytest
 from dagster._core.test_utils import create_run_for_test
 
 from reco.audit.trail import Event, events
-from reco.errors import Busy, ObjectStoreUnavailable
+from reco.errors import Busy, LakeError, ObjectStoreUnavailable
 from reco.orders.home import Home, open_home
 from reco.orders.intake import TICK_BYTES
 from reco.orders.profiles import load_profile
@@ -417,6 +417,36 @@ def test_a_failed_run_is_marked_and_told_once(shop: Shop, capsys: pytest.Capture
     told = capsys.readouterr()
     assert (told.out + told.err).count("run_failed") >= 1
     assert "planted-secret" not in str(marks[0].details) + told.out + told.err
+
+
+@pytest.mark.parametrize(
+    ("error", "kept"),
+    [
+        (ValueError("bad value 'anna@shop.test'"), "ValueError: the run's page in the Dagster UI has it"),
+        (LakeError("orders is not in the lake.", table="orders"), "orders is not in the lake."),
+    ],
+)
+def test_the_trail_keeps_no_message_that_may_quote_a_file(shop: Shop, error: Exception, kept: str) -> None:
+    """Of an error that is not ours only its kind is kept: the trail can never be mended. The alert has the message."""
+
+    @dg.op
+    def fails() -> None:
+        raise error
+
+    @dg.job
+    def broken() -> None:
+        fails()
+
+    failed = broken.execute_in_process(instance=shop.instance, raise_on_error=False)
+    defs = build_defs(shop.overrides)
+    sensor = defs.get_repository_def().get_sensor_def("run_failed")
+    event, run = failed.get_run_failure_event(), failed.dagster_run
+    heard = dg.build_run_status_sensor_context("run_failed", event, shop.instance, run, resources=defs.resources)
+    with heard.for_run_failure() as context:
+        sensor(context)
+    reason = events(shop.home.ledger.engine, event=Event.RUN_FAILED)[0].details["reason"]
+    assert kept in reason
+    assert "anna" not in reason
 
 
 def test_a_drop_whose_bytes_are_gone_fails_alone(shop: Shop) -> None:

@@ -166,7 +166,7 @@ def test_a_day_with_half_its_usual_orders_warns(graph: Graph) -> None:
     assert "volume_usual" not in graph.give(**{f"w{week}": monday(week, 40) for week in range(5)}).failed()
     outcome = graph.give(w5=monday(5, 4))
     assert "volume_usual" in outcome.failed()
-    assert "Mon 2024-04-08 has 4 orders, usual are 40" in str(outcome.evaluations["volume_usual"].description)
+    assert "Mon 2024-04-08 of auto has 4 orders, usual are 40" in str(outcome.evaluations["volume_usual"].description)
     assert offenders(outcome, "volume_usual")[0]["usual_orders"] == 40
 
 

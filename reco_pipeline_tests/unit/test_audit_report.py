@@ -12,14 +12,19 @@ import pytest
 from reco.audit.charts import bar_chart, lineage_chart, score_chart, short
 from reco.audit.gather import make_report
 from reco.audit.page import html_page
+from reco.audit.proof import prove
 from reco.audit.report import Lines, Report, Scope, add_lines, flat_rows
 from reco.audit.spreadsheet import write_csv
 from reco.audit.trail import Event, append, record_drops, recording
+from reco.catalog.ledger import CatalogueLedger
+from reco.catalog.table import ingest_catalogues
 from reco.errors import UsageError
 from reco.orders.home import Home, open_home
 from reco.orders.ingest import ingest
 from reco.orders.ledger import DropStatus
-from reco.orders.profiles import load_profile
+from reco.orders.profiles import SourceProfile, load_profile
+from reco.orders.quarantine import Selection
+from reco.orders.replay import replay_lines
 from reco.orders.rules import REASONS
 from reco.settings import Settings
 from reco.storage.sql import snapshots
@@ -71,6 +76,7 @@ def report(home: Home, **scope: object) -> Report:
         namespace="reco",
         now=NOON + 9 * DAY,
         dispositions=REASONS,
+        proof=prove(home.ledger.engine, home.lake, noted={}),
         lake_problems={one.key: one.message for one in home.ledger.imbalances()},
     )
 
@@ -131,8 +137,43 @@ def test_what_does_not_add_up_is_said(home: Home) -> None:
     with home.ledger.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE drops SET lines_accepted = 7 WHERE batch = 2")
     problems = report(home).problems
-    assert [("no file accepted" in one, "3 ≠ 7 + 0 + 2" in one) for one in problems] == [(False, True), (True, False)]
+    words = ("3 ≠ 7 + 0 + 2", "no file accepted", "is gone (event 2, drop_ingested, names its sha256)")
+    assert [[word in one for word in words].index(True) for one in problems] == [0, 1, 2]
     assert "Not everything adds up" in html_page(report(home))
+
+
+def test_replays_and_catalogues_are_told_beside_the_sums(home: Home, tmp_path: Path) -> None:
+    """What was read again and what lists items: by drop and in all, in no sum of order lines, adding up themselves."""
+    drop = home.ledger.drops()[1]
+    columns = {"order_id": "item_name", "item_name": "item_name"}
+    other = SourceProfile.model_validate({"name": "mended", "columns": columns})
+    replay_lines(home, Selection(drop=drop.key, reason="missing_order_id"), other, now=NOON + 3 * DAY, actor="Ada <b>")
+    (tmp_path / "products.csv").write_text("item_id,name,price\nPID,Meter,10\nKit,,x\n")
+    ledger = CatalogueLedger(home.ledger.engine, home.lake)
+    ledger.register([(tmp_path / "products.csv", load_profile("auto"))], now=NOON + 4 * DAY)
+    ingest_catalogues(ledger, now=NOON + 4 * DAY, run_id="run-c")
+    made = report(home)
+    assert made.problems == []
+    assert made.lines == Lines(5, 3, 0, 2, {"missing_item": 1, "missing_order_id": 1})
+    (replay,) = made.replays
+    assert (replay.given, replay.accepted, replay.quarantined, replay.actor) == (1, 1, 0, "Ada <b>")
+    assert [one.open for one in made.drops] == [0, 1, None]
+    (catalogue,) = made.catalogues
+    assert (catalogue.name, catalogue.lines) == ("products.csv", Lines(2, 1, 0, 1, {"invalid_price": 1}))
+    assert [one.outcome for one in made.runs][-1] == "read catalogues only"
+    assert "lines_replayed" in [mark.event for mark in made.marks]
+    told = made.as_dict()
+    assert (told["replays"][0]["adds_up"], told["catalogues"][0]["lines"]["read"]) == (True, 2)
+    page = html_page(made)
+    for words in ("<h2>Replays</h2>", "<h2>Catalogues</h2>", "with profile mended", "Ada &lt;b&gt;", "products.csv"):
+        assert words in page
+    assert "1 quarantined lines of drops in effect wait to be mended" in page
+    assert "in no figure: bad.csv (failed)" in page
+    names, rows = flat_rows(made, "drop")
+    assert [row[names.index("lines_replayed")] for row in rows] == [0, 1, 0]
+    assert [len(one) for one in (report(home, drop=drop.key).replays, report(home, run="run-c").catalogues)] == [1, 1]
+    assert report(home, since=NOON + 4 * DAY).replays == []
+    assert report(home, drop="products.csv").catalogues[0].key == catalogue.key
 
 
 class _Reader(HTMLParser):
@@ -181,7 +222,7 @@ def test_the_page_says_what_an_auditor_asks(home: Home) -> None:
         "5 = 3 + 0 + 2",
         made.drops[0].sha256[:32],
         made.drops[0].sha256[32:],
-        made.chain.head,
+        made.proof.chain.head,
         "100 x (1 - quarantined / read)",
         "Every line is accounted for",
         "missing_order_id",
@@ -228,7 +269,7 @@ def test_drawings_stand_any_input() -> None:
     """No point, one point, no bar, drops in no snapshot."""
     assert "<circle" not in score_chart([], each="drop")
     assert score_chart([("a", 40.0)], each="drop").count("<circle") == 1
-    assert bar_chart([], words="none").startswith("<svg")
+    assert bar_chart([], words="none").count("<svg") == 1
     drawn = lineage_chart([("d1", "a" * 200), ("d2", "<b>")], [("s", "s")], {"d1": "s", "d2": None})
     assert drawn.count('class="link"') == 1
     assert "<b>" not in drawn

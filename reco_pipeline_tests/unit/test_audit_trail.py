@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from reco.audit.chain import FIRST, verify_chain
+from reco.audit.stored import compare_files
 from reco.audit.trail import Event, append, events, record_drops, recorded_drops, recording
 from reco.orders.home import Home, open_home
 from reco.orders.ingest import ingest
@@ -82,10 +83,13 @@ def test_a_noted_head_shows_that_the_end_was_cut_off(engine: sa.Engine) -> None:
     head = verify_chain(engine).head
     tamper(engine, "DELETE FROM audit_events WHERE id = 5")
     assert verify_chain(engine).whole
-    assert "newest events were taken off" in verify_chain(engine, noted_head=head).problem
+    problem = verify_chain(engine, noted={"the mail of June": head, "nobody": FIRST}).problem
+    assert "the head that the mail of June noted" in problem
+    assert "newest events were taken off" in problem
     with recording(engine) as connection:
         append(connection, Event.DROP_SEEN, at=NOON)
-    assert not verify_chain(engine, noted_head=head).whole
+    assert not verify_chain(engine, noted={"a mail": head}).whole
+    assert verify_chain(engine, noted={"a mail": verify_chain(engine).head}).whole
 
 
 @pytest.mark.parametrize("table", ["audit_events", "drop_sets"])
@@ -107,7 +111,10 @@ def test_the_database_refuses_to_change_the_trail(
 
 
 def test_events_of_an_older_database_get_their_chain(tmp_path: Path) -> None:
-    """The migration keeps every event with its id and time, and joins new ones to them."""
+    """The migration keeps every event with its id and time, and joins new ones to them.
+
+    What older versions quoted of files is not sealed into the chain, which nobody could mend: order ids and messages.
+    """
     url = f"sqlite:///{tmp_path / 'reco.sqlite'}"
     old = sql.open_database(url)
     _back_before_the_chain(old)
@@ -115,12 +122,14 @@ def test_events_of_an_older_database_get_their_chain(tmp_path: Path) -> None:
     engine = sql.open_database(url)
     assert [(e.id, e.at, e.event, e.details) for e in events(engine)] == [
         (7, NOON, Event.DROP_RETRACTED, {"reason": "häßlich"}),
+        (5, NOON, Event.DROP_FAILED, {"removed": "error"}),
+        (4, NOON, Event.ORDERS_REPLACED, {"orders": 1, "removed": "first"}),
         (3, NOON, Event.DROP_SEEN, {"n": [1, 0.1]}),
     ]
     with recording(engine) as connection:
         append(connection, Event.DROP_SEEN, at=NOON)
     found = verify_chain(engine)
-    assert (found.whole, found.events) == (True, 3)
+    assert (found.whole, found.events) == (True, 5)
 
 
 def _back_before_the_chain(engine: sa.Engine) -> None:
@@ -134,6 +143,8 @@ def _back_before_the_chain(engine: sa.Engine) -> None:
             f"UPDATE {sql.VERSION_TABLE} SET version_num = '{version_before('audit_chain')}'",
             """INSERT INTO audit_events (id, at, event, details) VALUES
             (3, '2024-06-01 12:00:00.000000', 'drop_seen', '{"n": [1, 0.1]}'),
+            (4, '2024-06-01 12:00:00.000000', 'orders_replaced', '{"orders": 1, "first": [["till", "mon|anna"]]}'),
+            (5, '2024-06-01 12:00:00.000000', 'drop_failed', '{"error": "a.csv: found ''4711'', ''anna''."}'),
             (7, '2024-06-01 12:00:00.000000', 'drop_retracted', '{"reason": "h\\u00e4\\u00dflich"}')""",
         ):
             connection.exec_driver_sql(statement)
@@ -161,6 +172,18 @@ def test_an_altered_set_of_drops_is_found(engine: sa.Engine) -> None:
     assert recorded_drops(engine, digest) == {"d1": ("ab", 1), "d2": ("cd", 2)}
     tamper(engine, "UPDATE drop_sets SET batch = 3 WHERE drop_key = 'd2'")
     assert digest[:12] in verify_chain(engine).problem
+
+
+def test_a_removed_set_of_drops_is_found(engine: sa.Engine) -> None:
+    """Taking the rows away as a whole breaks no name, but an event of the chain names them; an empty set has none."""
+    with recording(engine) as connection:
+        digest = record_drops(connection, {"d1": ("ab", 1)})
+        append(connection, Event.SNAPSHOT_PUBLISHED, at=NOON, drops=record_drops(connection, {}))
+        append(connection, Event.SNAPSHOT_PUBLISHED, at=NOON, drops=digest)
+        append(connection, Event.SNAPSHOT_PUBLISHED, at=NOON, drops=["d1"])  # as older versions wrote it
+    assert verify_chain(engine).whole
+    tamper(engine, "DELETE FROM drop_sets")
+    assert verify_chain(engine).problem == f"the set of drops {digest[:12]} was removed: event 2 names it"
 
 
 @pytest.fixture
@@ -213,13 +236,30 @@ def test_every_replaced_order_is_stored_once(home: Home, tmp_path: Path) -> None
     assert rows(home.lake.path(REPLACED_ORDERS, last.details["part"])) == [("prototype", "7", 2, 4, 3, 1)]
 
 
-def test_no_event_quotes_a_file(home: Home, tmp_path: Path) -> None:
-    """A file without a header shows its first line in the error of the drop, but never in the trail."""
+def test_every_file_is_the_one_the_trail_names(home: Home, tmp_path: Path) -> None:
+    """What reading and replacing made is compared by sha256: an altered or a removed file is named with its event."""
+    drop = give(home, tmp_path, "a.csv", "1,PID\n1,\n", "r1")
+    give(home, tmp_path, "b.csv", "1,Kit\n", "r2")
+    found = compare_files(home.ledger.engine, home.lake)
+    assert (found.checked, found.problems) == (5, ())
+    path = home.lake.path("order_lines", drop.key)
+    path.write_bytes(path.read_bytes() + b"x")
+    next(home.lake.path(REPLACED_ORDERS).parent.glob("*.parquet")).unlink()
+    altered, gone = compare_files(home.ledger.engine, home.lake).problems
+    assert altered == f"order_lines/{drop.key}.parquet is not the file that event 2 (drop_ingested) names"
+    assert "is gone (event 5, orders_replaced, names its sha256)" in gone
+    ingest(home.ledger, [drop.key], now=NOON, run_id="r3")
+    assert len(compare_files(home.ledger.engine, home.lake).problems) == 1
+
+
+def test_neither_ledger_nor_trail_quotes_a_file(home: Home, tmp_path: Path) -> None:
+    """A file without a header fails, and its first line, which is somebody's order, stands in no error and no event."""
     path = tmp_path / "bare.csv"
     path.write_text("4711,customer-0815\n4712,customer-0816\n")
     (one,) = home.ledger.register([(path, load_profile("auto"))], now=NOON)
     assert one.drop is not None
     ingest(home.ledger, [one.drop.key], now=NOON, run_id="r1")
-    assert "customer-0815" in str(home.ledger.drops()[0].error)
+    assert "its first line has 2 fields" in str(home.ledger.drops()[0].error)
+    assert "customer-0815" not in str(home.ledger.drops()[0].error)
     assert "customer-0815" not in str(events(home.ledger.engine))
     assert events(home.ledger.engine)[0].details["error_code"] == "drop_unmapped"

@@ -133,7 +133,8 @@ def test_prices_with_two_meanings_are_asked_about(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "named", "words"),
     [
-        ("a,b\n1,2\n", None, "no column that looks like an item"),
+        ("a,b\n1,2\n", None, "like an item: its first line has 2 fields, none of them a known name"),
+        ("anna,Price\n1,2\n", None, "2 fields, of which 'Price' is known"),
         ("id,b\n1,2\n", {"id": "sku"}, "no single column 'sku'"),
         ("sku,sku\n1,2\n", {"id": "sku"}, "no single column 'sku'"),
     ],
@@ -141,10 +142,11 @@ def test_prices_with_two_meanings_are_asked_about(tmp_path: Path) -> None:
 def test_a_file_without_an_item_says_what_it_has(
     content: str, named: dict[str, str] | None, words: str, tmp_path: Path
 ) -> None:
-    """The message names the file and its columns."""
+    """The message names the file and those of its columns whose names are known."""
     with pytest.raises(DropUnmapped, match=r"items\.csv") as caught:
         read(content, tmp_path, profile(**named) if named else None)
     assert words in caught.value.message
+    assert "anna" not in f"{caught.value}{caught.value.details}"
 
 
 @settings(max_examples=40)
@@ -407,7 +409,7 @@ def test_one_of_two_drops_of_the_same_bytes_is_retracted(
 def test_the_audit_knows_catalogues(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Trail and report take a catalogue's name or key; a report on everything counts order lines alone."""
+    """Trail and report take a catalogue's name or key; its lines are no order lines and stand in no sum."""
     monkeypatch.setenv("RECO_HOME", str(shop.home.settings.home))
     shop.give("a.csv", HEADER + "1,One,,x,,\n2,Two,,,,\n")
     (key,) = (drop.key for drop in shop.ledger.drops())
@@ -415,8 +417,9 @@ def test_the_audit_knows_catalogues(
         trail = printed(capsys, "audit", "trail", "--drop", name)["events"]
         assert [one["event"] for one in trail] == ["drop_ingested", "drop_seen"]
         report = printed(capsys, "audit", "report", "--drop", name)
-        (one,) = report["drops"]
-        assert (one["key"], report["lines"]["read"], report["lines"]["reasons"]) == (key, 2, {"invalid_price": 1})
+        (one,) = report["catalogues"]
+        assert (one["key"], one["lines"]["read"], one["lines"]["reasons"]) == (key, 2, {"invalid_price": 1})
+        assert (report["drops"], report["lines"]["read"]) == ([], 0)
     assert not app(["audit", "report", "--drop", key, "--format", "html"], standalone_mode=False)
     assert "a.csv" in capsys.readouterr().out
     assert printed(capsys, "audit", "report")["drops"] == []

@@ -10,12 +10,14 @@ import polars as pl
 import pytest
 
 from reco.audit.chain import verify_chain
+from reco.audit.stored import compare_files
 from reco.audit.trail import Event, events
 from reco.errors import Busy, DropMissing
 from reco.model.tables import ITEM_STATS, SIMILAR_ITEMS, broken_links, make_cooccurrence, make_item_stats, make_similar
-from reco.orders.forget import JOURNAL, Plan, Remaining, carry_out, finish, make_plan, remaining
+from reco.orders.forget import Remaining, carry_out, finish, make_plan, remaining
 from reco.orders.home import Home, open_home
 from reco.orders.ingest import ingest
+from reco.orders.journal import JOURNAL, Plan
 from reco.orders.ledger import DropStatus, Seen
 from reco.orders.orders import make_orders
 from reco.orders.profiles import SourceProfile, load_profile
@@ -142,6 +144,12 @@ def test_order_ids_made_of_the_customer_change_alike_everywhere(home: Home, tmp_
     monday, tuesday = (row[1] for row in rows(home.lake.path("order_lines", two)))
     (replaced,) = home.lake.path(REPLACED_ORDERS).parent.glob("*.parquet")
     assert first == again == monday == rows(replaced)[0][1]
+    (told,) = events(home.ledger.engine, event=Event.ORDERS_REPLACED)
+    (rewritten,) = events(home.ledger.engine, event=Event.REPLACED_REDACTED)
+    assert rewritten.details["part"] == told.details["part"] == replaced.stem
+    assert rewritten.details["sha256_before"] == told.details["sha256"]
+    assert rewritten.details["parts"] == {REPLACED_ORDERS: {replaced.stem: file_digest(replaced)}}
+    assert compare_files(home.ledger.engine, home.lake).problems == ()
     assert tuesday not in (first, bob)
     assert bob == "mon|bob"
 
@@ -233,6 +241,98 @@ def test_orders_made_of_other_columns_are_nobodys(home: Home, tmp_path: Path) ->
     assert table["order_id"].to_list() == ["1|501", "2|1", "3|9"]
     assert table["customer_id"].to_list()[:2] == ["77", "88"]
     assert table["customer_id"][2] != "1"
+
+
+def test_a_drop_without_a_customer_is_left_alone(home: Home, tmp_path: Path) -> None:
+    """An id that happens to be an order or an item elsewhere is nobody's: its raw lines stay as they came."""
+    path = tmp_path / "a.csv"
+    path.write_text("order_id,item_name,quantity\n77,PID,x\n1,77,x\n2,PID,77 x\n3,77\n")
+    (one,) = home.ledger.register([(path, plain())], now=NOON)
+    assert one.drop is not None
+    ingest(home.ledger, [one.drop.key], now=NOON, run_id="r")
+    give(home, tmp_path, "b.csv", "5,PID,1,77\n", plain())
+    before = file_digest(home.lake.path("quarantined_lines", one.drop.key))
+    plan, _, done = forget(home, "77", source=None, remove_raw=True, now=NOON, agreed=lambda _plan, _left: True)
+    assert (done, plan.others, len(plan.raw)) == (True, {}, 1)
+    assert one.drop.key not in plan.keys
+    assert file_digest(home.lake.path("quarantined_lines", one.drop.key)) == before
+
+
+def test_in_the_customers_own_line_only_the_customer_changes(home: Home, tmp_path: Path) -> None:
+    """Order 77 of customer 77 stays order 77, in the text and in the value shown; quotes and blanks stay too."""
+    key = give(home, tmp_path, "a.csv", '77,PID,77 x,"77"\n78,77,x, 77 \n79,PID,x,770\n', plain())
+    plan, _, _ = forget(home, "77", source=None, remove_raw=False, now=NOON, agreed=lambda _plan, _left: True)
+    raw = [row[2].decode() for row in rows(home.lake.path("quarantined_lines", key))]
+    assert raw == [f'77,PID,77 x,"{plan.name}"', f"78,77,x, {plan.name} ", "79,PID,x,770"]
+    assert plan.others == {key: 2}
+
+
+def test_a_customer_that_only_a_replay_knew_is_found(home: Home, tmp_path: Path) -> None:
+    """A profile may name the customer's column when lines are read again; then the raw lines of the drop hold one."""
+    bare = {"order_id": "order_id", "item_name": "item_name", "quantity": "quantity"}
+    first = SourceProfile.model_validate({"name": "bare", "columns": bare})
+    key = give(home, tmp_path, "a.csv", f"1,PID,x,{WHO}\n{WHO},PID,x,bob\n", first)
+    other = {"order_id": "order_id", "item_name": "item_name", "customer_id": "customer_id"}
+    mended = SourceProfile.model_validate({"name": "mended", "columns": other})
+    replay_lines(home, Selection(), mended, now=NOON, actor="a test")
+    forget_anna(home)
+    first_raw, second_raw = (row[2].decode() for row in rows(home.lake.path("quarantined_lines", key)))
+    assert WHO not in first_raw
+    assert second_raw.startswith(WHO)  # an order number
+
+
+def test_a_drop_that_waits_to_be_read_anew_is_searched_everywhere(home: Home, tmp_path: Path) -> None:
+    """Its columns are not known until then, and its old lines are still there: no field that is the id stays."""
+    key = give(home, tmp_path, "a.csv", f"1,PID,x,{WHO}\n2,PID,1,{WHO}\n", plain())
+    home.ledger.retract(key, now=NOON, reason="a test")
+    (again,) = home.ledger.register([(tmp_path / "a.csv", plain())], now=NOON)
+    assert (again.seen, again.drop and again.drop.mapping) == (Seen.AGAIN, None)
+    plan, left, _ = forget_anna(home)
+    assert (plan.lines, plan.others) == ({key: 1}, {key: 1})
+    assert WHO.encode() not in everything(home)
+    assert any("never read (a.csv)" in one for one in left.sentences())
+
+
+def test_files_can_be_removed_later(home: Home, tmp_path: Path) -> None:
+    """Forgotten without `--raw remove`, asked for it then: the trail knows in which drops the customer was."""
+    keys = [give(home, tmp_path, f"{n}.csv", text, plain()) for n, text in (("a", MONDAY), ("b", "9,PID,1,bob\n"))]
+    _, left, _ = forget_anna(home)
+    assert any("1 drops as they came" in one for one in left.sentences())
+    plan, left, done = forget_anna(home, raw=True)
+    assert (done, plan.keys, plan.raw) == (True, [], [keys[0]])
+    assert not any("as they came" in one for one in left.sentences())
+    assert home.ledger.bytes_removed(keys[0])
+    assert not home.ledger.bytes_removed(keys[1])
+    (removed,) = events(home.ledger.engine, event=Event.RAW_REMOVED)
+    assert (removed.drop_key, removed.details["operation"]) == (keys[0], plan.operation)
+    assert forget_anna(home, raw=True)[2] is False
+
+
+@pytest.mark.parametrize(("first", "then"), [(False, True), (True, False), (True, True)])
+def test_a_killed_one_keeps_both_wishes_to_remove_files(home: Home, tmp_path: Path, first: bool, then: bool) -> None:
+    """Whichever of the two commands asked for it, the files go."""
+    keys = [give(home, tmp_path, f"{n}.csv", text, plain()) for n, text in (("a", MONDAY), ("b", TUESDAY))]
+
+    class Killed(BaseException):
+        pass
+
+    def tick(_done: int) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        carry_out(home, make_plan(home, WHO, remove_raw=first), now=NOON, tick=tick)
+    forget_anna(home, raw=then)
+    assert [home.ledger.bytes_removed(key) for key in keys] == [True, True]
+    assert len(events(home.ledger.engine, event=Event.RAW_REMOVED)) == 2
+    assert events(home.ledger.engine, event=Event.CUSTOMER_FORGOTTEN)[0].details["raw_removed"] == 2
+
+
+def test_a_begun_one_is_ended_for_the_same_source(home: Home, tmp_path: Path) -> None:
+    """The same customer in other drops is another removal, and the message says what differs."""
+    give(home, tmp_path, "a.csv", MONDAY, plain())
+    carry_out(home, make_plan(home, WHO), now=NOON)
+    with pytest.raises(Busy, match="another --source"):
+        make_plan(home, WHO, source="plain")
 
 
 def test_a_source_limits_it(home: Home, tmp_path: Path) -> None:

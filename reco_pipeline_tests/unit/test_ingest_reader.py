@@ -364,7 +364,8 @@ UNUSABLE = [
     (b"", DropEmpty, "empty"),
     (b"\n\n", DropEmpty, "blank"),
     (b"order_id,item_id\n\n", DropEmpty, "no order lines"),
-    (b"colour,size\nred,1\n", DropUnmapped, "'colour'"),
+    (b"colour,size\nred,1\n", DropUnmapped, "2 fields, none of them a known name"),
+    (b"colour,Qty\nred,1\n", DropUnmapped, "2 fields, of which 'Qty' is known"),
     (b"1,2\n3,4\n", DropUnmapped, "order id"),
     (b"PK\x03\x04rest", DropUnreadable, "zip"),
     (b"PAR1rest", DropUnreadable, "Parquet"),
@@ -406,6 +407,16 @@ def test_wrong_columns_name_what_was_found_and_needed(tmp_path: Path) -> None:
     assert isinstance(error, DropUnmapped)
     assert error.details["needed"] == ["item_name"]
     assert error.details["found"] == ["order_id", "item"]
+    assert "of which 'order_id', 'item' are known" in error.message
+
+
+@pytest.mark.parametrize("profile", ["auto", "prototype", "shopify"])
+def test_the_error_of_a_file_without_a_header_quotes_nothing_of_it(tmp_path: Path, profile: str) -> None:
+    """Its first line is somebody's order, and the error is stored, shown and sent about: only its shape is told."""
+    error = read_bytes(b"4711,anna@shop.test,Meter\n4712,bob,Kit\n", tmp_path, profile).result.error
+    assert isinstance(error, DropUnmapped)
+    assert "its first line has 3 fields" in error.message
+    assert not [word for word in ("4711", "anna", "Meter") if word in f"{error}{error.details}"]
 
 
 def test_probe_says_early_what_reading_would_say(tmp_path: Path) -> None:

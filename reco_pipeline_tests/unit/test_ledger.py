@@ -11,6 +11,7 @@ from reco.orders.files import find_files, partition_key
 from reco.orders.home import Home, open_home
 from reco.orders.ingest import ingest
 from reco.orders.ledger import DropStatus, Seen, inputs_digest
+from reco.orders.outcomes import enter_failure
 from reco.orders.profiles import load_profile
 from reco.settings import Settings
 
@@ -133,7 +134,7 @@ def test_a_failed_drop_can_be_given_again(home: Home, tmp_path: Path) -> None:
     path = write(tmp_path, "orders.csv")
     give(home, path)
     (drop,) = home.ledger.drops()
-    home.ledger.fail(drop.key, DropEmpty("orders.csv is empty."), now=NOON)
+    enter_failure(home.ledger, drop.key, DropEmpty("orders.csv is empty."), now=NOON)
     assert home.ledger.drops()[0].error_code == "drop_empty"
     assert give(home, path) == [Seen.AGAIN]
     again = home.ledger.drops()[0]

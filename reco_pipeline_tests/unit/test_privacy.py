@@ -9,9 +9,12 @@ import pytest
 from reco.errors import ConfigError
 from reco.orders.home import Home, open_home
 from reco.orders.ingest import ingest
+from reco.orders.mending import export_open
 from reco.orders.privacy import HIDDEN
 from reco.orders.profiles import SourceProfile, builtin_profiles, load_profile
 from reco.orders.pseudonyms import Pseudonyms
+from reco.orders.quarantine import Selection, lines
+from reco.orders.replay import replay_file
 from reco.settings import Settings
 from reco_pipeline_tests.model_tables import rows
 
@@ -126,3 +129,30 @@ def test_a_value_that_is_a_customer_is_hidden(home: Home, tmp_path: Path) -> Non
     assert (wrong[4], wrong[6]) == ("invalid_quantity", "x")
     assert (staff[4], staff[5], staff[6]) == ("excluded_status", "customer_id", HIDDEN)
     assert staff[2] == b"2,PID,1,staff-7"
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_an_export_hides_customers_and_a_replay_knows_them(home: Home, tmp_path: Path, hidden: bool) -> None:
+    """The shop mends the quantity; the customer's cell is a mask, and the line becomes that customer's all the same.
+
+    Without pseudonyms it stands there as it came; a line that is no whole record always does.
+    """
+    profile = SourceProfile.model_validate({"name": "till", "privacy": {"pseudonymise": hidden}})
+    text = '1,PID,1,anna@shop.test\n2,Kit,one,anna@shop.test\n3,Kit,two,""\n4,Kit,1,bob,more\n5,Kit,x,eve\n'
+    key = give(home, tmp_path, "a.csv", text, profile)
+    out = tmp_path / "mend.csv"
+    export_open(home, Selection(), out, now=NOON)
+    content = out.read_text(encoding="utf-8-sig")
+    assert (content.count(HIDDEN), content.count("anna@shop.test")) == ((2, 0) if hidden else (0, 1))
+    assert "4,Kit,1,bob,more" in content
+    told = [line.to_json()["raw"] for line in lines(home.ledger, home.lake, home.ledger.drops())]
+    who = HIDDEN if hidden else "anna@shop.test"
+    assert told[:3] == [f"2,Kit,one,{who}", '3,Kit,two,""', "4,Kit,1,bob,more"]
+    mended = content.replace(",one,", ",7,").replace(",two,", ",8,")
+    out.write_text(mended.replace(f",x,{HIDDEN}" if hidden else ",x,eve", ",9,zoe"), encoding="utf-8-sig")
+    report = replay_file(home, out, now=NOON, actor="a test")
+    assert (report.total("lines_accepted"), report.unchanged) == (3, 1)
+    (replay,) = report.replays
+    known = column(home, key, 7)
+    zoe = home.ledger.pseudonyms.of("zoe") if hidden else "zoe"
+    assert column(home, replay.key, 7) == [*known, None, zoe]

@@ -11,15 +11,17 @@ from typing import Any
 import polars as pl
 import pytest
 
+from reco.audit.stored import compare_files
 from reco.audit.trail import Event, events
 from reco.errors import UsageError
 from reco.orders.home import Home, open_home
 from reco.orders.ingest import ingest
-from reco.orders.profiles import load_profile
+from reco.orders.profiles import SourceProfile, load_profile
 from reco.orders.quarantine import Selection
 from reco.orders.replay import replay_lines
 from reco.orders.retention import expire
 from reco.settings import Settings
+from reco.storage.lake import file_digest
 from reco_pipeline.cli.app import app
 from reco_pipeline.definitions import build_defs
 
@@ -191,23 +193,55 @@ def test_text_is_removed_after_its_time_and_every_sum_stays(home: Home, reco: Re
     mended = (tmp_path / "before.csv").read_bytes().replace(b"'-1", b"1")
     (tmp_path / "before.csv").write_bytes(mended)
     assert of_json(reco("replay", tmp_path / "before.csv", "--json"))["lines_accepted"] == 1
-    assert events(home.ledger.engine, event=Event.QUARANTINE_EXPIRED)[0].details == {"lines": 7}
+    told = events(home.ledger.engine, event=Event.QUARANTINE_EXPIRED)
+    sha256 = file_digest(home.lake.path("quarantined_lines", gone.drop_key))
+    assert [one.details for one in told] == [{"lines": 7, "parts": {"quarantined_lines": {gone.drop_key: sha256}}}]
+    assert compare_files(home.ledger.engine, home.lake).problems == ()
 
 
-@pytest.mark.parametrize(("days", "left"), [("0", 7), ("30", 0)])
-def test_the_daily_job_removes_text_where_the_setting_says_so(home: Home, days: str, left: int) -> None:
-    """The schedule runs where RECO_QUARANTINE_RAW_DAYS is above 0, and its job removes what is older."""
-    defs = build_defs({"quarantine_raw_days": days})
+@pytest.mark.parametrize(("days", "left"), [("0", 7), ("30", 0), (None, 0)])
+def test_the_daily_job_removes_text_unless_all_is_kept(home: Home, days: str | None, left: int) -> None:
+    """The schedule runs unless RECO_QUARANTINE_RAW_DAYS is 0, and its job removes what is older."""
+    defs = build_defs({"quarantine_raw_days": days} if days else {})
     schedule = defs.resolve_schedule_def("daily_expiry")
-    assert (schedule.default_status.value == "RUNNING") == (days != "0")
+    assert (schedule.default_status.value == "RUNNING") == (left == 0)
     assert defs.resolve_job_def(schedule.job_name).execute_in_process().success
     part = pl.read_parquet(home.lake.path("quarantined_lines", home.ledger.drops()[0].key))
     assert part.height - part["raw"].null_count() == left
 
 
-def test_expire_asks_how_long(home: Home, reco: Reco, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a number nothing is removed; the setting is one."""
-    with pytest.raises(UsageError, match="how long"):
+def test_by_default_text_with_customers_goes_after_90_days(home: Home, tmp_path: Path) -> None:
+    """It is the last place of the tables with their ids, where a profile pseudonymises; other profiles keep it."""
+    plain = SourceProfile.model_validate({"name": "plain"})
+    (tmp_path / "plain.csv").write_bytes(HEAD + b"1,a,none\n")
+    (one,) = home.ledger.register([(tmp_path / "plain.csv", plain)], now=NOON)
+    assert one.drop_key is not None
+    ingest(home.ledger, [one.drop_key], now=NOON, run_id=None)
+    assert expire(home, now=NOON + dt.timedelta(days=90)) == []
+    assert [gone.lines for gone in expire(home, now=NOON + dt.timedelta(days=91))] == [7]
+    assert pl.read_parquet(home.lake.path("quarantined_lines", one.drop_key))["raw"].to_list() == [b"1,a,none"]
+
+
+def test_a_rewrite_whose_mark_was_lost_to_a_kill_is_marked_the_next_time(home: Home) -> None:
+    """Else the trail would name a file for ever that is not there, and a proof would fail."""
+    key = home.ledger.drops()[0].key
+    before = home.lake.path("quarantined_lines", key).read_bytes()
+    expire(home, days=30, now=NOON + dt.timedelta(days=31))
+    bare = home.lake.path("quarantined_lines", key).read_bytes()
+    ingest(home.ledger, [key], now=NOON, run_id=None)
+    assert home.lake.path("quarantined_lines", key).read_bytes() == before
+    home.lake.path("quarantined_lines", key).write_bytes(bare)  # as if killed before its event
+    assert len(compare_files(home.ledger.engine, home.lake).problems) == 1
+    assert expire(home, days=30, now=NOON + dt.timedelta(days=31)) == []
+    assert compare_files(home.ledger.engine, home.lake).problems == ()
+    expire(home, days=30, now=NOON + dt.timedelta(days=31))
+    assert len(events(home.ledger.engine, event=Event.QUARANTINE_EXPIRED)) == 2
+
+
+def test_expire_takes_its_time_from_the_setting(home: Home, reco: Reco, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all is kept for ever it asks for a number, and a number goes before the setting."""
+    monkeypatch.setenv("RECO_QUARANTINE_RAW_DAYS", "0")
+    with pytest.raises(UsageError, match="kept for ever"):
         reco("expire")
     monkeypatch.setenv("RECO_QUARANTINE_RAW_DAYS", "36600")
     assert of_json(reco("expire", "--json"))["lines"] == 0

@@ -13,14 +13,19 @@ from reco.audit.contents import LineContents, invalid_values
 from reco.audit.recent import RecentComparison, compare_recent
 from reco.audit.robust import drift, robust_z, usual
 from reco.audit.timeliness import judge_timeliness
-from reco.audit.verdict import DropFacts
-from reco.audit.volume import DayVolume, Volumes, day_volumes, judge_days
+from reco.audit.verdict import DropFacts, Kind, QualityLimits
+from reco.audit.volume import DayVolume, JudgedDay, Receipts, Volumes, day_volumes, judge_days
 from reco.errors import ConfigError, LakeError
-from reco.orders.verdicts import VALUE_REASONS
+from reco.orders.home import open_home
+from reco.orders.ingest import ingest
+from reco.orders.profiles import SourceProfile
+from reco.orders.verdicts import VALUE_REASONS, drop_verdicts, newest_batch, recent_comparison
+from reco.settings import Settings
 from reco_pipeline_tests.model_tables import line, write_lines
 from reco_pipeline_tests.reading import read_bytes
 
 MONDAY = dt.date(2024, 6, 3)
+NOW = dt.datetime(2024, 6, 3, 12, tzinfo=dt.UTC)
 
 
 def test_median_and_spread_are_those_counted_by_hand() -> None:
@@ -192,20 +197,63 @@ def test_invalid_values_are_counted_by_column(tmp_path: Path) -> None:
     assert invalid_values({}, VALUE_REASONS) == {}
 
 
+def test_sources_by_turns_are_each_compared_with_themselves(tmp_path: Path) -> None:
+    """A till and a web shop sell other things at other prices, one with more faults: their turns are no news."""
+    home = open_home(Settings(home=tmp_path / "home"))
+    wares = {"till": ("PID", 10, 0), "web": ("Bow", 500, 4)}
+
+    def compared(*given: tuple[str, str]) -> tuple[RecentComparison, set[Kind]]:
+        files = []
+        for source, sells in given:
+            item, price, faults = wares[sells]
+            rows = [f"{n},{item if n % 2 else 'String'},1,{price + n % 2},2024-03-01" for n in range(40)]
+            rows += [f"9{n},{item},x,{price},2024-03-01" for n in range(faults)]
+            files.append((tmp_path / f"{source}-{len(home.ledger.drops())}.csv", SourceProfile(name=source)))
+            text = "\n".join(["order_id,item_name,quantity,unit_price,order_date", *rows, ""])
+            files[-1][0].write_text(text + "\n" * len(home.ledger.drops()))  # other bytes, or it is no new drop
+        keys = [one.drop_key for one in home.ledger.register(files, now=NOW) if one.drop_key]
+        ingest(home.ledger, keys, now=NOW, run_id=None)
+        verdicts = drop_verdicts(home.ledger, home.lake, QualityLimits())
+        found = recent_comparison(verdicts, home.lake, recent_drops=10, outlier_z=5.0)
+        assert found is not None
+        return found, {one.kind for verdict in newest_batch(verdicts) for one in verdict.findings}
+
+    compared(("till", "till"))
+    compared(("web", "web"))
+    for source in ("till", "web", "till", "web", "till", "web"):
+        found, kinds = compared((source, source))
+        assert set(found.shifts) == {"items", "prices"}
+        assert all(shift.drift.index < 0.01 for shift in found.shifts.values())
+        assert found.prices.beyond == 0
+        assert Kind.JUMP not in kinds
+    found, kinds = compared(("till", "web"))
+    assert found.shifts["items"].drift.index > 1
+    assert Kind.JUMP in kinds
+    found, _ = compared(("till", "till"), ("web", "web"))
+    assert set(found.shifts) == {"items of till", "prices of till", "items of web", "prices of web"}
+    assert (found.orders_newest, found.prices.beyond) == (80, 0)
+    assert {row["of"] for row in found.shifts["items of web"].worst} == {"items of web"}
+
+
 def weeks(counts: dict[int, int], last: int = 0) -> Volumes:
     """The same number of orders on every day of eight weeks before MONDAY, with other counts by days from it."""
     days = {MONDAY + dt.timedelta(days=n): DayVolume(100, 300) for n in range(-56, last + 1)}
     days |= {MONDAY + dt.timedelta(days=n): DayVolume(c, 3 * c) for n, c in counts.items()}
-    return Volumes(days, MONDAY, MONDAY + dt.timedelta(days=last))
+    return Volumes(days, [(MONDAY, MONDAY + dt.timedelta(days=last))])
+
+
+def judged(volumes: Volumes, received_on: dt.date) -> list[JudgedDay]:
+    """The days of one source against eight weeks."""
+    return judge_days("till", volumes, 8, received_on)
 
 
 def test_a_day_is_judged_by_its_weekday_before() -> None:
     """Half the usual orders are far from eight weeks of 100, 85 are not, and a closed Sunday is as usual."""
     after = MONDAY + dt.timedelta(days=9)
-    assert judge_days(weeks({0: 50}), 8, after)[0].farthest == pytest.approx(150 / 30)
-    assert judge_days(weeks({0: 85}), 8, after)[0].orders_z == pytest.approx(-1.5)
+    assert judged(weeks({0: 50}), after)[0].farthest == pytest.approx(150 / 30)
+    assert judged(weeks({0: 85}), after)[0].orders_z == pytest.approx(-1.5)
     sundays = dict.fromkeys(range(-50, 8, 7), 0)
-    days = {one.day.weekday(): one for one in judge_days(weeks(sundays, last=7), 8, after)}
+    days = {one.day.weekday(): one for one in judged(weeks(sundays, last=7), after)}
     assert days[6].farthest == 0.0
     assert days[6].usual_orders == 0
 
@@ -213,39 +261,66 @@ def test_a_day_is_judged_by_its_weekday_before() -> None:
 def test_a_day_that_is_missing_counts_as_zero_and_one_not_over_is_left_out() -> None:
     """A hole between two days of the newest drops is seen; the day of receipt may still fill."""
     volumes = weeks({}, last=2)
-    hole = Volumes(
-        {day: v for day, v in volumes.days.items() if day != MONDAY + dt.timedelta(days=1)}, *_range(volumes)
-    )
-    judged = judge_days(hole, 8, MONDAY + dt.timedelta(days=2))
-    assert [(one.day.weekday(), one.volume.orders) for one in judged] == [(0, 100), (1, 0)]
-    assert judged[1].orders_z == -10.0
-
-
-def _range(volumes: Volumes) -> tuple[dt.date | None, dt.date | None]:
-    return volumes.first, volumes.last
+    hole = Volumes({day: v for day, v in volumes.days.items() if day != MONDAY + dt.timedelta(days=1)}, volumes.spans)
+    days = judged(hole, MONDAY + dt.timedelta(days=2))
+    assert [(one.day.weekday(), one.volume.orders) for one in days] == [(0, 100), (1, 0)]
+    assert days[1].orders_z == -10.0
 
 
 def test_less_than_four_weeks_are_no_past() -> None:
     """In the first weeks of a shop nothing is usual."""
-    volumes = weeks({})
-    young = {day: volume for day, volume in volumes.days.items() if day > MONDAY - dt.timedelta(days=25)}
-    assert judge_days(Volumes(young, MONDAY, MONDAY), 8, MONDAY + dt.timedelta(days=9)) == []
-    assert judge_days(Volumes({}), 8, MONDAY) == []
+    young = {day: volume for day, volume in weeks({}).days.items() if day > MONDAY - dt.timedelta(days=25)}
+    assert judged(Volumes(young, [(MONDAY, MONDAY)]), MONDAY + dt.timedelta(days=9)) == []
+    assert judged(Volumes({}), MONDAY) == []
+
+
+def write_orders(path: Path, rows: str) -> Path:
+    """An `orders` table of rows `(source, order, days from MONDAY, drop)`, two items each."""
+    duckdb.sql(
+        f"""COPY (SELECT source, source || n AS order_id, unnest(['a', 'b']) AS item_id, drop_key,
+              CAST('{MONDAY}' AS TIMESTAMP) + INTERVAL 1 DAY * day AS ordered_at
+              FROM (SELECT row_number() OVER () AS n, * FROM ({rows}) t(source, day, drop_key)))
+        TO '{path}' (FORMAT parquet)"""
+    )
+    return path
 
 
 def test_days_are_counted_from_the_orders_of_all_drops(tmp_path: Path) -> None:
     """Each order once, lines per item; only days that judging the newest drops needs."""
-    path = tmp_path / "orders.parquet"
-    duckdb.sql(
-        f"""COPY (SELECT 's' AS source, 'o' || n AS order_id, unnest(['a', 'b']) AS item_id,
-              CAST('2024-06-03' AS TIMESTAMP) - INTERVAL 7 DAY * (n % 20) AS ordered_at,
-              CASE WHEN n % 20 = 0 THEN 'new' ELSE 'old' END AS drop_key FROM range(100) t(n))
-        TO '{path}' (FORMAT parquet)"""
-    )
-    volumes = day_volumes(path, ["new"], 8)
-    assert (volumes.first, volumes.last) == (MONDAY, MONDAY)
+    weekly = "SELECT 's', -7 * (n % 20), CASE WHEN n % 20 = 0 THEN 'new' ELSE 'old' END FROM range(100) t(n)"
+    path = write_orders(tmp_path / "orders.parquet", weekly)
+    receipts = {"s": Receipts(MONDAY + dt.timedelta(days=1), MONDAY - dt.timedelta(days=6))}
+    (volumes,) = day_volumes(path, ["new"], receipts, 8).values()
+    assert volumes.spans == ((MONDAY, MONDAY),)
     assert volumes.days == {MONDAY - dt.timedelta(weeks=n): DayVolume(5, 10) for n in range(9)}
-    assert day_volumes(path, ["none"], 8) == Volumes({})
+    assert day_volumes(path, ["none"], receipts, 8) == {}
+
+
+def test_another_source_is_no_part_of_a_day(tmp_path: Path) -> None:
+    """Two tills with 50 orders a day each: the day that only one has exported yet is a full day of that one."""
+    tills = "SELECT till, -7 * w, CASE WHEN w = 0 THEN 'new' ELSE 'old' END FROM range(9) a(w), range(50) b(n), "
+    rows = tills + "(VALUES ('east'), ('west')) c(till) WHERE w > 0 OR till = 'east'"
+    path = write_orders(tmp_path / "orders.parquet", rows)
+    found = day_volumes(path, ["new"], {"east": Receipts(MONDAY + dt.timedelta(days=1), MONDAY)}, 8)
+    assert list(found) == ["east"]
+    (day,) = judge_days("east", found["east"], 8, MONDAY + dt.timedelta(days=1))
+    assert (day.source, day.volume.orders, day.usual_orders, day.farthest) == ("east", 50, 50, 0.0)
+
+
+def test_a_day_exported_on_that_very_day_is_judged_with_the_next_export(tmp_path: Path) -> None:
+    """Every day comes at its own evening: Monday is left open then, and judged on Tuesday, once."""
+    daily = "SELECT 's', d, CASE WHEN d = {newest} THEN 'new' ELSE 'old' END FROM range(-60, {newest} + 1) a(d), "
+    rows = daily + "range(40) b(n) WHERE d <> 0 OR n < 10"
+
+    def days(newest: int, before: int) -> list[tuple[int, int]]:
+        path = write_orders(tmp_path / f"orders-{newest}-{before}.parquet", rows.format(newest=newest))
+        received = [MONDAY + dt.timedelta(days=n) for n in (newest, before)]
+        found = day_volumes(path, ["new"], {"s": Receipts(*received)}, 8)["s"]
+        return [((one.day - MONDAY).days, one.volume.orders) for one in judge_days("s", found, 8, received[0])]
+
+    assert days(0, -1) == [(-1, 40)]
+    assert days(1, 0) == [(0, 10)]
+    assert days(2, 1) == [(1, 40)]
 
 
 def batch(number: int, newest: int, received: int, source: str = "shop") -> DropFacts:

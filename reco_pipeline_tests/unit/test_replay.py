@@ -109,6 +109,25 @@ def figures(report: ReplayReport) -> tuple[int, int, int, int]:
     )
 
 
+def test_orders_that_a_replay_replaces_or_brings_too_late_are_news(home: Home) -> None:
+    """Its lines stand in the batch of its drop: they replace an older order there, or give way to a newer one."""
+    old = take(home, HEAD + "8,PID,1,9.00,2024-05-01\n9,Hose,x,9.00,2024-05-01\n", name="old.csv")
+    new = take(home, HEAD + "8,Kit,x,9.00,2024-05-02\n9,Pump,1,9.00,2024-05-02\n", name="new.csv")
+    order_rows(home)
+    assert events(home.ledger.engine, event=Event.ORDERS_REPLACED) == []
+    columns = {"order_id": "order_id", "item_id": "item_id"}
+    bare = SourceProfile.model_validate({"name": "bare", "columns": columns})
+    for number, (drop, order) in enumerate([(new, "8"), (old, "9")], start=1):
+        assert figures(replay_lines(home, Selection(drop=drop.key), bare, now=NOON, actor="a test")) == (1, 1, 0, 0)
+        for again in "ab":  # made again, it is no news
+            make_orders(home.ledger, home.lake, now=NOON, run_id=f"{order}{again}")
+        told = events(home.ledger.engine, event=Event.ORDERS_REPLACED)
+        rows = pl.read_parquet(home.lake.path("replaced_orders", told[0].details["part"]))
+        assert rows.select("order_id", "from_batch", "to_batch").rows() == [(order, 1, 2)]
+        assert len(told) == number
+    assert order_rows(home) == {("8", "Kit", 1), ("9", "Pump", 1)}
+
+
 def test_a_mended_line_joins_the_rest_of_its_order(home: Home) -> None:
     """Its item stands beside the others of the order, the first counts stay, and what is left is still open."""
     drop = take(home, HEAD + GOOD + "2,Cal Kit,two,9.00,2024-05-02\n3,,1,2.00,2024-05-03\n")

@@ -47,6 +47,7 @@ def upgrade() -> None:
     )
     previous = _FIRST
     for row in rows:
+        row["details"] = _without_content(row["event"], row["details"])
         row["previous_hash"], row["hash"] = previous, _hash(previous, row)
         previous = row["hash"]
     if rows:
@@ -69,6 +70,18 @@ def upgrade() -> None:
         )
     for table, key in (("audit_events", ["id"]), ("drop_sets", ["set_digest", "drop_key"])):
         append_only(connection, table, None if sqlite else SCHEMA, key)
+
+
+_CONTENT = {"orders_replaced": "first", "drop_failed": "error"}
+"""What events of older versions held of the files themselves: order ids, and messages that may quote a line."""
+
+
+def _without_content(event: str, details: dict[str, object]) -> dict[str, object]:
+    """Details that may be sealed for good: an order id can be made of a customer's, and a line can name one."""
+    dropped = _CONTENT.get(event)
+    return (
+        details if dropped not in details else {k: v for k, v in details.items() if k != dropped} | {"removed": dropped}
+    )
 
 
 def _hash(previous: str, row: dict[str, object]) -> str:
