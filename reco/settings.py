@@ -74,6 +74,11 @@ class Settings(BaseSettings):
         default=None, description="Folder of new drops, or s3://bucket/prefix; unset: `inbox` in the home."
     )
     inbox_seconds: int = Field(default=5, ge=1, le=3600, description="Pause between two looks into the inbox.")
+    s3_bucket: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+        description="Bucket of backups; unset: that of the embedded S3 server.",
+    )
     s3_endpoint_url: str | None = Field(
         default=None, pattern=r"^https?://", description="Object store other than AWS, such as http://127.0.0.1:9000."
     )

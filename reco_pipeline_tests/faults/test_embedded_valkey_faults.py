@@ -168,7 +168,7 @@ def test_a_server_that_is_still_loading_is_waited_for(home: Path) -> None:
     slow.write_bytes(
         (folder / "redis.conf").read_bytes() + b"key-load-delay 300\nloading-process-events-interval-bytes 1024\n"
     )
-    server = process.spawn(slow, folder / "server.log", held.fileno())
+    server = process.spawn_valkey(slow, folder / "server.log", held.fileno())
     (folder / "endpoint.json").write_text(json.dumps({"pid": server.pid}))
     held.close()
     port = conf.configured_port(folder / "redis.conf")
