@@ -13,11 +13,15 @@ from pathlib import Path
 LOG_LINES = 8
 LOG_BYTES = 16_384
 LOW_DISK_BYTES = 1 << 20
+LEFT_OUT = ("short read while loading the AOF", "Truncating the AOF", "error to its AOF-loading-client")
 STACK = re.compile(r"^goroutine \d+ \[", re.MULTILINE)
 
 
-def log_tail(log: Path, since: int) -> list[str]:
-    """The last lines the server wrote after byte `since` of its log, without the stack of a Go program that ended."""
+def log_tail(log: Path, since: int, *, lines: int | None = LOG_LINES) -> list[str]:
+    """The last lines (None: all that the last 16 kB hold) the server wrote after byte `since` of its log.
+
+    The stack that a Go program leaves when it ends is left out.
+    """
     try:
         with log.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -26,7 +30,25 @@ def log_tail(log: Path, since: int) -> list[str]:
     except FileNotFoundError:
         return []
     said = STACK.split(text, maxsplit=1)[0] or text
-    return [line for line in said.splitlines() if line.strip()][-LOG_LINES:]
+    kept = [line for line in said.splitlines() if line.strip()]
+    return kept if lines is None else kept[-lines:]
+
+
+def cut_off(log: Path, since: int) -> list[str]:
+    """What the server said about parts of its files that it left out; it starts all the same, with less data."""
+    return [line for line in log_tail(log, since, lines=None) if any(words in line for words in LEFT_OUT)]
+
+
+def only_dump(data: Path) -> bool:
+    """Whether the data is an RDB file alone. With the append-only file on, a server would leave it and start empty."""
+    return (data / "dump.rdb").is_file() and not any(data.glob("appendonlydir/*"))
+
+
+def lost_manifest(data: Path) -> list[Path]:
+    """Append-only files that no manifest names: a server would leave them and start empty, or from an older dump."""
+    if any(data.glob("appendonlydir/*.manifest")):
+        return []
+    return sorted(path for path in data.glob("appendonlydir/*") if path.suffix in {".aof", ".rdb"})
 
 
 def missing_files(data: Path) -> list[Path]:

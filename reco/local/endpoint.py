@@ -4,11 +4,13 @@ Belongs here: the endpoint and its record in the home. Does not belong here: ask
 """
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reco.local import conf, wire
+from reco.local import conf
+from reco.local.acl import User
 
 
 @dataclass(frozen=True)
@@ -22,15 +24,19 @@ class Address:
 
 @dataclass(frozen=True)
 class Endpoint(Address):
-    """Where the Redis server answers. Its text leaves `url` and `password` out: they are for clients, never a log."""
+    """Where the Redis server answers. Its text leaves the passwords out; the URLs are for clients, never a log."""
 
-    url: str = field(repr=False)
     password: str = field(repr=False)
+    users: Mapping[User, str] = field(repr=False)
 
-    @classmethod
-    def of(cls, port: int, password: str, pid: int) -> "Endpoint":
-        """The endpoint of a server on this machine."""
-        return cls(wire.HOST, port, pid, f"redis://:{password}@{wire.HOST}:{port}/0", password)
+    @property
+    def url(self) -> str:
+        """For the administrator, who may do everything."""
+        return f"redis://:{self.password}@{self.host}:{self.port}/0"
+
+    def url_of(self, user: User) -> str:
+        """For one of the users with fewer rights."""
+        return f"redis://{user}:{self.users[user]}@{self.host}:{self.port}/0"
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,9 @@ class HomeServer(ABC, Generic[Where]):
     def _ports_free(self, endpoint: Where) -> bool:
         """Whether nobody listens on any port of the endpoint's configuration."""
 
+    def _started(self, endpoint: Where, log_start: int) -> None:
+        """What is looked at after a start; the log begins at that byte."""
+
     @abstractmethod
     def _ready(self, endpoint: Where) -> None:
         """What is made sure of on a server that runs, found or just started; the gate is held."""
@@ -198,6 +201,7 @@ class HomeServer(ABC, Generic[Where]):
             record(self._endpoint_file, endpoint)
             if self._wait_ready(server, endpoint, deadline):
                 held.close()  # from here on the server alone holds it
+                self._started(endpoint, log_start)
                 log.info(f"{self.event}_started", port=endpoint.port, pid=server.pid, folder=str(self.folder))
                 return endpoint
             if server.poll() is None:

@@ -102,7 +102,7 @@ def collect(as_json: JsonFlag = False) -> None:
     from reco_pipeline.cli.start import settings_of_command
 
     settings = settings_of_command()
-    with open_redis(settings) as client:
+    with open_redis(settings, "loader") as client:
         report = collect_garbage(client, settings.namespace, settings.keep_snapshots)
     if as_json:
         print_json({"orphan_keys": report.orphan_keys, "retired": list(report.retired)})
@@ -117,5 +117,5 @@ def _store() -> "Iterator[tuple[Settings, SnapshotStore]]":
     from reco_pipeline.cli.start import settings_of_command
 
     settings = settings_of_command()
-    with open_redis(settings) as client:
+    with open_redis(settings, "loader") as client:
         yield settings, SnapshotStore(client, settings.namespace)

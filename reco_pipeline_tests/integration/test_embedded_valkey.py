@@ -294,6 +294,26 @@ def test_a_larger_memory_limit_counts_at_once_and_a_smaller_one_later(home: Path
             assert client.config_get("maxmemory")["maxmemory"] == str(128 << 20)
 
 
+def test_its_users_have_the_rights_of_their_work_on_the_keys_of_the_namespace(home: Path) -> None:
+    """The reader reads and the loader writes, on keys of the namespace; a second namespace of the home is added."""
+    with EmbeddedValkey(home, "64mb", namespace="shop").lease() as endpoint:
+        with (
+            redis.Redis.from_url(endpoint.url_of("loader")) as loader,
+            redis.Redis.from_url(endpoint.url_of("reader")) as reader,
+        ):
+            loader.set("shop:k", "v")
+            assert reader.get("shop:k") == b"v"
+            for forbidden in (lambda: reader.set("shop:k", "w"), lambda: loader.set("other:k", "v"), loader.flushall):
+                with pytest.raises(redis.exceptions.NoPermissionError):
+                    forbidden()
+            with EmbeddedValkey(home, "64mb", namespace="other").lease():
+                loader.set("other:k", "v")
+        secrets = {(home / "redis" / f"password.{user}").read_text().strip() for user in endpoint.users}
+        assert secrets == set(endpoint.users.values())
+        assert not any(secret in (home / "redis" / "redis.conf").read_text() for secret in secrets)
+        assert not any(secret in repr(endpoint) for secret in secrets)
+
+
 def test_a_home_removed_under_its_users_leaves_no_server(home: Path) -> None:
     """When the home is gone, the last user of its server still ends it."""
     with EmbeddedValkey(home, "64mb").lease() as endpoint:
