@@ -356,8 +356,9 @@ def test_trouble_after_the_switch_is_told_and_not_raised(client, old, new):
     assert new.publish(client, keep=1).retired == (first.snapshot_id,)
 
 
-def test_readers_see_only_whole_snapshots_during_publishes(client, old, new):
-    """While two data sets take turns 60 times with one snapshot kept, no answer mixes them or misses an item."""
+@pytest.mark.parametrize("publishes", [60, pytest.param(200, marks=pytest.mark.slow)])
+def test_readers_see_only_whole_snapshots_during_publishes(client, old, new, publishes):
+    """While two data sets take turns with one snapshot kept, no answer mixes them or misses an item."""
     hub = {old.publish(client).digest: ITEMS[0]}
     wrong: list[object] = []
     answers: list[str] = []
@@ -390,7 +391,7 @@ def test_readers_see_only_whole_snapshots_during_publishes(client, old, new):
     for one in readers:
         one.start()
     try:
-        for turn in range(60):
+        for turn in range(publishes):
             result = (old if turn % 2 else new).publish(client, keep=1)
             hub.setdefault(result.digest, ITEMS[0] if turn % 2 else ITEMS[1])
     finally:
