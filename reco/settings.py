@@ -96,6 +96,12 @@ class Settings(BaseSettings):
     redis_max_memory: str = Field(
         default="2gb", pattern=r"^\d+(kb|mb|gb)$", description="Memory limit of the embedded Redis server."
     )
+    redis_history_days: int = Field(
+        default=7,
+        ge=0,
+        le=3660,
+        description="Days for which the embedded Redis server can be cut at a second; 0: not at all.",
+    )
     gate_max_item_loss: float = Field(
         default=0.3, ge=0, le=1, description="Share of items a snapshot may lose against the published one."
     )

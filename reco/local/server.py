@@ -86,6 +86,9 @@ class HomeServer(ABC, Generic[Where]):
     def _ready(self, endpoint: Where) -> None:
         """What is made sure of on a server that runs, found or just started; the gate is held."""
 
+    def _stopped(self) -> None:
+        """What is done once the server is gone; the gate is held."""
+
     @abstractmethod
     def _next_step(self) -> str:
         """What a person can do about a server that did not start."""
@@ -284,6 +287,7 @@ class HomeServer(ABC, Generic[Where]):
                 os.kill(pid, number)
             if self._gone_within(seconds):
                 log.info(f"{self.event}_stopped", pid=pid, folder=str(self.folder))
+                self._stopped()
                 return
         log.error(f"{self.event}_left_running", folder=str(self.folder), reason="it survived SIGKILL", pid=pid)
 

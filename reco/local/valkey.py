@@ -4,6 +4,8 @@ Belongs here: which configuration it gets and how it is asked. Does not belong h
 (`server`), what is stored in it, and Redis servers given by URL.
 """
 
+import datetime as dt
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,10 +13,12 @@ from pathlib import Path
 
 import structlog
 
-from reco.errors import RedisUnavailable
-from reco.local import acl, conf, diagnose, locks, process, wire
+from reco.errors import HistoryDamaged, RedisUnavailable
+from reco.local import acl, conf, diagnose, history, locks, process, wire
 from reco.local.endpoint import Endpoint
 from reco.local.server import START_SECONDS, STOP_SECONDS, HomeServer
+
+HISTORY = "history"
 
 log = structlog.get_logger(__name__)
 
@@ -23,8 +27,8 @@ class EmbeddedValkey(HomeServer[Endpoint]):
     """The one Redis server of a home.
 
     `max_memory` is a size such as `2gb`. The two bounds are in seconds; reading the files of a full server takes time.
-    `namespace` is the prefix of the keys its users may touch. `choose_port` is given the last port and returns the one
-    to try next.
+    `namespace` is the prefix of the keys its users may touch. For `history_days` its data can be had as of any second
+    (`reco.local.rewind`; 0: not at all). `choose_port` is given the last port and returns the one to try next.
     """
 
     kind = "Redis server"
@@ -38,6 +42,7 @@ class EmbeddedValkey(HomeServer[Endpoint]):
         max_memory: str,
         *,
         namespace: str = "reco",
+        history_days: int = 7,
         start_seconds: float = START_SECONDS,
         stop_seconds: float = STOP_SECONDS,
         choose_port: Callable[[int | None], int | None] = conf.choose_port,
@@ -46,6 +51,7 @@ class EmbeddedValkey(HomeServer[Endpoint]):
         self._conf = self.folder / "redis.conf"
         self._max_memory = max_memory
         self._namespace = namespace
+        self._history_days = history_days
         self._choose_port = choose_port
 
     def _configured(self) -> Endpoint | None:
@@ -117,6 +123,24 @@ class EmbeddedValkey(HomeServer[Endpoint]):
                     hint="End that server, then try again: it is started with our own configuration.",
                     folder=str(self.folder),
                 ) from error
+
+        self._keep_history()
+
+    def _stopped(self) -> None:
+        self._keep_history()
+
+    def _keep_history(self) -> None:
+        """A history that cannot be kept is told, and keeps nobody from working: what is served is not in it."""
+        now = dt.datetime.now(dt.UTC)
+        place = self.folder / HISTORY
+        try:
+            if self._history_days:
+                history.keep(self.data, place, now)
+                history.prune(place, now - dt.timedelta(days=self._history_days))
+            elif place.exists():
+                shutil.rmtree(place)
+        except (HistoryDamaged, OSError) as error:
+            log.warning("embedded_redis_history_not_kept", folder=str(place), reason=str(error))
 
     def _raise_memory(self, connection: wire.Connection) -> None:
         """A larger limit counts at once, a smaller one at the next start: others may be in the middle of a write."""

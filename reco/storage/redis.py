@@ -67,7 +67,12 @@ def open_redis(
 
 def embedded_redis(settings: Settings) -> EmbeddedValkey:
     """The Redis server of the home."""
-    return EmbeddedValkey(settings.home, settings.redis_max_memory, namespace=settings.namespace)
+    return EmbeddedValkey(
+        settings.home,
+        settings.redis_max_memory,
+        namespace=settings.namespace,
+        history_days=settings.redis_history_days,
+    )
 
 
 def _client(url: str, connect_seconds: float, answer_seconds: float) -> redis.Redis:
