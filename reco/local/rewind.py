@@ -56,8 +56,22 @@ def plan(history: Path, at: dt.datetime) -> CutPlan:
             break
     if not reached:
         _require_known(index, used, second, at)
-    told = None if last is None else dt.datetime.fromtimestamp(last, dt.UTC)
-    return CutPlan(folder, at, base.file, tuple(used), keep_bytes, told)
+    return CutPlan(folder, at, base.file, tuple(used), keep_bytes, None if last is None else _time(last))
+
+
+def reach(history: Path) -> list[tuple[dt.datetime, dt.datetime, int]]:
+    """For each data folder there was: the first and the last second that can be had, and the bytes kept.
+
+    In between there may be seconds whose files were lost; a plan tells.
+    """
+    found = []
+    for folder in folders(history):
+        index = read_index(folder)
+        if index.bases:
+            first = max(index.began_at, index.bases[0].made_at)
+            size = sum(path.stat().st_size for path in folder.iterdir())
+            found.append((_time(first), _time(index.looked_at - 1), size))
+    return sorted(found)
 
 
 def cut(made: CutPlan, data: Path) -> None:
@@ -151,7 +165,11 @@ def _missing(at: dt.datetime, reason: str) -> HistoryMissing:
 
 
 def _utc(second: int) -> str:
-    return dt.datetime.fromtimestamp(second, dt.UTC).isoformat()
+    return _time(second).isoformat()
+
+
+def _time(second: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(second, dt.UTC)
 
 
 def _sync(path: Path) -> None:
