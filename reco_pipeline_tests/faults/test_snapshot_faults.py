@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -334,6 +336,24 @@ def test_a_server_that_goes_away_midway_is_a_clear_error(tmp_path, old):
         ):
             with pytest.raises(RedisUnavailable):
                 ask()
+
+
+@pytest.mark.slow
+def test_a_server_that_hangs_midway_is_a_clear_error_and_the_old_snapshot_serves(client, old, new):
+    """A server that keeps its connections and says nothing is not waited for; back again, it takes the next publish."""
+    old.publish(client)
+    pid = int(client.info("server")["process_id"])
+    with connect(port_of(client)) as impatient:
+        impatient.connection_pool.connection_kwargs["socket_timeout"] = 5
+        try:
+            with at_stage("write_snapshot", lambda: os.kill(pid, signal.SIGSTOP)), pytest.raises(RedisUnavailable):
+                new.publish(impatient)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+    assert serves(client, old)
+    client.delete(f"{SHOP}:snapshot:lease")  # it would end by itself in half a minute
+    assert new.publish(client).changed
+    assert serves(client, new)
 
 
 def test_trouble_after_the_switch_is_told_and_not_raised(client, old, new):
