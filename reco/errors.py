@@ -191,6 +191,18 @@ class SnapshotDamaged(RecoError):
     code = "snapshot_damaged"
 
 
+class HistoryMissing(UsageError):
+    """The kept files of Redis do not reach the second that was asked for."""
+
+    code = "history_missing"
+
+
+class HistoryDamaged(RecoError):
+    """A kept file of Redis is gone, or is not what it was."""
+
+    code = "history_damaged"
+
+
 class GateRefused(RecoError):
     """The gate refused to publish a snapshot; `details["checks"]` lists each verdict."""
 

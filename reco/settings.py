@@ -87,6 +87,11 @@ class Settings(BaseSettings):
         default=None, description="Folder of new drops, or s3://bucket/prefix; unset: `inbox` in the home."
     )
     inbox_seconds: int = Field(default=5, ge=1, le=3600, description="Pause between two looks into the inbox.")
+    s3_bucket: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+        description="Bucket of backups; unset: that of the embedded S3 server.",
+    )
     s3_endpoint_url: str | None = Field(
         default=None, pattern=r"^https?://", description="Object store other than AWS, such as http://127.0.0.1:9000."
     )
@@ -103,6 +108,12 @@ class Settings(BaseSettings):
     keep_snapshots: int = Field(default=3, ge=1, le=100, description="Published snapshots kept for rollback.")
     redis_max_memory: str = Field(
         default="2gb", pattern=r"^\d+(kb|mb|gb)$", description="Memory limit of the embedded Redis server."
+    )
+    redis_history_days: int = Field(
+        default=7,
+        ge=0,
+        le=3660,
+        description="Days for which the embedded Redis server can be cut at a second; 0: not at all.",
     )
     gate_max_item_loss: float = Field(
         default=0.3, ge=0, le=1, description="Share of items a snapshot may lose against the published one."

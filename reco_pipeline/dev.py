@@ -23,7 +23,7 @@ from reco.orders.intake import unknown_files
 from reco.orders.profiles import builtin_profiles
 from reco.settings import CONFIG_FILE, Settings
 from reco.storage.homelock import dev_lock
-from reco.storage.redis import open_redis
+from reco.storage.redis import open_redis, worries
 from reco_pipeline.instance import dagster_home, open_instance
 from reco_pipeline.pending import close_runs_of_dead_services, write_first_sample
 from reco_pipeline.services import Running, Service
@@ -59,7 +59,8 @@ def services(settings: Settings, say: Say) -> Iterator[list[Running]]:
         with open_instance(settings.home) as instance:
             close_runs_of_dead_services(instance)
         # Held for as long as the services: else each run would start and stop the embedded server.
-        stack.enter_context(open_redis(settings))
+        for sentence in worries(settings, stack.enter_context(open_redis(settings))):
+            say(f"warning: {sentence}")
         first = _first_sample(settings)
         if first:
             say(f"The home is new: {first} is registered as the first drop.")

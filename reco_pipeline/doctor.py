@@ -84,7 +84,11 @@ def _redis(settings: Settings) -> list[Finding]:
     with open_redis(settings) as client:
         facts = server_facts(client)
         kind = "embedded" if settings.redis_url is None else "external"
-        found = f"{kind} {facts.server} {facts.version} at {address(client)}"
+        room = f"{facts.max_memory_bytes / 1e6:,.0f} MB" if facts.max_memory_bytes else "no limit of its own"
+        found = (
+            f"{kind} {facts.server} {facts.version} at {address(client)}, "
+            f"{facts.used_memory_bytes / 1e6:,.1f} MB used of {room}"
+        )
     notes = warnings(facts)
     return [Finding("redis", True, found), *(Finding("redis", True, "warning", note) for note in notes)]
 

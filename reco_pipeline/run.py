@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from reco.audit.trail import Event, append, recording
 from reco.errors import ConfigError, DatabaseUnavailable, RecoError
 from reco.orders.files import find_files
@@ -40,6 +42,8 @@ from reco_pipeline.pending import (
     write_first_sample,
 )
 from reco_pipeline.summary import Published, RunSummary, catalogue_summaries, drop_summaries, reasons_of
+
+log = structlog.get_logger(__name__)
 
 if TYPE_CHECKING:
     import redis
@@ -70,7 +74,7 @@ def run(settings: Settings, request: RunRequest) -> RunSummary:
     Raises:
         RecoError: see its tree; the served snapshot is then the one served before.
     """
-    from reco.storage.redis import open_redis
+    from reco.storage.redis import open_redis, worries
 
     started = time.perf_counter()
     now = dt.datetime.now(dt.UTC)
@@ -79,7 +83,9 @@ def run(settings: Settings, request: RunRequest) -> RunSummary:
     wait_for_automation(settings.home)
     # Redis comes first: with nobody to publish to, nothing should be half done. The lease on the embedded server lasts
     # as long as the run, or each step would start and stop it.
-    with home_lock(settings.home), open_redis(settings) as client:
+    with home_lock(settings.home), open_redis(settings, "loader") as client:
+        for sentence in worries(settings, client):
+            log.warning("redis_does_not_suit", reason=sentence)
         home = open_home(settings)
         home.lake.sweep()
         had_sample = sample_in_use(home)

@@ -1,4 +1,4 @@
-"""Processes that use the embedded Redis server of a home, for tests: real processes, real servers.
+"""Processes that use an embedded server of a home, for tests: real processes, real servers.
 
 Belongs here: starting and ending such processes, and telling whether a server is left. Does not belong here: any claim.
 """
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from reco.local import conf, locks
+from reco.local import locks
 from reco.local.endpoint import recorded_pid
 
 ROOT = Path(__file__).parent.parent
@@ -23,12 +23,16 @@ PATIENCE_SECONDS = 60.0
 _PRELUDE = """
 import json, os, signal, sys, structlog
 from pathlib import Path
-from reco.local.valkey import EmbeddedValkey
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-server = EmbeddedValkey(Path(sys.argv[1]), "64mb")
 def say(**facts):
     print(json.dumps(facts), flush=True)
 """
+
+# The folder of a server in its home, and how a process of the home gets it.
+_SERVERS = {
+    "redis": 'from reco.local.valkey import EmbeddedValkey\nserver = EmbeddedValkey(Path(sys.argv[1]), "64mb")\n',
+    "s3": "from reco.local.seaweed import EmbeddedS3\nserver = EmbeddedS3(Path(sys.argv[1]))\n",
+}
 
 HOLD = """
 with server.lease() as endpoint:
@@ -40,9 +44,9 @@ with server.lease() as endpoint:
 class User:
     """A process that runs a piece of Python on the server of a home; it talks by lines of JSON."""
 
-    def __init__(self, home: Path, code: str = HOLD, *, new_session: bool = False) -> None:
+    def __init__(self, home: Path, code: str = HOLD, *, new_session: bool = False, server: str = "redis") -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _PRELUDE + code, str(home)],
+            [sys.executable, "-c", _PRELUDE + _SERVERS[server] + code, str(home)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -81,9 +85,9 @@ class User:
                 stream.close()
 
 
-def server_runs(home: Path) -> bool:
+def server_runs(home: Path, server: str = "redis") -> bool:
     """Whether a server holds the data of the home."""
-    path = home / "redis" / "data.lock"
+    path = home / server / "data.lock"
     if not path.exists():
         return False
     held = locks.try_exclusive(path)
@@ -102,19 +106,19 @@ def eventually(what: Callable[[], bool]) -> bool:
     return True
 
 
-def kill_server(home: Path) -> None:
+def kill_server(home: Path, server: str = "redis") -> None:
     """Kills the server of the home, as a crash would, and waits until it is gone."""
-    pid = recorded_pid(home / "redis" / "endpoint.json")
+    pid = recorded_pid(home / server / "endpoint.json")
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    assert eventually(lambda: not server_runs(home))
+    assert eventually(lambda: not server_runs(home, server))
 
 
 @contextmanager
 def clean_home(path: Path) -> Iterator[Path]:
     """A home for one test; a server that the test left is ended, by its pid, and fails the test."""
     yield path
-    if server_runs(path):
-        port = conf.configured_port(path / "redis" / "redis.conf")
-        kill_server(path)
-        raise AssertionError(f"a server was left running on port {port}")
+    for server in _SERVERS:
+        if server_runs(path, server):
+            kill_server(path, server)
+            raise AssertionError(f"the {server} server was left running")

@@ -93,5 +93,5 @@ class RedisResource(dg.ConfigurableResource):
         """
         from reco.storage.redis import open_redis
 
-        with open_redis(self.settings.load()) as client:
+        with open_redis(self.settings.load(), "loader") as client:
             yield client

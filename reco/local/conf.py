@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 from reco.local.wire import HOST
@@ -15,6 +16,21 @@ from reco.local.wire import HOST
 # Below the range from which Linux and macOS take the local ports of outgoing connections.
 PORTS = range(20_000, 32_768)
 PORT_ATTEMPTS = 100
+
+# How a server keeps what it is given. docker/redis/redis.conf holds the same lines, which a test sees to.
+KEEPING = (
+    "appendonly yes",
+    "appendfsync everysec",
+    "aof-timestamp-enabled yes",
+    "aof-use-rdb-preamble yes",
+    # A write cut short by a power cut costs that write. What else is cut off the log tells, and `reco` looks there.
+    "aof-load-truncated yes",
+    "save 900 1 300 100 60 100000",
+    # The append-only file is complete at a stop, so a second copy is not written; and a full disk does not keep the
+    # server from ending.
+    "shutdown-on-sigterm nosave",
+    "maxmemory-policy noeviction",
+)
 
 _PLAIN = frozenset(range(0x20, 0x7F)) - frozenset(b'"\\')
 _UNITS = {"kb": 1024, "mb": 1024**2, "gb": 1024**3}
@@ -43,8 +59,18 @@ def quoted(value: Path | str) -> bytes:
     return f'"{"".join(plain)}"'.encode("ascii")
 
 
-def render(port: int, password: str, data: Path, log: Path, max_memory: str) -> bytes:
-    """The whole redis.conf."""
+def render(
+    port: int,
+    password: str,
+    data: Path,
+    log: Path,
+    max_memory: str,
+    *,
+    users: Sequence[str] = (),
+    from_dump: bool = False,
+) -> bytes:
+    """The whole redis.conf. `from_dump`: the data is to be read from an RDB file, which is not done with AOF on."""
+    kept = [line for line in KEEPING if not (from_dump and line.startswith("appendonly "))]
     lines = [
         b"# Written by reco at each start; change RECO_* settings instead of this file.",
         b"bind " + HOST.encode(),
@@ -54,16 +80,8 @@ def render(port: int, password: str, data: Path, log: Path, max_memory: str) -> 
         b"dir " + quoted(data),
         b"logfile " + quoted(log),
         b"requirepass " + quoted(password),
-        b"appendonly yes",
-        b"appendfsync everysec",
-        b"aof-timestamp-enabled yes",
-        b"aof-use-rdb-preamble yes",
-        b"save 900 1 300 100 60 100000",
-        # The append-only file is complete at a stop, so a second copy is not written; and a full disk does not
-        # keep the server from ending.
-        b"shutdown-on-sigterm nosave",
+        *(line.encode("ascii") for line in (*users, *kept)),
         b"maxmemory " + max_memory.encode("ascii"),
-        b"maxmemory-policy noeviction",
     ]
     return b"\n".join(lines) + b"\n"
 

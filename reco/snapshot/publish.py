@@ -25,7 +25,7 @@ from reco.snapshot.lease import Lease, LeasePolicy, lost
 from reco.snapshot.manifest import Manifest, ManifestFacts, utc_text, write_manifest
 from reco.snapshot.pointer import Outcome, current_sid, publish_pointer
 from reco.snapshot.read import PublishedSnapshot
-from reco.snapshot.store import SnapshotStore
+from reco.snapshot.store import SnapshotStore, memory_of
 from reco.snapshot.verify import VerifyReport, compare, require_whole, verify
 from reco.snapshot.wire import batches, run_all, write_command
 from reco.storage.redis import redis_errors
@@ -193,8 +193,8 @@ def _read_back(client: redis.Redis, keys: Keys, lease: Lease, sid: str, build: S
 def _require_memory(client: redis.Redis, keys: Keys, build: SnapshotBuild) -> None:
     """Refuses to begin what cannot end: a server at its limit would also refuse other writers."""
     estimate = build.estimated_bytes + build.keys * len(keys.prefix("20000101T000000Z-00000000"))
-    info = client.info("memory")
-    limit, used = int(info.get("maxmemory", 0)), int(info["used_memory"])
+    memory = memory_of(client)
+    limit, used = memory.max_bytes, memory.used_bytes
     if limit and used + estimate >= limit:
         raise RedisUnavailable(
             f"Redis has no room for the new snapshot: about {estimate / 1e6:,.1f} MB are needed, and {used / 1e6:,.1f} "

@@ -25,10 +25,11 @@ from reco.snapshot.codec import (
 from reco.snapshot.keys import Keys, name_suffix, popular_suffix, rank_suffix, similar_suffix, stats_suffix
 from reco.snapshot.manifest import Manifest
 from reco.snapshot.source import Source
-from reco.snapshot.wire import Command
+from reco.snapshot.wire import Command, batches
 
 NEAR_AMONG = 300  # of the most popular items; a look at more would make unknown names expensive to ask for
 NEAR_LENGTH = 80
+RANKS_AT_ONCE = 10_000
 
 
 class PublishedSnapshot:
@@ -103,6 +104,11 @@ class PublishedSnapshot:
             taken = {one.item.rank for one in known.values()}
             picks = [pick for pick in self._popular(limit + len(taken), None) if pick.rank not in taken][:limit]
         return basket_answer(self.manifest, picks, limit, asked=asked, known=list(known), unknown=unknown)
+
+    def item_ids(self) -> list[str]:
+        """The ids of all items, most popular first. For operators: it reads as many entries as there are items."""
+        ranks = range(1, self.manifest["counts"]["items"] + 1)
+        return [entry.item_id for some in batches(ranks, RANKS_AT_ONCE) for entry in self._entries(some).values()]
 
     def top_lists(self, items: int, depth: int) -> dict[str, list[str]]:
         """For the most popular items with neighbours: the ids of the first `depth`; damaged lists are left out."""

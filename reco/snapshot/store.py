@@ -41,6 +41,14 @@ class SnapshotInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """What Redis uses, and its limit (0: none). A publish that would pass the limit is refused before it writes."""
+
+    used_bytes: int
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class RollbackResult:
     """Where the pointer stood, where it stands now, and whether and when it was moved."""
 
@@ -126,6 +134,11 @@ class SnapshotStore:
                     found[sid] = head
         return found
 
+    def memory(self) -> Memory:
+        """The memory of the server."""
+        with redis_errors(self._client):
+            return memory_of(self._client)
+
     def rollback(self, to: str | None, now: dt.datetime) -> RollbackResult:
         """Makes an earlier snapshot current; no key of any snapshot is touched.
 
@@ -166,6 +179,12 @@ class SnapshotStore:
         with redis_errors(self._client):
             raw = call(self._client, "GET", self._keys.manifest(sid))
         return None if raw is None else read_manifest(raw, sid)
+
+
+def memory_of(client: redis.Redis) -> Memory:
+    """The memory of a server."""
+    info = client.info("memory")
+    return Memory(int(info["used_memory"]), int(info.get("maxmemory", 0)))
 
 
 def stands(client: redis.Redis, namespace: str, sid: str) -> bool:

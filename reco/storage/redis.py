@@ -23,22 +23,29 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from reco.errors import ConfigError, RedisUnavailable
+from reco.local.acl import User
 from reco.local.valkey import EmbeddedValkey
 from reco.settings import Settings
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
 OLDEST_MAJOR = 7
+NEARLY_FULL = 0.9  # of its memory limit
 
 
 @contextmanager
 def open_redis(
-    settings: Settings, *, connect_seconds: float = CONNECT_SECONDS, answer_seconds: float = ANSWER_SECONDS
+    settings: Settings,
+    user: User | None = None,
+    *,
+    connect_seconds: float = CONNECT_SECONDS,
+    answer_seconds: float = ANSWER_SECONDS,
 ) -> Iterator[redis.Redis]:
     """A client that answered a PING; values come as bytes.
 
-    With `redis_url` unset it holds a lease on the embedded server of the home for the length of the block. Nothing is
-    tried twice by the client: a command whose answer was lost may have been done.
+    With `redis_url` unset it holds a lease on the embedded server of the home for the length of the block, and connects
+    as `user` (None: the administrator); a URL names its own user. Nothing is tried twice by the client: a command whose
+    answer was lost may have been done.
 
     Raises:
         RedisUnavailable: no connection, a wrong password, or (from inside the block) a server that went away or
@@ -47,8 +54,8 @@ def open_redis(
     """
     with ExitStack() as stack:
         if settings.redis_url is None:
-            server = EmbeddedValkey(settings.home, settings.redis_max_memory)
-            url = stack.enter_context(server.lease()).url
+            endpoint = stack.enter_context(embedded_redis(settings).lease())
+            url = endpoint.url_of(user) if user else endpoint.url
         else:
             url = settings.redis_url.get_secret_value()
         client = _client(url, connect_seconds, answer_seconds)
@@ -56,6 +63,16 @@ def open_redis(
         stack.enter_context(redis_errors(client, embedded=settings.redis_url is None))
         _greet(client)
         yield client
+
+
+def embedded_redis(settings: Settings) -> EmbeddedValkey:
+    """The Redis server of the home."""
+    return EmbeddedValkey(
+        settings.home,
+        settings.redis_max_memory,
+        namespace=settings.namespace,
+        history_days=settings.redis_history_days,
+    )
 
 
 def _client(url: str, connect_seconds: float, answer_seconds: float) -> redis.Redis:
@@ -119,6 +136,7 @@ class ServerFacts:
     version: str
     aof: bool
     rdb: bool | None
+    fsync: str | None
     saves_work: bool
     max_memory_bytes: int
     policy: str
@@ -136,14 +154,15 @@ def server_facts(client: redis.Redis) -> ServerFacts:
     with redis_errors(client):
         info = client.info()
         try:
-            rdb = bool(client.config_get("save").get("save"))
-        except ResponseError:  # managed servers refuse CONFIG
-            rdb = None
+            told = client.config_get("save", "appendfsync")
+        except ResponseError:  # managed servers refuse CONFIG, and so does a user with few rights
+            told = {}
     return ServerFacts(
         server=str(info.get("server_name", "redis")),
         version=str(info.get("valkey_version") or info.get("redis_version", "unknown")),
         aof=bool(info.get("aof_enabled", 0)),
-        rdb=rdb,
+        rdb=bool(told["save"]) if "save" in told else None,
+        fsync=told.get("appendfsync"),
         saves_work=all(
             info.get(name, "ok") == "ok"
             for name in ("rdb_last_bgsave_status", "aof_last_write_status", "aof_last_bgrewrite_status")
@@ -158,23 +177,7 @@ def server_facts(client: redis.Redis) -> ServerFacts:
 
 def warnings(facts: ServerFacts) -> list[str]:
     """What a person should know about a Redis given by URL, one sentence each; empty when it suits."""
-    found = []
-    if not facts.aof and facts.rdb is False:
-        found.append(
-            "Redis keeps nothing on disk: after a restart nothing is served until the next run; set appendonly yes."
-        )
-    if not facts.aof and facts.rdb is None:
-        found.append("Redis does not tell whether it saves to disk: make sure that its persistence is on.")
-    if not facts.saves_work:
-        found.append("The last save of Redis to its disk failed: check its disk and its log.")
-    if facts.policy.startswith("allkeys-"):
-        found.append(
-            f"Redis may evict parts of a published snapshot (maxmemory-policy {facts.policy}); set noeviction."
-        )
-    elif facts.policy not in ("noeviction", "unknown"):
-        found.append(
-            f"Redis may evict the publish lease and cached values (maxmemory-policy {facts.policy}); set noeviction."
-        )
+    found = [*_keeping(facts), *_room(facts)]
     if int(facts.version.partition(".")[0] if facts.version[:1].isdigit() else OLDEST_MAJOR) < OLDEST_MAJOR:
         found.append(f"Redis {facts.version} is older than {OLDEST_MAJOR}.0, the oldest version that is supported.")
     if facts.role in ("slave", "replica"):
@@ -182,6 +185,43 @@ def warnings(facts: ServerFacts) -> list[str]:
     if facts.cluster:
         found.append("Redis is in cluster mode, which is not supported.")
     return found
+
+
+def _keeping(facts: ServerFacts) -> Iterator[str]:
+    if not facts.aof and facts.rdb is False:
+        yield "Redis keeps nothing on disk: after a restart nothing is served until the next run; set appendonly yes."
+    if not facts.aof and facts.rdb is None:
+        yield (
+            "Redis does not tell whether it saves to disk (it refuses CONFIG GET): make sure that its persistence "
+            "is on."
+        )
+    if facts.aof and facts.fsync == "no":
+        yield "Redis leaves it to the system when its append-only file reaches the disk: set appendfsync everysec."
+    if not facts.saves_work:
+        yield "The last save of Redis to its disk failed: check its disk and its log."
+
+
+def _room(facts: ServerFacts) -> Iterator[str]:
+    if facts.max_memory_bytes and facts.used_memory_bytes >= NEARLY_FULL * facts.max_memory_bytes:
+        yield (
+            f"Redis is nearly full ({facts.used_memory_bytes / 1e6:,.1f} of {facts.max_memory_bytes / 1e6:,.1f} MB): "
+            "raise its maxmemory, or free memory with `reco snapshot gc`."
+        )
+    if facts.policy == "unknown":
+        yield "Redis does not tell whether it evicts keys when it is full: make sure that it does not."
+    elif facts.policy.startswith("allkeys-"):
+        yield f"Redis may evict parts of a published snapshot (maxmemory-policy {facts.policy}); set noeviction."
+    elif facts.policy != "noeviction":
+        yield f"Redis may evict the publish lease and cached values (maxmemory-policy {facts.policy}); set noeviction."
+
+
+def worries(settings: Settings, client: redis.Redis) -> list[str]:
+    """The warnings about a Redis given by URL; none about the embedded server, whose configuration is ours.
+
+    Raises:
+        RedisUnavailable: the server does not answer.
+    """
+    return [] if settings.redis_url is None else warnings(server_facts(client))
 
 
 @contextmanager

@@ -15,9 +15,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from reco.errors import RedisUnavailable
-from reco.local.valkey import EmbeddedValkey
 from reco.settings import Settings
-from reco.storage.redis import not_a_url, redis_errors
+from reco.storage.redis import embedded_redis, not_a_url, redis_errors
 
 CONNECT_SECONDS = 1.0
 ANSWER_SECONDS = 2.0  # the service has a copy to answer from: waiting longer gains nothing
@@ -86,8 +85,7 @@ class ServiceRedis:
 
     def _connect(self, lease: ExitStack) -> Redis:
         if self._settings.redis_url is None:
-            server = EmbeddedValkey(self._settings.home, self._settings.redis_max_memory)
-            url = lease.enter_context(server.lease()).url
+            url = lease.enter_context(embedded_redis(self._settings).lease()).url_of("reader")
         else:
             url = self._settings.redis_url.get_secret_value()
         try:

@@ -15,6 +15,7 @@ from reco_pipeline.cli import (
     inspect,
     pipeline,
     quarantine,
+    redis,
     serve,
     snapshots,
     system,
@@ -60,6 +61,7 @@ app.add_typer(audit.app, name="audit")
 audit.app.command("trace")(trace.trace)
 audit.app.command("forget")(forget.forget)
 app.add_typer(snapshots.app, name="snapshot")
+app.add_typer(redis.app, name="redis")
 app.command("status")(system.status)
 app.add_typer(system.config_app, name="config")
 app.command("doctor")(system.doctor)

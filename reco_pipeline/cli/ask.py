@@ -75,7 +75,7 @@ def _snapshot(settings: "Settings | None" = None) -> "Iterator[PublishedSnapshot
     from reco_pipeline.cli.start import settings_of_command
 
     settings = settings or settings_of_command()
-    with open_redis(settings) as client:
+    with open_redis(settings, "reader") as client:
         yield SnapshotStore(client, settings.namespace).current()
 
 

@@ -1,4 +1,4 @@
-"""The commands on published snapshots: list, show, rollback.
+"""The commands on published snapshots: list, show, diff, rollback, gc.
 
 Does not belong here: their life cycle (`reco.snapshot`).
 """
@@ -35,9 +35,9 @@ def show_all(as_json: JsonFlag = False) -> None:
     Example: reco snapshot list
     """
     with _store() as (_, store):
-        found = store.list()
+        found, room = store.list(), store.memory()
     if as_json:
-        print_json({"snapshots": [asdict(one) for one in found]})
+        print_json({"snapshots": [asdict(one) for one in found], "memory": asdict(room)})
         return
     if not found:
         say("No snapshot is published. `reco run` makes one.")
@@ -47,6 +47,8 @@ def show_all(as_json: JsonFlag = False) -> None:
         for one in found
     ]
     table("Snapshots", ("snapshot", "", "orders", "items", "pairs", "Redis"), rows)
+    limit = f"of {size(room.max_bytes)}" if room.max_bytes else "and has no limit of its own"
+    say(f"Redis uses {size(room.used_bytes)} {limit}. A publish needs room for one snapshot more than are kept.")
 
 
 @app.command("show")
@@ -66,6 +68,54 @@ def show(
     say(f"Snapshot {manifest['snapshot_id']}")
     flat = {**manifest, **manifest["counts"], "drops": len(manifest["drops"])}
     facts([(name, value) for name, value in flat.items() if not isinstance(value, dict | list)])
+
+
+@app.command("diff")
+def show_difference(
+    before: Annotated[
+        str | None, typer.Argument(metavar="A", help="Snapshot id; the one that B replaced if not given.")
+    ] = None,
+    after: Annotated[str | None, typer.Argument(metavar="B", help="Snapshot id; the served one if not given.")] = None,
+    depth: Annotated[int, typer.Option("--depth", min=1, max=100, help="Neighbours of each list to compare.")] = 10,
+    shown: Annotated[int, typer.Option("--limit", min=0, help="How many changed lists to show.")] = 20,
+    as_json: JsonFlag = False,
+) -> None:
+    """What snapshot B changed against A: items gained and lost, lists changed, and how much they overlap.
+
+    Example: reco snapshot diff 20260102T030405Z-0123abcd
+    """
+    from reco.snapshot.diff import diff, pair
+
+    with _store() as (_, store):
+        found = diff(*pair(store, before, after), depth=depth, shown=shown)
+    if as_json:
+        print_json(found.as_dict())
+        return
+    say(f"From {found.before} to {found.after}{': the same data' if found.equal else ''}")
+    facts(
+        [
+            ("orders", f"{found.orders_before:,} to {found.orders_after:,}"),
+            ("items", f"{found.items_before:,} to {found.items_after:,}"),
+            ("items gained", _some(found.items_gained, shown)),
+            ("items lost", _some(found.items_lost, shown)),
+            ("lists changed", f"{found.lists_changed:,} of {found.lists_compared:,}"),
+            (f"overlap of the first {found.depth}", "-" if found.overlap is None else f"{found.overlap:.1%}"),
+        ]
+    )
+    if found.changes:
+        rows = [
+            (one.item_id, f"{one.overlap:.0%}", ", ".join(one.lost), ", ".join(one.gained)) for one in found.changes
+        ]
+        table("Lists that kept least", ("item", "kept", "lost", "gained"), rows)
+
+
+def _some(ids: tuple[str, ...], shown: int) -> str:
+    more = len(ids) - shown
+    return (
+        f"{len(ids):,}"
+        + (f": {', '.join(ids[:shown])}" if ids[:shown] else "")
+        + (f" and {more:,} more" if more > 0 < shown else "")
+    )
 
 
 @app.command("rollback")
@@ -102,7 +152,7 @@ def collect(as_json: JsonFlag = False) -> None:
     from reco_pipeline.cli.start import settings_of_command
 
     settings = settings_of_command()
-    with open_redis(settings) as client:
+    with open_redis(settings, "loader") as client:
         report = collect_garbage(client, settings.namespace, settings.keep_snapshots)
     if as_json:
         print_json({"orphan_keys": report.orphan_keys, "retired": list(report.retired)})
@@ -117,5 +167,5 @@ def _store() -> "Iterator[tuple[Settings, SnapshotStore]]":
     from reco_pipeline.cli.start import settings_of_command
 
     settings = settings_of_command()
-    with open_redis(settings) as client:
+    with open_redis(settings, "loader") as client:
         yield settings, SnapshotStore(client, settings.namespace)

@@ -35,7 +35,7 @@ def status(as_json: JsonFlag = False) -> None:
     drops = ledger.drops()
     states = Counter(drop.status.value for drop in drops)
     rates = quarantine_rates([drop for drop in drops if drop.status is DropStatus.INGESTED])
-    with open_redis(settings) as client:
+    with open_redis(settings, "reader") as client:
         store = SnapshotStore(client, settings.namespace)
         kept = store.list()
     served = next((one for one in kept if one.current), None)

@@ -32,7 +32,7 @@ def trace(
     from reco.storage.redis import open_redis
 
     home = home_of_command()
-    with open_redis(home.settings) as client:
+    with open_redis(home.settings, "reader") as client:
         found = walk_back(home, client, item, other, snapshot_id=snapshot, limit=limit)
     if as_json:
         print_json(found.as_dict())

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -168,7 +169,7 @@ def test_a_server_that_is_still_loading_is_waited_for(home: Path) -> None:
     slow.write_bytes(
         (folder / "redis.conf").read_bytes() + b"key-load-delay 300\nloading-process-events-interval-bytes 1024\n"
     )
-    server = process.spawn(slow, folder / "server.log", held.fileno())
+    server = process.spawn_valkey(slow, folder / "server.log", held.fileno())
     (folder / "endpoint.json").write_text(json.dumps({"pid": server.pid}))
     held.close()
     port = conf.configured_port(folder / "redis.conf")
@@ -224,15 +225,46 @@ def test_a_damaged_append_only_file_is_said_and_left_as_it_is(home: Path) -> Non
 
 
 def test_a_torn_end_of_the_append_only_file_is_survived(home: Path) -> None:
-    """The last write cut short, as by a power cut, costs that write only."""
+    """The last write cut short, as by a power cut, costs that write only, and the start says so."""
     with EmbeddedValkey(home, "64mb").lease() as endpoint, client_of(endpoint) as client:
         client.set("first", "1")
         client.set("last", "2")
     torn = aof_file(home, "incr.aof")
     torn.write_bytes(torn.read_bytes()[:-3])
-    with EmbeddedValkey(home, "64mb").lease() as endpoint, client_of(endpoint) as client:
+    with capture_logs() as logs, EmbeddedValkey(home, "64mb").lease() as endpoint, client_of(endpoint) as client:
         assert client.get("first") == b"1"
         assert client.get("last") is None
+    (told,) = [entry for entry in logs if entry["event"] == "embedded_redis_cut_off"]
+    assert any("short read" in line for line in told["said"])
+
+
+def test_a_dump_put_into_an_empty_home_is_read_and_kept(home: Path) -> None:
+    """A dump without append-only files, as a restore leaves it, is read, and from then on every write is kept."""
+    write_keys(home, 50)
+    with EmbeddedValkey(home, "64mb").lease() as endpoint, client_of(endpoint) as client:
+        client.save()
+    shutil.rmtree(home / "redis" / "data" / "appendonlydir")
+    with EmbeddedValkey(home, "64mb").lease() as endpoint, client_of(endpoint) as client:
+        assert client.dbsize() == 50
+        assert client.config_get("appendonly") == {"appendonly": "yes"}
+        client.set("later", "yes")
+        kill_server(home)
+    with EmbeddedValkey(home, "64mb").lease() as endpoint, client_of(endpoint) as client:
+        assert client.dbsize() == 51
+        assert client.get("later") == b"yes"
+
+
+def test_append_only_files_without_their_manifest_are_not_started_over(home: Path) -> None:
+    """Where the manifest is lost a server would start empty beside its data: the error names the files."""
+    write_keys(home, 10)
+    (manifest,) = (home / "redis" / "data" / "appendonlydir").glob("*.manifest")
+    content = manifest.read_bytes()
+    manifest.unlink()
+    with pytest.raises(RedisUnavailable, match=r"incr\.aof.* but no manifest"):
+        EmbeddedValkey(home, "64mb").lease().__enter__()
+    manifest.write_bytes(content)
+    with EmbeddedValkey(home, "64mb").lease() as endpoint, client_of(endpoint) as client:
+        assert client.dbsize() == 10
 
 
 def test_a_setting_the_server_refuses_is_said(home: Path) -> None:

@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -336,6 +338,24 @@ def test_a_server_that_goes_away_midway_is_a_clear_error(tmp_path, old):
                 ask()
 
 
+@pytest.mark.slow
+def test_a_server_that_hangs_midway_is_a_clear_error_and_the_old_snapshot_serves(client, old, new):
+    """A server that keeps its connections and says nothing is not waited for; back again, it takes the next publish."""
+    old.publish(client)
+    pid = int(client.info("server")["process_id"])
+    with connect(port_of(client)) as impatient:
+        impatient.connection_pool.connection_kwargs["socket_timeout"] = 5
+        try:
+            with at_stage("write_snapshot", lambda: os.kill(pid, signal.SIGSTOP)), pytest.raises(RedisUnavailable):
+                new.publish(impatient)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+    assert serves(client, old)
+    client.delete(f"{SHOP}:snapshot:lease")  # it would end by itself in half a minute
+    assert new.publish(client).changed
+    assert serves(client, new)
+
+
 def test_trouble_after_the_switch_is_told_and_not_raised(client, old, new):
     """Once the new snapshot serves, a failing clean-up is a remark, because the publish did succeed."""
     first = old.publish(client)
@@ -356,8 +376,9 @@ def test_trouble_after_the_switch_is_told_and_not_raised(client, old, new):
     assert new.publish(client, keep=1).retired == (first.snapshot_id,)
 
 
-def test_readers_see_only_whole_snapshots_during_publishes(client, old, new):
-    """While two data sets take turns 60 times with one snapshot kept, no answer mixes them or misses an item."""
+@pytest.mark.parametrize("publishes", [60, pytest.param(200, marks=pytest.mark.slow)])
+def test_readers_see_only_whole_snapshots_during_publishes(client, old, new, publishes):
+    """While two data sets take turns with one snapshot kept, no answer mixes them or misses an item."""
     hub = {old.publish(client).digest: ITEMS[0]}
     wrong: list[object] = []
     answers: list[str] = []
@@ -390,7 +411,7 @@ def test_readers_see_only_whole_snapshots_during_publishes(client, old, new):
     for one in readers:
         one.start()
     try:
-        for turn in range(60):
+        for turn in range(publishes):
             result = (old if turn % 2 else new).publish(client, keep=1)
             hub.setdefault(result.digest, ITEMS[0] if turn % 2 else ITEMS[1])
     finally:

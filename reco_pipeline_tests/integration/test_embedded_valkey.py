@@ -1,5 +1,6 @@
 """The embedded Redis server: one for a home, shared while it is used, gone when it is not."""
 
+import datetime as dt
 import json
 import os
 import re
@@ -15,9 +16,10 @@ import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from structlog.testing import capture_logs
 
 from reco.errors import RedisUnavailable
-from reco.local import conf, locks, process, wire
+from reco.local import conf, history, locks, process, rewind, wire
 from reco.local.valkey import EmbeddedValkey
 from reco_pipeline_tests.embedded import PATIENCE_SECONDS, User, clean_home, eventually, server_runs
 
@@ -292,6 +294,72 @@ def test_a_larger_memory_limit_counts_at_once_and_a_smaller_one_later(home: Path
             assert client.config_get("maxmemory")["maxmemory"] == str(64 << 20)
         with EmbeddedValkey(home, "128mb").lease():
             assert client.config_get("maxmemory")["maxmemory"] == str(128 << 20)
+
+
+def test_its_users_have_the_rights_of_their_work_on_the_keys_of_the_namespace(home: Path) -> None:
+    """The reader reads and the loader writes, on keys of the namespace; a second namespace of the home is added."""
+    with EmbeddedValkey(home, "64mb", namespace="shop").lease() as endpoint:
+        with (
+            redis.Redis.from_url(endpoint.url_of("loader")) as loader,
+            redis.Redis.from_url(endpoint.url_of("reader")) as reader,
+        ):
+            loader.set("shop:k", "v")
+            assert reader.get("shop:k") == b"v"
+            for forbidden in (lambda: reader.set("shop:k", "w"), lambda: loader.set("other:k", "v"), loader.flushall):
+                with pytest.raises(redis.exceptions.NoPermissionError):
+                    forbidden()
+            with EmbeddedValkey(home, "64mb", namespace="other").lease():
+                loader.set("other:k", "v")
+        secrets = {(home / "redis" / f"password.{user}").read_text().strip() for user in endpoint.users}
+        assert secrets == set(endpoint.users.values())
+        assert not any(secret in (home / "redis" / "redis.conf").read_text() for secret in secrets)
+        assert not any(secret in repr(endpoint) for secret in secrets)
+
+
+def test_its_past_is_kept_and_another_home_can_start_on_it(home: Path, tmp_path: Path) -> None:
+    """Files that the server replaced stay for the days of the setting; a home made of them has the earlier data."""
+    before = dt.datetime.now(dt.UTC)
+    with EmbeddedValkey(home, "64mb").lease() as endpoint, redis.Redis.from_url(endpoint.url) as client:
+        client.set("k", "early")
+    with EmbeddedValkey(home, "64mb").lease() as endpoint, redis.Redis.from_url(endpoint.url) as client:
+        client.bgrewriteaof()
+        assert eventually(lambda: len(list((home / "redis" / "data" / "appendonlydir").glob("*.2.base.rdb"))) == 1)
+        assert eventually(lambda: client.info("persistence")["aof_rewrite_in_progress"] == 0)
+    kept = home / "redis" / "history"
+    (folder,) = history.folders(kept)
+    index = history.read_index(folder)
+    assert [one.file.seq for one in index.bases] == [1, 2]
+    assert int(before.timestamp()) <= index.began_at <= index.looked_at
+    rewind.cut(_whole(folder, index), tmp_path / "earlier" / "redis" / "data")
+    with (
+        clean_home(tmp_path / "earlier") as other,
+        EmbeddedValkey(other, "64mb").lease() as endpoint,
+        redis.Redis.from_url(endpoint.url) as client,
+    ):
+        assert client.get("k") == b"early"
+    with EmbeddedValkey(home, "64mb", history_days=0).lease():
+        pass
+    assert not kept.exists()
+
+
+def _whole(folder: Path, index: history.Index) -> rewind.CutPlan:
+    """All that follows the first base, whatever the time."""
+    first = index.increments[0]
+    size = (folder / first.name).stat().st_size
+    return rewind.CutPlan(folder, dt.datetime.now(dt.UTC), index.bases[0].file, (first,), size, None)
+
+
+def test_a_damaged_history_is_told_and_keeps_nobody_from_working(home: Path) -> None:
+    """The server starts and stops as always; what is wrong with its history is a warning."""
+    with EmbeddedValkey(home, "64mb").lease():
+        pass
+    (folder,) = history.folders(home / "redis" / "history")
+    (folder / history.INDEX).write_text("{")
+    with capture_logs() as logs, EmbeddedValkey(home, "64mb").lease() as endpoint:
+        assert endpoint.pid
+    told = [entry for entry in logs if entry["event"] == "embedded_redis_history_not_kept"]
+    assert len(told) == 2
+    assert history.INDEX in told[0]["reason"]
 
 
 def test_a_home_removed_under_its_users_leaves_no_server(home: Path) -> None:

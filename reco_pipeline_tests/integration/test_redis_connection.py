@@ -200,6 +200,7 @@ def test_facts_of_a_server(home: Path, endpoint: Endpoint) -> None:
         version="",
         aof=True,
         rdb=True,
+        fsync="everysec",
         saves_work=True,
         max_memory_bytes=8 << 20,
         policy="noeviction",
@@ -223,13 +224,16 @@ def test_a_server_without_persistence_that_evicts_is_warned_of(home: Path, endpo
     assert "allkeys-lru" in sentences[1]
 
 
-GOOD = ServerFacts("redis", "7.0.15", True, True, True, 0, "noeviction", 0, "master", False)
+GOOD = ServerFacts("redis", "7.0.15", True, True, "everysec", True, 0, "noeviction", 0, "master", False)
 
 
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({"aof": False, "rdb": None}, "does not tell"),
+        ({"aof": False, "rdb": None}, "does not tell whether it saves"),
+        ({"policy": "unknown"}, "does not tell whether it evicts"),
+        ({"fsync": "no"}, "everysec"),
+        ({"max_memory_bytes": 1000, "used_memory_bytes": 900}, "nearly full"),
         ({"saves_work": False}, "failed"),
         ({"policy": "volatile-ttl"}, "lease"),
         ({"version": "6.2.14"}, "6.2.14"),
@@ -243,7 +247,9 @@ def test_each_reason_to_worry_has_one_sentence(change: dict[str, object], word: 
     assert word in sentence
 
 
-@pytest.mark.parametrize("change", [{}, {"rdb": False}, {"aof": False}, {"version": "unknown", "policy": "unknown"}])
+@pytest.mark.parametrize(
+    "change", [{}, {"rdb": False}, {"aof": False}, {"version": "unknown", "rdb": None, "fsync": None}]
+)
 def test_what_suits_or_is_unknown_is_no_worry(change: dict[str, object]) -> None:
     """One kind of persistence is enough, and what a server does not tell is not held against it."""
     assert warnings(dataclasses.replace(GOOD, **change)) == []  # type: ignore[arg-type]

@@ -1,4 +1,5 @@
 import datetime as dt
+import json
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -7,6 +8,7 @@ import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from reco.errors import GateRefused, ItemNotFound, LakeError, SnapshotDamaged, SnapshotNotFound, UsageError
 from reco.model.cooccurrence import build_cooccurrence
@@ -16,13 +18,15 @@ from reco.orders.accepted import OrderPart
 from reco.orders.view import build_orders
 from reco.progress import listening
 from reco.snapshot.build import SnapshotBuild
+from reco.snapshot.diff import diff, pair
 from reco.snapshot.garbage import collect_garbage
 from reco.snapshot.gate import Check, GatePolicy
 from reco.snapshot.keys import Keys
 from reco.snapshot.pointer import Outcome, move_pointer
 from reco.snapshot.publish import verify
 from reco.snapshot.store import SnapshotStore
-from reco_pipeline_tests.servers import running_valkey
+from reco_pipeline.cli.app import app
+from reco_pipeline_tests.servers import port_of, running_valkey
 from reco_pipeline_tests.snapshot_lake import NOW, SHOP, LakeTables, write_tables
 
 # p in 6 orders, w in 5, c in 3, s in 2 (alone once), x in 1 alone; 10 orders in all.
@@ -561,6 +565,59 @@ def test_rollback_serves_the_previous_snapshot(client, store, tables, grown):
     assert store.rollback(new.snapshot_id, NOW).snapshot_id == new.snapshot_id
     assert "new" in ids(store.current().popular(10))
     assert {key: client.dump(key) for key in client.scan_iter() if b"snapshot:current" not in key} == before
+
+
+def test_the_difference_of_two_snapshots_counted_by_hand(client, store, tmp_path):
+    """Items that came and went, lists that changed, and the share that stayed, all known by construction."""
+    old = write_tables(tmp_path / "old", [{"a", "b"}] * 3 + [{"a", "c"}] * 2 + [{"d", "gone"}, {"e", "f"}])
+    new = write_tables(tmp_path / "new", [{"a", "b"}] * 3 + [{"a", "fresh"}] * 2 + [{"c", "d"}, {"e", "f"}])
+    first, second = old.publish(client), new.publish(client)
+    found = diff(*pair(store, None, None))
+    assert (found.before, found.after, found.equal) == (first.snapshot_id, second.snapshot_id, False)
+    assert (found.items_before, found.items_after) == (7, 7)
+    assert (found.orders_before, found.orders_after) == (7, 7)
+    assert (found.items_gained, found.items_lost) == (("fresh",), ("gone",))
+    # a: b, c -> b, fresh; b: a -> a; c: a -> d; d: gone -> c; e and f as they were
+    assert (found.lists_compared, found.lists_changed) == (6, 3)
+    assert found.overlap == pytest.approx((0.5 + 1 + 0 + 0 + 1 + 1) / 6)
+    assert [(one.item_id, one.overlap, one.lost, one.gained) for one in found.changes] == [
+        ("c", 0.0, ("a",), ("d",)),
+        ("d", 0.0, ("gone",), ("c",)),
+        ("a", 0.5, ("c",), ("fresh",)),
+    ]
+    assert diff(*pair(store, second.snapshot_id, first.snapshot_id)).items_gained == ("gone",)
+    same = diff(*pair(store, second.snapshot_id, None))
+    assert (same.equal, same.lists_changed, same.overlap) == (True, 0, 1.0)
+    assert len(diff(*pair(store, None, None), shown=1).changes) == 1
+
+
+def test_the_command_tells_the_difference_and_the_memory(client, tables, grown, tmp_path, monkeypatch):
+    """`reco snapshot diff` and `list` say it to people and, with --json, as one object."""
+    first, second = tables.publish(client), grown.publish(client)
+    monkeypatch.setenv("RECO_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("RECO_NAMESPACE", SHOP)
+    monkeypatch.setenv("RECO_REDIS_URL", f"redis://127.0.0.1:{port_of(client)}/0")
+    run = CliRunner()
+    told = run.invoke(app, ["snapshot", "diff", first.snapshot_id])
+    assert (told.exit_code, "items gained" in told.stdout, "1: new" in told.stdout) == (0, True, True)
+    found = json.loads(run.invoke(app, ["snapshot", "diff", "--json"]).stdout)
+    assert (found["after"], found["items_gained"]) == (second.snapshot_id, ["new"])
+    listed = json.loads(run.invoke(app, ["snapshot", "list", "--json"]).stdout)
+    assert listed["memory"]["used_bytes"] > 0
+    assert listed["memory"]["max_bytes"] == 0
+    assert "no limit of its own" in run.invoke(app, ["snapshot", "list"]).stdout
+
+
+def test_a_difference_needs_two_that_are_kept(client, store, tables, grown):
+    """Without a predecessor, or with one that was removed, the error says what to name instead."""
+    tables.publish(client)
+    with pytest.raises(SnapshotNotFound, match="was the first"):
+        pair(store, None, None)
+    grown.publish(client, keep=1)
+    with pytest.raises(SnapshotNotFound, match="is not kept any more"):
+        pair(store, None, None)
+    with pytest.raises(SnapshotNotFound, match="no published snapshot nothing"):
+        pair(store, "nothing", None)
 
 
 def test_the_pointer_moves_only_from_where_it_was_seen(client, store, tables, grown):
