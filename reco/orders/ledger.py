@@ -133,6 +133,25 @@ class _Terms:
     now: dt.datetime
 
 
+@dataclass(frozen=True)
+class _KnownBytes:
+    """What the rows of the drops tell of bytes."""
+
+    engine: sa.Engine
+    lake: Lake
+
+    def size(self, size_bytes: int) -> bool:
+        with self.engine.connect() as connection:
+            return (
+                connection.scalar(sa.select(table.c.key).where(table.c.size_bytes == size_bytes).limit(1)) is not None
+            )
+
+    def content(self, sha256: str) -> bool:
+        with self.engine.connect() as connection:
+            key = connection.scalar(sa.select(table.c.key).where(table.c.sha256 == sha256))
+        return key is not None and bytes_settled(self.lake, key)
+
+
 class DropLedger:
     """The ledger of one home: rows in SQL, bytes in the lake."""
 
@@ -158,7 +177,7 @@ class DropLedger:
         taken: list[tuple[Path, SourceProfile, str | DropError]] = []
         for path, profile in files:
             try:
-                taken.append((path, profile, take_bytes(self.lake, path, self._settled)))
+                taken.append((path, profile, take_bytes(self.lake, path, _KnownBytes(self.engine, self.lake))))
             except DropError as error:
                 taken.append((path, profile, error))
         with recording(self.engine) as connection:
@@ -225,11 +244,6 @@ class DropLedger:
             before=row.status if row is not None else None,
         )
         return Registration(path.name, Seen.NEW if row is None else Seen.AGAIN, _drop(fresh))
-
-    def _settled(self, sha256: str) -> bool:
-        with self.engine.connect() as connection:
-            key = connection.scalar(sa.select(table.c.key).where(table.c.sha256 == sha256))
-        return key is not None and bytes_settled(self.lake, key)
 
     def drops(self, *, status: DropStatus | None = None, keys: Iterable[str] | None = None) -> list[Drop]:
         """The drops, oldest batch first and by key within one, optionally of one state or of these keys."""

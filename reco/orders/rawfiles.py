@@ -5,10 +5,9 @@ Belongs here: the folders of `raw_orders`. Does not belong here: what is known o
 
 import hashlib
 import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from reco.errors import DropMissing, DropUnreadable
 from reco.orders.files import partition_key
@@ -19,13 +18,18 @@ REMOVED = ".removed"
 _BLOCK = 1 << 20
 
 
-def take_bytes(lake: Lake, path: Path, known: Callable[[str], bool]) -> str:
-    """Copies a file's bytes into the lake unless they are there already; returns their sha256.
+class Known(Protocol):
+    """What the ledger knows of bytes."""
 
-    Args:
-        lake: where to.
-        path: the file given.
-        known: whether the bytes of this sha256 are in the lake, or were removed from it for good.
+    def size(self, size_bytes: int) -> bool:
+        """Whether any drop has so many bytes: if none has, a file of that size is new, and need not be read twice."""
+
+    def content(self, sha256: str) -> bool:
+        """Whether the bytes of this sha256 are in the lake, or were removed from it for good."""
+
+
+def take_bytes(lake: Lake, path: Path, known: Known) -> str:
+    """Copies a file's bytes into the lake unless they are there already; returns their sha256.
 
     Raises:
         DropMissing, DropUnreadable: there is no such file, it cannot be read, or it changed meanwhile.
@@ -33,46 +37,49 @@ def take_bytes(lake: Lake, path: Path, known: Callable[[str], bool]) -> str:
     if not path.is_file():
         raise DropMissing(f"{path} does not exist or is not a file.", hint="Check the path given.", name=path.name)
     try:
-        with path.open("rb") as source:
+        with path.open("rb") as source, lake.scratch() as scratch:
             before = os.fstat(source.fileno())
-            sha256 = hashlib.file_digest(source, "sha256").hexdigest()
-            folder = lake.raw_folder(partition_key(path.name, sha256))
-            if known(sha256):
-                return sha256
+            expected = hashlib.file_digest(source, "sha256").hexdigest() if known.size(before.st_size) else None
+            if expected is not None and known.content(expected):
+                return expected
             source.seek(0)
-            copied = _copy(source, folder, path.name)
+            sha256 = _copy(source, scratch / "drop")
             after = path.stat()
+            if expected not in (None, sha256) or _version(before) != _version(after):
+                raise DropUnreadable(
+                    f"{path} changed while it was read.", hint="Give it again once it is complete.", name=path.name
+                )
+            _place(scratch / "drop", lake.raw_folder(partition_key(path.name, sha256)), path.name)
     except OSError as error:
         raise DropUnreadable(
             f"{path} cannot be taken in: {error.strerror or error}.",
             hint="Check its permissions and the free space of the home.",
             name=path.name,
         ) from error
-    if copied != sha256 or (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        shutil.rmtree(folder)
-        raise DropUnreadable(
-            f"{path} changed while it was read.", hint="Give it again once it is complete.", name=path.name
-        )
     return sha256
 
 
-def _copy(source: Any, folder: Path, name: str) -> str:
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{os.getpid()}.tmp"
+def _version(stat: os.stat_result) -> tuple[int, int]:
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _copy(source: Any, target: Path) -> str:
+    """Copies bytes for good; returns their sha256."""
     digest = hashlib.sha256()
-    try:
-        with temporary.open("wb") as target:
-            while block := source.read(_BLOCK):
-                digest.update(block)
-                target.write(block)
-            target.flush()
-            os.fsync(target.fileno())
-        temporary.replace(folder / (name.lstrip(".") or "drop"))
-        fsync_folder(folder)
-        fsync_folder(folder.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with target.open("wb") as file:
+        while block := source.read(_BLOCK):
+            digest.update(block)
+            file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
     return digest.hexdigest()
+
+
+def _place(file: Path, folder: Path, name: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    file.replace(folder / (name.lstrip(".") or "drop"))
+    fsync_folder(folder)
+    fsync_folder(folder.parent)
 
 
 def bytes_settled(lake: Lake, key: str) -> bool:
