@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from reco.audit.trail import Event, append
 from reco.errors import DropError
+from reco.orders import replays
 from reco.orders.drops import DropFile
 from reco.storage.sql import LINE_COUNTS
 from reco.storage.sql import drops as table
@@ -53,6 +54,8 @@ def reopen(
 ) -> list[str]:
     """Lets the drops of a batch be read anew whose lines another one may have decided on; returns their keys.
 
+    Replays of such lines no longer count: the lines wait in the quarantine as they came.
+
     Args:
         connection: the caller's transaction.
         drop: the one that counts no longer, or counts now.
@@ -63,18 +66,22 @@ def reopen(
         readable: tells whether the bytes of a drop are there; one without stays as it was read.
     """
     beside_it = (table.c.batch == drop.batch) & (table.c.source == drop.source) & (table.c.status == "ingested")
-    keys = [
-        row.key
-        for row in connection.execute(sa.select(table).where(beside_it).order_by(table.c.key))
-        if row.key not in {drop.key, *apart}
-        and _depends(row.profile)
-        and (not left or any((row.reasons or {}).get(reason) for reason in _OF_BATCH))
-        and readable(row.key)
-    ]
-    for key in keys:
-        connection.execute(sa.update(table).where(table.c.key == key).values(NOT_READ | {"status": "pending"}))
-        append(connection, Event.DROP_REOPENED, at=at, drop_key=key, reason=why, because=drop.key)
+    counting, keys = replays.standing(connection), []
+    for row in list(connection.execute(sa.select(table).where(beside_it).order_by(table.c.key))):
+        if row.key in {drop.key, *apart} or not readable(row.key):
+            continue
+        if spoiled := [replay.key for replay in counting.get(row.key, ()) if _decided(replay.reasons)]:
+            replays.void(connection, row.key, at=at, why=why, only=spoiled)
+        if _depends(row.profile) and (not left or _decided(row.reasons)):
+            connection.execute(sa.update(table).where(table.c.key == row.key).values(NOT_READ | {"status": "pending"}))
+            append(connection, Event.DROP_REOPENED, at=at, drop_key=row.key, reason=why, because=drop.key)
+            keys.append(row.key)
     return keys
+
+
+def _decided(reasons: Mapping[str, int] | None) -> bool:
+    """Whether other drops may have decided on lines with these reasons."""
+    return any((reasons or {}).get(reason) for reason in _OF_BATCH)
 
 
 def _depends(profile: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ that left the quarantine, accepted or excluded: its primary key is why none can 
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
@@ -104,12 +104,16 @@ def enter(engine: sa.Engine, replays: Mapping[str, tuple[Replay, Sequence[int], 
             )
 
 
-def void(connection: sa.Connection, drop_key: str, *, at: dt.datetime, why: str) -> None:
-    """Takes all replays of a drop out of the count, in the caller's transaction; their records stay."""
+def void(
+    connection: sa.Connection, drop_key: str, *, at: dt.datetime, why: str, only: Collection[str] | None = None
+) -> None:
+    """Takes all replays of a drop, or only some, out of the count, in the caller's transaction; their records stay."""
     counting = (table.c.drop_key == drop_key) & table.c.voided_at.is_(None)
+    if only is not None:
+        counting &= table.c.key.in_(only)
     keys = list(connection.scalars(sa.select(table.c.key).where(counting)))
     if not keys:
         return
     connection.execute(sa.update(table).where(counting).values(voided_at=at, voided_why=why))
-    connection.execute(sa.delete(replayed_lines).where(replayed_lines.c.drop_key == drop_key))
+    connection.execute(sa.delete(replayed_lines).where(replayed_lines.c.replay_key.in_(keys)))
     append(connection, Event.REPLAY_VOIDED, at=at, drop_key=drop_key, keys=keys, reason=why)

@@ -28,6 +28,7 @@ from reco.orders.profiles import Rules, SourceProfile, load_profile
 from reco.settings import Settings
 from reco.storage.lake import Lake
 from reco_pipeline.cli.app import app
+from reco_pipeline.pending import take_item_files
 from reco_pipeline_tests.model_tables import types
 from reco_pipeline_tests.shop import ROOT
 
@@ -302,6 +303,19 @@ def test_a_changed_mapping_is_read_again(shop: Shop) -> None:
     assert shop.give("a.csv", text, after, by_hand=False) is Seen.AGAIN
     assert shop.table() == [("1", "Uno", True)]
     assert shop.give("a.csv", text, after, by_hand=False) is Seen.KNOWN
+
+
+def test_the_item_file_of_a_profile_follows_the_profile(shop: Shop) -> None:
+    """Orders given with a profile whose [items] were corrected bring its unchanged item file in anew, once."""
+    (shop.files / "items.csv").write_text("nr;title;other\n1;One;Uno\n")
+    toml = shop.files / "shop.toml"
+    for name, taken in (("title", 1), ("title", 0), ("other", 1), ("other", 0)):
+        toml.write_text(f'name = "shop"\n[items]\nfile = "items.csv"\nid = "nr"\nname = "{name}"\n')
+        found = take_item_files(shop.home, [load_profile(toml)], now=NOON)
+        assert [one.error for one in found] == [None] * taken
+        ingest_catalogues(shop.ledger, now=NOON, run_id=None)
+    make_catalogue(shop.ledger, shop.home.lake)
+    assert shop.table() == [("1", "Uno", True)]
 
 
 def test_another_source_that_reads_a_known_file_otherwise_is_told(shop: Shop) -> None:

@@ -220,3 +220,7 @@ def test_a_mended_line_may_repeat_one_of_another_file(home: Home) -> None:
     report = replay_file(home, out, now=NOON, actor="")
     assert (report.total("lines_accepted"), report.total("lines_excluded")) == (0, 1)
     assert units(home) == {("1", "a"): 1, ("2", "a"): 1}
+    home.ledger.retract(keys[1], now=NOON, reason="wrong")
+    assert [drop.lines_open for drop in home.ledger.drops()] == [1, 0], "nothing but that file had the line"
+    assert replay_file(home, out, now=NOON, actor="").total("lines_accepted") == 1
+    assert home.ledger.imbalances() == []
