@@ -95,7 +95,7 @@ def require_records(lines: list[str], dialect: Dialect, file: str) -> None:
 def header_only(file: str) -> DropEmpty:
     """The error of a file without a single record."""
     return DropEmpty(
-        f"{file} holds a header and no order lines.", hint="Export it again with the orders in it.", name=file
+        f"{file} holds a header and no lines below it.", hint="Export it again with its rows in it.", name=file
     )
 
 
@@ -165,15 +165,29 @@ def _header(lines: list[str], delimiter: str, quote: str, names: tuple[str, ...]
     """The header's names and how many physical lines it takes; none where the profile gives the names."""
     if names:
         return names, 0
-    reader = _reader(iter(line + "\n" for line in lines), delimiter, quote)
-    try:
-        fields = next(reader)
-    except csv.Error:
-        return (lines[0],), 1
-    used = min(reader.line_num, len(lines))
-    if used > 1 and any(delimiter in name for name in fields):
-        fields, used = lines[0].replace(quote, "").split(delimiter), 1  # an unclosed quote, not a name of two lines
+    fields, used = _strict_header(lines, delimiter, quote)
     return tuple(name.strip() for name in fields), used
+
+
+def _strict_header(lines: list[str], delimiter: str, quote: str) -> tuple[list[str], int]:
+    """The first record; where its quotes are not in order the first line alone, so that no row becomes a name."""
+    if not quote:
+        return lines[0].split(delimiter), 1
+    strict = csv.reader((line + "\n" for line in lines), delimiter=delimiter, quotechar=quote, strict=True)
+    try:
+        fields = next(strict)
+    except csv.Error:
+        return _first_line(lines[0], delimiter, quote), 1
+    if strict.line_num == 1 or not any(delimiter in name for name in fields):
+        return fields, strict.line_num
+    return _first_line(lines[0], delimiter, quote), 1
+
+
+def _first_line(line: str, delimiter: str, quote: str) -> list[str]:
+    """The names of a header whose quotes are not in order."""
+    if line.count(quote) % 2:
+        return line.replace(quote, "").split(delimiter)
+    return next(_reader(iter([line]), delimiter, quote), [line])
 
 
 def _records(lines: list[str], delimiter: str, quote: str) -> Iterator[list[str]]:

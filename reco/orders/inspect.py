@@ -187,11 +187,11 @@ def _first_lines(drop: DropFile, encoding: str, scratch: Path) -> list[tuple[int
         end, after = next_line(whole, at)
         cut_off = after == whole.size and whole.size >= HEAD_BYTES
         if line > ahead and end > at and not cut_off:
-            record = reader.record(line, at)
+            *_, record = reader.records(line, at)
             if record.fields is not None:
                 found.append((line, record.fields))
-                after = next_line(whole, record.end)[1]
-                line += record.lines - 1
+            after = next_line(whole, record.end)[1]
+            line = record.line + record.lines - 1
         line, at = line + 1, after
     return found
 

@@ -146,7 +146,7 @@ def _head(path: Path, file: str, size: int = 2**16) -> bytes:
 
 
 def _empty(file: str) -> DropEmpty:
-    return DropEmpty(f"{file} is empty: a header and order lines were expected.", hint="Export it again.", name=file)
+    return DropEmpty(f"{file} is empty: a header and lines below it were expected.", hint="Export it again.", name=file)
 
 
 def _unreadable(file: str, error: OSError) -> DropUnreadable:
