@@ -12,7 +12,7 @@ HIDDEN = '\\s"\u200b-\u200f\u2060\ufeff\x00-\x1f'
 """What may stand in front without stopping every spreadsheet from seeing the formula behind it, likewise."""
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_LAYOUT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
+_LAYOUT = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _JSON = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _SPLIT = ",;\t|:^~\n\r\v\f\x1c-\x1e\x85\u2028\u2029"
 _BORDER = re.compile(f"(?<![ {_SPLIT}{HIDDEN}])([ {_SPLIT}{HIDDEN}]++)('*+)(?=[{FORMULA}](.?))", re.DOTALL)
@@ -28,7 +28,7 @@ def printable(text: str, *, one_line: bool = True) -> str:
     safe = _CONTROL.sub(_escape, text.replace("\r\n", "\n") if not one_line else text)
     if not one_line:
         return safe.replace("\r", "\\r")
-    return safe.translate(str.maketrans(_LAYOUT))
+    return safe.translate(_LAYOUT)
 
 
 def printable_json(text: str) -> str:
