@@ -83,7 +83,7 @@ def read_catalogue(drop: DropFile, lake: Lake, scratch: Path) -> DropResult:
             lines_read=opened.lines_read,
             lines_accepted=good,
             lines_quarantined=len(others),
-            lines_header=dialect.header_lines,
+            lines_header=opened.lines_header,
             lines_blank=opened.lines_blank,
             lines_duplicate=repeats,
         ),

@@ -5,6 +5,7 @@ the meaning of columns (`reco.orders.headers`).
 """
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -22,13 +23,17 @@ HEAD_BYTES = 2**16
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE_LINES = 60
 _NOTHING_TOLD = 0.5
+_SEPARATOR = re.compile(r'"?sep=([!#-/:-@\[-`{-~\t])"?', re.IGNORECASE)
 
 csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How the fields of a file are told apart. `header_lines` and `blank_lines` come before the first record."""
+    """How the fields of a file are told apart. `header_lines` and `blank_lines` come before the first record.
+
+    A line such as `sep=;`, which Excel writes and reads above a header, is one of the header's.
+    """
 
     delimiter: str
     quote: str
@@ -122,20 +127,29 @@ def find_layout(head: str, profile: SourceProfile, file: str) -> Layout:
     blank = next((i for i, line in enumerate(lines) if line), None)
     if blank is None:
         raise DropEmpty(f"{file} holds blank lines only.", hint="Export it again.", name=file)
-    spec = profile.dialect
-    candidates = (spec.delimiter,) if spec.delimiter else _DELIMITERS
-    found = [_layout(lines[blank:], blank, delimiter, profile, file) for delimiter in candidates]
+    told, above = told_delimiter(lines[blank])
+    rest = lines[blank + above :]
+    below = next((i for i, line in enumerate(rest) if line), 0)
+    given = profile.dialect.delimiter or told
+    found = [_layout(rest[below:], delimiter, profile, file) for delimiter in ((given,) if given else _DELIMITERS)]
     best = max(found, key=_rank)
-    return replace(best, delimiter_confidence=1.0) if spec.delimiter else best
+    dialect = replace(best.dialect, header_lines=best.dialect.header_lines + above, blank_lines=blank + below)
+    return replace(best, dialect=dialect, delimiter_confidence=1.0 if given else best.delimiter_confidence)
 
 
-def _layout(lines: list[str], blank: int, delimiter: str, profile: SourceProfile, file: str) -> Layout:
+def told_delimiter(line: str) -> tuple[str | None, int]:
+    """The delimiter that a first line such as `sep=;` tells, and how many lines above the header tell one: 0 or 1."""
+    found = _SEPARATOR.fullmatch(line.strip(" "))
+    return (found[1], 1) if found else (None, 0)
+
+
+def _layout(lines: list[str], delimiter: str, profile: SourceProfile, file: str) -> Layout:
     spec = profile.dialect
     quote = '"' if spec.quote is None else spec.quote
-    header, used = _header(lines, delimiter, quote, spec.names)
+    header, used = _header(lines or [""], delimiter, quote, spec.names)
     shape = Counter(len(fields) for fields in _records(lines[used:], delimiter, quote))
     share = shape[len(header)] / shape.total() if shape else _NOTHING_TOLD
-    dialect = Dialect(delimiter, quote, spec.decimal or ".", spec.header, used, blank)
+    dialect = Dialect(delimiter, quote, spec.decimal or ".", spec.header, used, 0)
     try:
         return Layout(dialect, header, map_header(header, profile, file), share)
     except DropUnmapped as error:

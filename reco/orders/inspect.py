@@ -95,7 +95,7 @@ def _structural(table: Table, refusal: DropError, scratch: Path) -> Inspection:
         counts={
             "lines_read": opened.lines_read,
             "lines_quarantined": len(table.faults),
-            "lines_header": layout.dialect.header_lines,
+            "lines_header": opened.lines_header,
             "lines_blank": opened.lines_blank,
         },
         reasons=table.faults.reasons(),

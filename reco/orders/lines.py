@@ -85,11 +85,13 @@ def next_line(text: Text, start: int) -> tuple[int, int]:
     return len(data), len(data)
 
 
-def scan_lines(text: Text, *, delimiter: str, quote: str, columns: int, max_line_bytes: int) -> LineScan:
+def scan_lines(
+    text: Text, *, delimiter: str, quote: str, columns: int, max_line_bytes: int, heads: tuple[bytes, ...] = ()
+) -> LineScan:
     """Counts the lines of a text and finds those that need a closer look.
 
     A suspect has an odd number of quotes or a quote in an unusual place, a NUL byte, bytes that are no UTF-8, more
-    than `max_line_bytes` bytes, or another number of fields than the header.
+    than `max_line_bytes` bytes, another number of fields than the header, or reads as one of `heads`.
     """
     scan = LineScan()
     suspects, starts, blanks = [], [], []
@@ -103,6 +105,8 @@ def scan_lines(text: Text, *, delimiter: str, quote: str, columns: int, max_line
         if quote:
             odd |= _quotes(part, cut, quote, delimiter)
         odd |= _ragged(part, cut, quote, delimiter, columns)
+        for head in heads:
+            odd |= _equal(text, part, cut, start, head)
         found = np.flatnonzero(odd)
         suspects.append(found + scan.lines + 1)
         starts.append(cut.starts[found] + start)
@@ -172,6 +176,18 @@ def _cut(text: Text, part: NDArray[np.uint8], start: int, end: int, scan: LineSc
 
 def _oversized(cut: _Cut, max_line_bytes: int) -> NDArray[np.bool_]:
     return np.asarray(cut.lengths() > max_line_bytes)
+
+
+def _equal(text: Text, part: NDArray[np.uint8], cut: _Cut, start: int, head: bytes) -> NDArray[np.bool_]:
+    """Which lines read as this one."""
+    found = np.asarray(cut.lengths() == len(head))
+    alike = np.flatnonzero(found)
+    alike = alike[part[cut.starts[alike] + len(head) // 2] == head[len(head) // 2]]
+    found[:] = False
+    for i in alike.tolist():
+        at = start + int(cut.starts[i])
+        found[i] = text.data[at : at + len(head)] == head
+    return found
 
 
 def _holding(cut: _Cut, places: Ints) -> NDArray[np.bool_]:

@@ -195,7 +195,7 @@ class _Records:
         """The value that is shown of a record, of the column it is of."""
         if value is None or (self._columns and column not in self._places.names):
             return value
-        parts = value.split(ID_JOINER) if column == "order_id" else [value]
+        parts = parts_of(value) if column == "order_id" else [value]
         return self._name if any(self._pattern.fullmatch(part) for part in parts) else value
 
 

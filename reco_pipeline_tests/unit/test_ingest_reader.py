@@ -628,3 +628,44 @@ def test_a_block_may_end_between_cr_and_lf(tmp_path: Path, monkeypatch: pytest.M
     for block in range(40, 75):
         monkeypatch.setattr("reco.orders.lines.BLOCK", block)
         assert read_bytes(text, tmp_path).result.counts == whole, block
+
+
+FIRST = b"order_id;item_id\r\n1;a\r\n2;b\r\n"
+SECOND = b"order_id;item_id\n3;c\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "orders", "headers"),
+    [
+        (FIRST + SECOND, ["1", "2", "3"], 2),
+        (FIRST + b"\xef\xbb\xbf" + SECOND + FIRST, ["1", "2", "3", "1", "2"], 3),
+        (b"\xef\xbb\xbf" + FIRST + b"\r\n" + b"\xef\xbb\xbf" + SECOND, ["1", "2", "3"], 2),
+        (b"sep=;\r\n" + FIRST, ["1", "2"], 2),
+        (b"\n\"SEP=;\"\n\n" + FIRST + b'"SEP=;"\n' + SECOND, ["1", "2", "3"], 4),
+        (b'"order_id";"item_id"\n1;a\n"order_id";"item_id"\n3;c\n', ["1", "3"], 2),
+        (("sep=;\r\n" + FIRST.decode()).encode("utf-16"), ["1", "2"], 2),
+        (FIRST + b"order_id;item\n", ["1", "2", "order_id"], 1),
+    ],
+)
+def test_every_line_of_a_header_is_counted_as_one(
+    content: bytes, orders: list[str], headers: int, tmp_path: Path
+) -> None:
+    """`sep=;` above a header and the same header further down are no orders; each line is accounted for, both ways."""
+    read = read_bytes(content, tmp_path)
+    assert (read.column("order_id"), read.faults) == (orders, {})
+    counts = read.result.counts
+    assert (counts.lines_header, counts.lines_read) == (headers, len(orders))
+    text = content.decode("utf-16" if content.startswith(b"\xff\xfe") else "utf-8-sig")
+    assert headers + len(orders) + counts.lines_blank == len(text.splitlines())
+    assert read_bytes(content, tmp_path, record_by_record=True).digests == read.digests
+
+
+def test_a_delimiter_told_in_the_file_counts_as_told(tmp_path: Path) -> None:
+    """`sep=` decides where the lines would tell another delimiter, the profile decides over it, and both are certain."""
+    content = b"sep=:\norder_id,x:item_id,y\n1,2:a,b\n"
+    columns = {"order_id": "order_id,x", "item_id": "item_id,y"}
+    read = read_bytes(content, tmp_path, profile(columns=columns))
+    assert (read.column("order_id"), read.column("item_id")) == (["1,2"], ["a,b"])
+    assert read.result.confidence["delimiter"] == 1.0
+    other = profile(columns={"order_id": "order_id", "item_id": "x:item_id"}, dialect={"delimiter": ","})
+    assert read_bytes(content, tmp_path, other).result.counts.lines_header == 2
