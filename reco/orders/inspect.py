@@ -30,6 +30,7 @@ from reco.storage.lake import Lake
 FIRST_LINES = 5
 EXAMPLES_OF_A_REASON = 3
 _KEY = "inspected"
+_RAW_BYTES = 4 * MAX_VALUE_CHARS
 
 
 def inspect_file(path: Path, profile: SourceProfile, *, now: dt.datetime, scratch: Path) -> Inspection:
@@ -159,10 +160,10 @@ def _faults(table: Table) -> list[Example]:
         if missing[fault.reason]:
             missing[fault.reason] -= 1
             start, end = text.original_offsets(np.array([fault.start, fault.end], np.int64)).tolist()
-            raw = _shown(text.original[start:end], text.encoding)
+            raw = _shown(text.original[start : min(end, start + _RAW_BYTES)], text.encoding)
             found.append(Example(fault.line, fault.reason, None, None, MESSAGES[fault.reason], raw))
     return found
 
 
 def _shown(raw: bytes, encoding: str) -> str:
-    return raw[: 4 * MAX_VALUE_CHARS].decode(encoding, "replace")[:MAX_VALUE_CHARS]
+    return raw[:_RAW_BYTES].decode(encoding, "replace")[:MAX_VALUE_CHARS]

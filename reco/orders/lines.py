@@ -4,6 +4,7 @@ Belongs here: everything that is known from the bytes alone, in blocks with nump
 their meaning. A line ends with LF, CRLF or CR, whichever comes; its number counts from 1.
 """
 
+import codecs
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -52,7 +53,9 @@ class LineScan:
 
         It has at most `most` lines, and not much more than `RUN_BYTES` of text.
         """
-        last = bisect_right(self.blocks, line, key=lambda block: block.first_line) + RUN_BYTES // BLOCK - 1
+        own = bisect_right(self.blocks, line, key=lambda block: block.first_line) - 1
+        most_bytes = self.blocks[own].start + RUN_BYTES
+        last = max(own + 1, bisect_right(self.blocks, most_bytes, key=lambda block: block.end))
         stop = self.blocks[last].first_line if last < len(self.blocks) else self.lines + 1
         return min(line + most, max(stop, line + 1), self.lines + 1)
 
@@ -100,7 +103,16 @@ def scan_lines(
         part = view[start:end]
         cut = _cut(text, part, start, end, scan)
         scan.blocks.append(Block(start, end, scan.lines + 1))
-        odd = _oversized(cut, max_line_bytes) | _nul(text, part, cut, start, end)
+        odd = _oversized(cut, max_line_bytes)
+        if len(odd) == 1 and odd[0]:  # however long it is, nothing more is to be known of it, and no copy is made
+            _count_encoding(text, start, end, scan)
+            suspects.append(np.array([scan.lines + 1]))
+            starts.append(np.array([start]))
+            blanks.append(np.empty(0, np.int64))
+            scan.lines += 1
+            text.release(start, end)
+            continue
+        odd |= _nul(text, part, cut, start, end)
         odd |= _undecodable(text, part, cut, start, scan)
         if quote:
             odd |= _quotes(part, cut, quote, delimiter)
@@ -216,6 +228,20 @@ def _undecodable(text: Text, part: NDArray[np.uint8], cut: _Cut, start: int, sca
         bad[i] = not _is_utf8(text.data[start + int(cut.starts[i]) : start + int(cut.ends[i])])
     scan.undecodable += int(bad.sum())
     return bad
+
+
+def _count_encoding(text: Text, start: int, end: int, scan: LineScan) -> None:
+    """Enters whether one long line is beyond ASCII and whether it is UTF-8, a little of it at a time."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    ascii_only = True
+    try:
+        for at in range(start, end, _WINDOW):
+            piece = text.data[at : min(at + _WINDOW, end)]
+            ascii_only = ascii_only and piece.isascii()
+            decoder.decode(piece, final=at + _WINDOW >= end)
+    except UnicodeDecodeError:
+        scan.undecodable += 1
+    scan.non_ascii += not ascii_only
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -187,6 +187,8 @@ def heads_of(text: Text, layout: Layout) -> tuple[bytes, ...]:
     at, found = text.start, []
     for _ in range(dialect.header_lines + dialect.blank_lines):
         end, after = next_line(text, at)
+        if end - at > HEAD_BYTES:
+            return ()
         if end > at:
             found.append(text.data[at:end])
         at = after

@@ -20,8 +20,9 @@ from reco.storage.engine import literal
 _BLANKS = " \t\n\r\v\f\u00a0\u2007\u202f\u3000\ufeff"
 # Signs, codes, and the abbreviations that shops write where their currency has no sign; those with a dot come first.
 _CURRENCY = (
-    "(?i:kr|rs|fr|lei|руб|грн|din|р)[.]|[A-Z]{1,3}[$]|[$£€¥₹₩₽₺฿₴₪₫₦₱₡₲₸₮₼₾]|[A-Z]{2,3}"
-    "|(?i:kr|zł|zl|kč|ft|fr|rs|lei|лв|руб|грн|din|ден|€|eur|usd|gbp|chf|sek|nok|dkk|pln|czk|huf|ron)|S/"
+    "(?i:kr|rs|fr|lei|din|\u0440\u0443\u0431|\u0433\u0440\u043d|\u0440)[.]|[A-Z]{1,3}[$]|[$£€¥₹₩₽₺฿₴₪₫₦₱₡₲₸₮₼₾]|[A-Z]{2,3}"
+    "|(?i:kr|zł|zl|kč|ft|fr|rs|lei|din|\u043b\u0432|\u0440\u0443\u0431|\u0433\u0440\u043d|\u0434\u0435\u043d)|S/"
+    "|(?i:eur|usd|gbp|chf|sek|nok|dkk|pln|czk|huf|ron|brl)"
 )
 
 
