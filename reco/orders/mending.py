@@ -109,8 +109,9 @@ def labels(header: Sequence[str]) -> list[str]:
 
 def cells_of(drop: Drop, raw: bytes, reason: str) -> Cells:
     """What the export shows of a line with these bytes."""
-    text = shown(raw, drop.encoding or "utf-8")
-    if len(text) > CELL_CHARS:
+    start = raw if len(raw) <= 4 * CELL_CHARS else raw[: 4 * SHORTENED_CHARS]
+    text = shown(start, drop.encoding or "utf-8")
+    if len(text) > CELL_CHARS or len(start) < len(raw):
         return Cells(None, f"{text[:SHORTENED_CHARS]} ... ({len(raw)} bytes)", shortened=True)
     if reason not in MESSAGES:
         fields = _fields(raw.decode(drop.encoding or "utf-8", "replace"), drop)
