@@ -64,14 +64,13 @@ class Quoting:
             None where nothing closes them within `most` bytes and a field for each column, or text stands behind a
             closing quote.
         """
-        runs = re.compile(re.escape(self.dialect.quote.encode()) + b"+")
         first = self._fields(start, end, "", self.dialect.quote)
         if isinstance(first, str):
             return None
         whole = len(first) + first[-1].count(self.dialect.delimiter) == self.columns
         limit = min(start + most, self.text.size)
         for _ in range(self.columns + 1):
-            run = next((one for one in runs.finditer(self.text.data, after, limit) if len(one[0]) % 2), None)
+            run = next((one for one in self._runs().finditer(self.text.data, after, limit) if len(one[0]) % 2), None)
             if run is None:
                 return None
             end, after = next_line(self.text, run.end())
@@ -82,6 +81,24 @@ class Quoting:
                 before = self.text.data[run.start() - 1 : run.start()]
                 return None if isinstance(rest, str) else Closing(end, before == self.dialect.delimiter.encode(), whole)
         return None
+
+    def odd(self, start: int, end: int) -> bool:
+        """Whether a line has an odd number of quotes."""
+        return bool(self.text.data[start:end].count(self.dialect.quote.encode()) % 2)
+
+    def next_odd(self, after: int, limit: int) -> int | None:
+        """Where the next line ends that has an odd number of quotes; None where none does before the limit."""
+        at = after
+        while (run := self._runs().search(self.text.data, at, min(limit, self.text.size))) is not None:
+            end, at = next_line(self.text, run.start())
+            if end > limit:
+                return None
+            if self.odd(run.start(), end):
+                return end
+        return None
+
+    def _runs(self) -> re.Pattern[bytes]:
+        return re.compile(re.escape(self.dialect.quote.encode()) + b"+")
 
     def _fields(self, start: int, end: int, before: str, behind: str) -> list[str] | str:
         """The fields of a part of a line, completed to a text with whole quotes."""

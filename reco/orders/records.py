@@ -143,7 +143,8 @@ class RecordReader:
         reason, fields = self._parse(start, end)
         if reason == OPEN:
             return self._joined(line, start, end, after)
-        return [Record(line, 1, 0, start, end, fields, reason)]
+        alone = Record(line, 1, 0, start, end, fields, reason)
+        return self._broken(alone, after) if reason == "unbalanced_quote" else [alone]
 
     def _parse(self, start: int, end: int) -> tuple[str | None, list[str] | None]:
         if end - start > self.max_line_bytes:
@@ -169,25 +170,34 @@ class RecordReader:
         text, and no line of them is ever read as a record of its own. Where nearly all of them look like records, a
         quote too many may as well stand in two lines: then that is not guessed, and each of them is quarantined.
         """
-        alone = [Record(line, 1, 0, start, end, None, "unbalanced_quote")]
+        alone = Record(line, 1, 0, start, end, None, "unbalanced_quote")
         closing = Quoting(self.text, self.dialect, self.columns).closing(start, end, after, self.max_line_bytes)
         shapes = self._shapes(after, closing.end) if closing else None
         if closing is None or shapes is None:
-            return alone
+            return self._broken(alone, after)
         reason, fields = self._parse(start, closing.end)
         if fields is None and closing.behind_delimiter and shapes[-1].reason == OPEN:
-            return alone  # the quote that closes it is more likely one that opens a record behind it
-        like = sum(shape.whole for shape in shapes)
-        unlike = sum(not (shape.whole or shape.blank or shape.reason == OPEN) for shape in shapes)
-        unlike += not closing.first_line_is_whole
-        if self.columns > 1 and like > _CHANCE * (1 + unlike):
-            return alone + [
-                Record(number, 1, 0, shape.start, shape.end, None, _own_fault(shape))
-                for number, shape in enumerate(shapes, start=line + 1)
-                if not shape.blank
-            ]
+            return [alone]  # the quote that closes it is more likely one that opens a record behind it
+        if self.columns > 1 and _look_like_records(shapes, others=not closing.first_line_is_whole):
+            return [alone, *_each(shapes, line + 1)]
         blanks = sum(shape.blank for shape in shapes)
         return [Record(line, 1 + len(shapes), blanks, start, closing.end, fields, reason)]
+
+    def _broken(self, first: Record, after: int) -> list[Record]:
+        """A line whose quotes are not in order, with those behind it that are likely the inside of a text.
+
+        They are where the line has a quote too many, and the next line that has one is no record by itself either.
+        """
+        quoting = Quoting(self.text, self.dialect, self.columns)
+        if not quoting.odd(first.start, first.end):
+            return [first]
+        stop = quoting.next_odd(after, first.start + self.max_line_bytes)
+        shapes = self._shapes(after, stop) if stop is not None else None
+        if not shapes or shapes[-1].reason not in ("too_few_fields", "too_many_fields"):
+            return [first]
+        if not any(shape.whole for shape in shapes) or _look_like_records(shapes):
+            return [first]
+        return [first, *_each(shapes, first.line + 1)]
 
     def _shapes(self, at: int, end: int) -> list[Shape] | None:
         """What the lines from one place to another are by themselves; None where they are too many for one record."""
@@ -200,6 +210,21 @@ class RecordReader:
             found.append(Shape(at, stop, at == stop, fields is not None, reason))
             at = after
         return found
+
+
+def _look_like_records(shapes: list[Shape], *, others: int = 0) -> bool:
+    """Whether so many lines are whole records by themselves that it can hardly be by chance."""
+    unlike = others + sum(not (shape.whole or shape.blank or shape.reason == OPEN) for shape in shapes)
+    return sum(shape.whole for shape in shapes) > _CHANCE * (1 + unlike)
+
+
+def _each(shapes: list[Shape], first: int) -> list[Record]:
+    """Every line by itself, quarantined."""
+    return [
+        Record(number, 1, 0, shape.start, shape.end, None, _own_fault(shape))
+        for number, shape in enumerate(shapes, start=first)
+        if not shape.blank
+    ]
 
 
 def _own_fault(shape: Shape) -> str:

@@ -60,6 +60,36 @@ def test_an_open_quote_costs_its_own_line(text: bytes, items: list[str], faults:
     assert (found.column("item_id"), found.faults) == (items, dict.fromkeys(faults, "unbalanced_quote"))
 
 
+@pytest.mark.parametrize(
+    ("text", "items", "faults"),
+    [
+        (
+            b'1,"He said "hi"\n2,fake\nand left"\n3,c\n',
+            ["c"],
+            {2: "unbalanced_quote", 3: "unbalanced_quote", 4: "too_few_fields"},
+        ),
+        (
+            b'1,"text\n2,fake\nsaid "hi" there\n\n3,fake\nend so."\n4,c\n',
+            ["c"],
+            {2: "unbalanced_quote", 3: "unbalanced_quote", 4: "too_few_fields", 6: "unbalanced_quote"}
+            | {7: "too_few_fields"},
+        ),
+        (b'1,"a"b"\n2,b\n3,c\n4,d"\n5,e\n', ["b", "c", 'd"', "e"], {2: "unbalanced_quote"}),
+        (b'1,"a"b"\n2,b\n3,c\n4,d\n5,e\n6,f\n7,g,h"\n', list("bcdef"), {2: "unbalanced_quote", 8: "too_many_fields"}),
+        (b'1,"a"b"\n2,b\n3,"c\nd"\n', ["b", "c\nd"], {2: "unbalanced_quote"}),
+    ],
+)
+def test_a_text_whose_quotes_are_not_in_order_gives_no_orders(
+    text: bytes, items: list[str], faults: dict[int, str], tmp_path: Path
+) -> None:
+    """Where two lines with a quote too many stand near each other, what lies between is not taken for orders.
+
+    Where the second is a record by itself, or nearly all between are, the first alone is at fault.
+    """
+    found = read(b"order_id,item_id\n" + text, tmp_path)
+    assert (found.column("item_id"), found.faults) == (items, faults)
+
+
 def test_what_may_be_a_text_or_orders_is_neither(tmp_path: Path) -> None:
     """Lines between two stray quotes that all look like orders are quarantined one by one, and no others."""
     text = b'1,"a,1\n2,b,1\n\n3,c\0,1\n4,b,1\n5,b,1\n6,b,1\n7,b,1\n8,24",1\n9,z,1\n'
