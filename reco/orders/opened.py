@@ -181,9 +181,12 @@ def _scan(text: Text, drop: DropFile, layout: Layout) -> LineScan:
 def heads_of(text: Text, layout: Layout) -> tuple[bytes, ...]:
     """The lines of a header as they come again where files were put behind each other, also with a byte order mark.
 
-    None where the header is one record of several lines, a single name that a row may hold too, or not there.
+    None where the header is one record of several lines, or not there, or where its names are not known ones: then a
+    row may well hold the same.
     """
     dialect = layout.dialect
+    if layout.unmapped is not None or not dialect.header:
+        return ()
     at, found = text.start, []
     for _ in range(dialect.header_lines + dialect.blank_lines):
         end, after = next_line(text, at)
@@ -193,7 +196,7 @@ def heads_of(text: Text, layout: Layout) -> tuple[bytes, ...]:
             found.append(text.data[at:end])
         at = after
     above = told_delimiter(found[0].decode(UTF8, "replace"))[1] if found else 0
-    if len(found) - above != 1 or not dialect.header or len(layout.header) == 1:
+    if len(found) - above != 1:
         return ()
     return tuple(mark + head for head in found for mark in (b"", codecs.BOM_UTF8))
 
