@@ -22,6 +22,8 @@ MAX_JOINED_LINES = 1000
 
 _CHANCE = 2
 """So many lines of a quoted text, for each that is no record, may look like records by chance."""
+_FIELDS_OF_AN_ORDER = 2
+"""An order id and an item."""
 
 MESSAGES = {
     "unbalanced_quote": "a quote is not closed, or text stands outside of the quotes",
@@ -105,7 +107,10 @@ class Faults:
 
 
 class Shape(NamedTuple):
-    """What one physical line is by itself: blank, a whole record, or neither; `reason` says why."""
+    """What one physical line is by itself: blank, a record that could be an order's line, or neither.
+
+    `reason` says why it is no record at all.
+    """
 
     start: int
     end: int
@@ -176,9 +181,9 @@ class RecordReader:
         if closing is None or shapes is None:
             return self._broken(alone, after)
         reason, fields = self._parse(start, closing.end)
-        if fields is None and closing.behind_delimiter and shapes[-1].reason == OPEN:
+        if fields is None and closing.behind_delimiter and shapes[-1].reason in (OPEN, None):
             return [alone]  # the quote that closes it is more likely one that opens a record behind it
-        if self.columns > 1 and _look_like_records(shapes, others=not closing.first_line_is_whole):
+        if _look_like_records(shapes, others=not closing.first_line_is_whole):
             return [alone, *_each(shapes, line + 1)]
         blanks = sum(shape.blank for shape in shapes)
         return [Record(line, 1 + len(shapes), blanks, start, closing.end, fields, reason)]
@@ -207,7 +212,8 @@ class RecordReader:
                 return None
             stop, after = next_line(self.text, at)
             reason, fields = self._parse(at, stop)
-            found.append(Shape(at, stop, at == stop, fields is not None, reason))
+            whole = fields is not None and sum(not field.isspace() for field in fields if field) >= _FIELDS_OF_AN_ORDER
+            found.append(Shape(at, stop, at == stop, whole, reason))
             at = after
         return found
 
