@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,7 +69,7 @@ def test_inspect_prints_no_control_characters(tmp_path: Path, capsys: pytest.Cap
     """Neither names of columns nor cells nor raw lines of a file reach the terminal as they are."""
     path = tmp_path / "evil.csv"
     path.write_bytes("order_id,item_id,\x1b[31mnote\n1,\x1b]0;x\x07,\u202ea\n2,b\x9b2J\n,c,\x1b[0m\n".encode())
-    with pytest.raises(command.typer.Exit):
+    with pytest.raises(typer.Exit):
         command.inspect([path])
     text = capsys.readouterr().out
     assert not set(text) & set(OBEYED)
