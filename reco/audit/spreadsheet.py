@@ -8,21 +8,24 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
+from reco.safetext import break_formulas
+
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - spreadsheets read these too
 
 
 def safe_cell(value: Any) -> Any:
-    """A value as a spreadsheet shows it: text that would be run as a formula gets an apostrophe in front.
+    """A value as a spreadsheet shows it: text that would be run as a formula gets an apostrophe in front of it.
 
-    >>> [safe_cell(value) for value in ("=1+1", "@SUM(A1)", "-5", "-5+cmd", 7, None)]
-    ["'=1+1", "'@SUM(A1)", '-5', "'-5+cmd", 7, '']
+    >>> [safe_cell(value) for value in ("=1+1", "@SUM(A1)", "-5", "-5+cmd", "PID;=1+1", 7, None)]
+    ["'=1+1", "'@SUM(A1)", '-5', "'-5+cmd", "PID;'=1+1", 7, '']
     """
     if value is None:
         return ""
     if not isinstance(value, str):
         return value
-    return f"'{value}" if value.startswith(_STARTS) and not _NUMBER.fullmatch(value) else value
+    told = break_formulas(value)
+    return f"'{told}" if value.startswith(_STARTS) and not _NUMBER.fullmatch(value) else told
 
 
 def write_csv(out: TextIO, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from reco.catalog.rules import HEADERS
 from reco.errors import DropEmpty, DropUnmapped
-from reco.orders.dialect import HEAD_BYTES
+from reco.orders.dialect import HEAD_BYTES, told_delimiter
 from reco.orders.headers import first_line, known_names, plain_name
 from reco.orders.profiles import SourceProfile
 from reco.orders.source import UTF8, canonical_encoding, decode_head, fallback_encoding, peek
@@ -44,9 +44,11 @@ def look_at_header(path: Path, profile: SourceProfile, file: str) -> FirstLook:
         raise DropEmpty(f"{file} holds blank lines only.", hint="Export it again.", name=file)
     given = profile.dialect
     quote = '"' if given.quote is None else given.quote
+    told, above = told_delimiter(lines[0])
+    known_delimiter = given.delimiter or told
     found = []
-    for delimiter in (given.delimiter,) if given.delimiter else _DELIMITERS:
-        names = given.names or _fields(lines[0], delimiter, quote)
+    for delimiter in (known_delimiter,) if known_delimiter else _DELIMITERS:
+        names = given.names or _fields("".join(lines[above : above + 1]), delimiter, quote)
         found.append((_mapping(names, profile), len(names), delimiter, names))
     _, _, delimiter, names = max(found, key=lambda one: ("item_id" in one[0], len(one[0]), one[1]))
     return FirstLook(delimiter, map_columns(names, profile, file)["item_id"])

@@ -83,7 +83,7 @@ def read_catalogue(drop: DropFile, lake: Lake, scratch: Path) -> DropResult:
             lines_read=opened.lines_read,
             lines_accepted=good,
             lines_quarantined=len(others),
-            lines_header=dialect.header_lines,
+            lines_header=opened.lines_header,
             lines_blank=opened.lines_blank,
             lines_duplicate=repeats,
         ),
@@ -196,9 +196,8 @@ def _others(con: duckdb.DuckDBPyConnection, opened: OpenedDrop) -> list[dict[str
     found.sort(key=lambda one: one[0])
     places = np.array([place for _, span, _, _ in found for place in span], np.int64)
     offsets = opened.text.original_offsets(places).reshape(-1, 2).tolist() if found else []
-    original = opened.text.original
     return [
-        _other(line, start, original[start:end], reasons, texts_of)
+        _other(line, start, opened.text.raw(start, end), reasons, texts_of)
         for (line, _, reasons, texts_of), (start, end) in zip(found, offsets, strict=True)
     ]
 

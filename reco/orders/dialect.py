@@ -5,6 +5,7 @@ the meaning of columns (`reco.orders.headers`).
 """
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -22,13 +23,17 @@ HEAD_BYTES = 2**16
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE_LINES = 60
 _NOTHING_TOLD = 0.5
+_SEPARATOR = re.compile(r'"?sep=([!#-/:-@\[-`{-~\t])"?', re.IGNORECASE)
 
 csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How the fields of a file are told apart. `header_lines` and `blank_lines` come before the first record."""
+    """How the fields of a file are told apart. `header_lines` and `blank_lines` come before the first record.
+
+    A line such as `sep=;`, which Excel writes and reads above a header, is one of the header's.
+    """
 
     delimiter: str
     quote: str
@@ -95,7 +100,7 @@ def require_records(lines: list[str], dialect: Dialect, file: str) -> None:
 def header_only(file: str) -> DropEmpty:
     """The error of a file without a single record."""
     return DropEmpty(
-        f"{file} holds a header and no order lines.", hint="Export it again with the orders in it.", name=file
+        f"{file} holds a header and no lines below it.", hint="Export it again with its rows in it.", name=file
     )
 
 
@@ -122,20 +127,29 @@ def find_layout(head: str, profile: SourceProfile, file: str) -> Layout:
     blank = next((i for i, line in enumerate(lines) if line), None)
     if blank is None:
         raise DropEmpty(f"{file} holds blank lines only.", hint="Export it again.", name=file)
-    spec = profile.dialect
-    candidates = (spec.delimiter,) if spec.delimiter else _DELIMITERS
-    found = [_layout(lines[blank:], blank, delimiter, profile, file) for delimiter in candidates]
+    told, above = told_delimiter(lines[blank])
+    rest = lines[blank + above :]
+    below = next((i for i, line in enumerate(rest) if line), 0)
+    given = profile.dialect.delimiter or told
+    found = [_layout(rest[below:], delimiter, profile, file) for delimiter in ((given,) if given else _DELIMITERS)]
     best = max(found, key=_rank)
-    return replace(best, delimiter_confidence=1.0) if spec.delimiter else best
+    dialect = replace(best.dialect, header_lines=best.dialect.header_lines + above, blank_lines=blank + below)
+    return replace(best, dialect=dialect, delimiter_confidence=1.0 if given else best.delimiter_confidence)
 
 
-def _layout(lines: list[str], blank: int, delimiter: str, profile: SourceProfile, file: str) -> Layout:
+def told_delimiter(line: str) -> tuple[str | None, int]:
+    """The delimiter that a first line such as `sep=;` tells, and how many lines above the header tell one: 0 or 1."""
+    found = _SEPARATOR.fullmatch(line.strip(" "))
+    return (found[1], 1) if found else (None, 0)
+
+
+def _layout(lines: list[str], delimiter: str, profile: SourceProfile, file: str) -> Layout:
     spec = profile.dialect
     quote = '"' if spec.quote is None else spec.quote
-    header, used = _header(lines, delimiter, quote, spec.names)
+    header, used = _header(lines or [""], delimiter, quote, spec.names)
     shape = Counter(len(fields) for fields in _records(lines[used:], delimiter, quote))
     share = shape[len(header)] / shape.total() if shape else _NOTHING_TOLD
-    dialect = Dialect(delimiter, quote, spec.decimal or ".", spec.header, used, blank)
+    dialect = Dialect(delimiter, quote, spec.decimal or ".", spec.header, used, 0)
     try:
         return Layout(dialect, header, map_header(header, profile, file), share)
     except DropUnmapped as error:
@@ -165,15 +179,29 @@ def _header(lines: list[str], delimiter: str, quote: str, names: tuple[str, ...]
     """The header's names and how many physical lines it takes; none where the profile gives the names."""
     if names:
         return names, 0
-    reader = _reader(iter(line + "\n" for line in lines), delimiter, quote)
-    try:
-        fields = next(reader)
-    except csv.Error:
-        return (lines[0],), 1
-    used = min(reader.line_num, len(lines))
-    if used > 1 and any(delimiter in name for name in fields):
-        fields, used = lines[0].replace(quote, "").split(delimiter), 1  # an unclosed quote, not a name of two lines
+    fields, used = _strict_header(lines, delimiter, quote)
     return tuple(name.strip() for name in fields), used
+
+
+def _strict_header(lines: list[str], delimiter: str, quote: str) -> tuple[list[str], int]:
+    """The first record; where its quotes are not in order the first line alone, so that no row becomes a name."""
+    if not quote:
+        return lines[0].split(delimiter), 1
+    strict = csv.reader((line + "\n" for line in lines), delimiter=delimiter, quotechar=quote, strict=True)
+    try:
+        fields = next(strict)
+    except csv.Error:
+        return _first_line(lines[0], delimiter, quote), 1
+    if strict.line_num == 1 or not any(delimiter in name for name in fields):
+        return fields, strict.line_num
+    return _first_line(lines[0], delimiter, quote), 1
+
+
+def _first_line(line: str, delimiter: str, quote: str) -> list[str]:
+    """The names of a header whose quotes are not in order."""
+    if line.count(quote) % 2:
+        return line.replace(quote, "").split(delimiter)
+    return next(_reader(iter([line]), delimiter, quote), [line])
 
 
 def _records(lines: list[str], delimiter: str, quote: str) -> Iterator[list[str]]:

@@ -7,14 +7,17 @@ A cell that begins with one of `= + - @`, their full-width forms, a tab or a lin
 CSV file is opened (OWASP, "CSV injection"); one that holds `00123`, `2024-06-01`, `1E5` or `2.50` would be read as a
 number or a date and written back as something else. Such a cell gets an apostrophe in front, and so does one that
 begins with an apostrophe itself; reading takes one apostrophe away. Whoever types a new value need not type one.
+
+A spreadsheet that splits lines at another character than ours sees other cells. So a formula behind any of those
+characters inside of a cell gets an apostrophe as well (`reco.safetext.break_formulas`).
 """
 
 import re
 
+from reco.safetext import FORMULA, HIDDEN, break_formulas, join_formulas
+
 MARK = "'"
-_FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20']")
-# Blanks, quotes and invisible characters in front do not stop every spreadsheet from seeing the formula behind them.
-_HIDDEN = re.compile('[\\s"\u200b-\u200f\u2060\ufeff\x00-\x1f]*[=+\\-@\uff1d\uff0b\uff0d\uff20]')
+_FORMULA = re.compile(f"[{FORMULA}\t\r\n']|[{HIDDEN}]*+[{FORMULA}]")
 _PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]{0,14}")
 # MAR10, Sept. 2024: any short word before a number may be a month in some language.
 _LIKE_A_MONTH = re.compile(r"[^\W\d_]{3,10}[\s.,/-]*[0-9][\s0-9.,:/-]*")
@@ -22,12 +25,12 @@ _WORDS = {"true", "false", "wahr", "falsch", "vrai", "faux", "verdadero", "falso
 
 
 def guard(text: str) -> str:
-    """A cell that no spreadsheet runs as a formula.
+    """A cell that no spreadsheet runs as a formula, nor any part of it.
 
-    >>> [guard(text) for text in ("=1+1", "PID", "'x", "00123")]
-    ["'=1+1", 'PID', "''x", '00123']
+    >>> [guard(text) for text in ("=1+1", "PID", "'x", "00123", "PID;=1+1")]
+    ["'=1+1", 'PID', "''x", '00123', "PID;'=1+1"]
     """
-    return MARK + text if _FORMULA.match(text) or _HIDDEN.match(text) else text
+    return (MARK if _FORMULA.match(text) else "") + break_formulas(text, MARK)
 
 
 def guard_value(text: str) -> str:
@@ -39,19 +42,17 @@ def guard_value(text: str) -> str:
     ['Cal Kit', 'Meter, 30 m', 'C536379']
     """
     told = guard(text)
-    if told != text:
-        return told
     bare = text.strip()
-    if not bare or _PLAIN_NUMBER.fullmatch(text):
-        return text
+    if not bare or told.startswith(MARK) or _PLAIN_NUMBER.fullmatch(text):
+        return told
     counted = not bare[0].isalpha() and any(c.isdigit() for c in bare)
-    return MARK + text if counted or _LIKE_A_MONTH.fullmatch(bare) or bare.lower() in _WORDS else text
+    return MARK + told if counted or _LIKE_A_MONTH.fullmatch(bare) or bare.lower() in _WORDS else told
 
 
 def unguard(cell: str) -> str:
     """The text of a cell, whichever of the two guarded it, or none.
 
-    >>> [unguard(cell) for cell in ("'-5", "-5", "''x", "17")]
-    ['-5', '-5', "'x", '17']
+    >>> [unguard(cell) for cell in ("'-5", "-5", "''x", "17", "PID;'=1+1")]
+    ['-5', '-5', "'x", '17', 'PID;=1+1']
     """
-    return cell.removeprefix(MARK)
+    return join_formulas(cell.removeprefix(MARK))

@@ -6,7 +6,7 @@ any reading of its own: what would be accepted is found by the reader itself, in
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from reco.errors import DropAmbiguous, DropError
 from reco.orders.dialect import HEAD_BYTES, find_layout
 from reco.orders.drops import QUARANTINED_LINES, DropFile, DropResult
+from reco.orders.inspection import Example, Inspection, without_customers
 from reco.orders.lines import next_line
 from reco.orders.profiles import SourceProfile
 from reco.orders.reader import read_batch
@@ -29,79 +30,7 @@ from reco.storage.lake import Lake
 FIRST_LINES = 5
 EXAMPLES_OF_A_REASON = 3
 _KEY = "inspected"
-
-
-@dataclass(frozen=True)
-class Example:
-    """A line that would not be accepted; `raw` is its text, cut to 200 characters."""
-
-    line: int
-    reason: str
-    column: str | None
-    value: str | None
-    message: str
-    raw: str
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What a file is, and what reading it would give.
-
-    `error` is set where the file cannot be read at all; there is nothing else then. `refusal` is set where it can be
-    read and a run would still refuse it as a drop: no column for order or item, no line below the header, or values
-    that can be read in two ways, about which `questions` asks. In that case `counts` has only what the
-    structure of the lines tells: `lines_accepted` and `lines_excluded` are None, and only structural faults count as
-    quarantined.
-    """
-
-    file: str
-    error: DropError | None = None
-    refusal: DropError | None = None
-    found: Detected | None = None
-    mapped: bool = False
-    counts: Mapping[str, int | None] = field(default_factory=dict)
-    reasons: Mapping[str, int] = field(default_factory=dict)
-    first_lines: list[tuple[int, list[str]]] = field(default_factory=list)
-    examples: list[Example] = field(default_factory=list)
-    profile: str | None = None
-
-    @property
-    def dialect(self) -> dict[str, Any] | None:
-        """How the file is written: encoding, delimiter, quote, decimal, header, and the confidence in the first two."""
-        if self.found is None:
-            return None
-        return {"encoding": self.found.encoding, **self.found.dialect, "confidence": dict(self.found.confidence)}
-
-    def to_json(self) -> dict[str, Any]:
-        """The inspection as plain JSON values."""
-        return {
-            "file": self.file,
-            "error": str(self.error) if self.error else None,
-            "error_code": self.error.code if self.error else None,
-            "refusal": str(self.refusal) if self.refusal else None,
-            "refusal_code": self.refusal.code if self.refusal else None,
-            "dialect": self.dialect,
-            "header": list(self.found.header) if self.found else [],
-            "mapping": dict(self.found.mapping) if self.found else {},
-            "mapped": self.mapped,
-            **{name: self.counts.get(name) for name in COUNTS},
-            "reasons": dict(self.reasons),
-            "first_lines": [{"line": line, "fields": fields} for line, fields in self.first_lines],
-            "examples": [asdict(one) for one in self.examples],
-            "questions": list(self.found.questions) if self.found else [],
-            "profile": self.profile,
-        }
-
-
-COUNTS = (
-    "lines_read",
-    "lines_accepted",
-    "lines_excluded",
-    "lines_quarantined",
-    "lines_header",
-    "lines_blank",
-    "lines_duplicate",
-)
+_RAW_BYTES = 4 * MAX_VALUE_CHARS
 
 
 def inspect_file(path: Path, profile: SourceProfile, *, now: dt.datetime, scratch: Path) -> Inspection:
@@ -118,6 +47,11 @@ def inspect_file(path: Path, profile: SourceProfile, *, now: dt.datetime, scratc
         LedgerBroken: lines do not add up, which is a defect of ours.
     """
     drop = DropFile(_KEY, path, path.name, profile)
+    seen = _looked_at(drop, now=now, scratch=scratch)
+    return without_customers(seen, profile) if profile.privacy.pseudonymise else seen
+
+
+def _looked_at(drop: DropFile, *, now: dt.datetime, scratch: Path) -> Inspection:
     (scratch / "reading").mkdir()
     lake = Lake(scratch / "lake")
     (result,) = read_batch([drop], lake, now=now, scratch=scratch / "reading")
@@ -127,7 +61,7 @@ def inspect_file(path: Path, profile: SourceProfile, *, now: dt.datetime, scratc
         with open_table(drop, scratch / "table", all_columns=False) as table:
             return _structural(table, result.error, scratch)
     except DropError as error:
-        return Inspection(str(path), error)
+        return Inspection(str(drop.path), error)
 
 
 def _judged(drop: DropFile, result: DropResult, lake: Lake, scratch: Path) -> Inspection:
@@ -162,7 +96,7 @@ def _structural(table: Table, refusal: DropError, scratch: Path) -> Inspection:
         counts={
             "lines_read": opened.lines_read,
             "lines_quarantined": len(table.faults),
-            "lines_header": layout.dialect.header_lines,
+            "lines_header": opened.lines_header,
             "lines_blank": opened.lines_blank,
         },
         reasons=table.faults.reasons(),
@@ -187,11 +121,11 @@ def _first_lines(drop: DropFile, encoding: str, scratch: Path) -> list[tuple[int
         end, after = next_line(whole, at)
         cut_off = after == whole.size and whole.size >= HEAD_BYTES
         if line > ahead and end > at and not cut_off:
-            record = reader.record(line, at)
+            *_, record = reader.records(line, at)
             if record.fields is not None:
                 found.append((line, record.fields))
-                after = next_line(whole, record.end)[1]
-                line += record.lines - 1
+            after = next_line(whole, record.end)[1]
+            line = record.line + record.lines - 1
         line, at = line + 1, after
     return found
 
@@ -226,10 +160,10 @@ def _faults(table: Table) -> list[Example]:
         if missing[fault.reason]:
             missing[fault.reason] -= 1
             start, end = text.original_offsets(np.array([fault.start, fault.end], np.int64)).tolist()
-            raw = _shown(text.original[start:end], text.encoding)
+            raw = _shown(text.original[start : min(end, start + _RAW_BYTES)], text.encoding)
             found.append(Example(fault.line, fault.reason, None, None, MESSAGES[fault.reason], raw))
     return found
 
 
 def _shown(raw: bytes, encoding: str) -> str:
-    return raw[: 4 * MAX_VALUE_CHARS].decode(encoding, "replace")[:MAX_VALUE_CHARS]
+    return raw[:_RAW_BYTES].decode(encoding, "replace")[:MAX_VALUE_CHARS]

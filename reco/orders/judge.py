@@ -165,9 +165,8 @@ def _others(
     found.sort(key=lambda one: one[0])
     places = np.array([place for _, span, _ in found for place in span], np.int64)
     offsets = drop.text.original_offsets(places).reshape(-1, 2).tolist()
-    original = drop.text.original
     return [
-        _other_line(line, start, original[start:end], why, reading)
+        _other_line(line, start, drop.text.raw(start, end), why, reading)
         for (line, _, why), (start, end) in zip(found, offsets, strict=True)
     ]
 

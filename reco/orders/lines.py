@@ -4,6 +4,7 @@ Belongs here: everything that is known from the bytes alone, in blocks with nump
 their meaning. A line ends with LF, CRLF or CR, whichever comes; its number counts from 1.
 """
 
+import codecs
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -52,7 +53,9 @@ class LineScan:
 
         It has at most `most` lines, and not much more than `RUN_BYTES` of text.
         """
-        last = bisect_right(self.blocks, line, key=lambda block: block.first_line) + RUN_BYTES // BLOCK - 1
+        own = bisect_right(self.blocks, line, key=lambda block: block.first_line) - 1
+        most_bytes = self.blocks[own].start + RUN_BYTES
+        last = max(own + 1, bisect_right(self.blocks, most_bytes, key=lambda block: block.end))
         stop = self.blocks[last].first_line if last < len(self.blocks) else self.lines + 1
         return min(line + most, max(stop, line + 1), self.lines + 1)
 
@@ -85,11 +88,13 @@ def next_line(text: Text, start: int) -> tuple[int, int]:
     return len(data), len(data)
 
 
-def scan_lines(text: Text, *, delimiter: str, quote: str, columns: int, max_line_bytes: int) -> LineScan:
+def scan_lines(
+    text: Text, *, delimiter: str, quote: str, columns: int, max_line_bytes: int, heads: tuple[bytes, ...] = ()
+) -> LineScan:
     """Counts the lines of a text and finds those that need a closer look.
 
     A suspect has an odd number of quotes or a quote in an unusual place, a NUL byte, bytes that are no UTF-8, more
-    than `max_line_bytes` bytes, or another number of fields than the header.
+    than `max_line_bytes` bytes, another number of fields than the header, or reads as one of `heads`.
     """
     scan = LineScan()
     suspects, starts, blanks = [], [], []
@@ -98,11 +103,22 @@ def scan_lines(text: Text, *, delimiter: str, quote: str, columns: int, max_line
         part = view[start:end]
         cut = _cut(text, part, start, end, scan)
         scan.blocks.append(Block(start, end, scan.lines + 1))
-        odd = _oversized(cut, max_line_bytes) | _nul(text, part, cut, start, end)
+        odd = _oversized(cut, max_line_bytes)
+        if len(odd) == 1 and odd[0]:  # however long it is, nothing more is to be known of it, and no copy is made
+            _count_encoding(text, start, end, scan)
+            suspects.append(np.array([scan.lines + 1]))
+            starts.append(np.array([start]))
+            blanks.append(np.empty(0, np.int64))
+            scan.lines += 1
+            text.release(start, end)
+            continue
+        odd |= _nul(text, part, cut, start, end)
         odd |= _undecodable(text, part, cut, start, scan)
         if quote:
             odd |= _quotes(part, cut, quote, delimiter)
         odd |= _ragged(part, cut, quote, delimiter, columns)
+        for head in heads:
+            odd |= _equal(text, part, cut, start, head)
         found = np.flatnonzero(odd)
         suspects.append(found + scan.lines + 1)
         starts.append(cut.starts[found] + start)
@@ -174,6 +190,18 @@ def _oversized(cut: _Cut, max_line_bytes: int) -> NDArray[np.bool_]:
     return np.asarray(cut.lengths() > max_line_bytes)
 
 
+def _equal(text: Text, part: NDArray[np.uint8], cut: _Cut, start: int, head: bytes) -> NDArray[np.bool_]:
+    """Which lines read as this one."""
+    found = np.asarray(cut.lengths() == len(head))
+    alike = np.flatnonzero(found)
+    alike = alike[part[cut.starts[alike] + len(head) // 2] == head[len(head) // 2]]
+    found[:] = False
+    for i in alike.tolist():
+        at = start + int(cut.starts[i])
+        found[i] = text.data[at : at + len(head)] == head
+    return found
+
+
 def _holding(cut: _Cut, places: Ints) -> NDArray[np.bool_]:
     """Which lines hold at least one of the places."""
     held = np.zeros(len(cut.starts), bool)
@@ -200,6 +228,20 @@ def _undecodable(text: Text, part: NDArray[np.uint8], cut: _Cut, start: int, sca
         bad[i] = not _is_utf8(text.data[start + int(cut.starts[i]) : start + int(cut.ends[i])])
     scan.undecodable += int(bad.sum())
     return bad
+
+
+def _count_encoding(text: Text, start: int, end: int, scan: LineScan) -> None:
+    """Enters whether one long line is beyond ASCII and whether it is UTF-8, a little of it at a time."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    ascii_only = True
+    try:
+        for at in range(start, end, _WINDOW):
+            piece = text.data[at : min(at + _WINDOW, end)]
+            ascii_only = ascii_only and piece.isascii()
+            decoder.decode(piece, final=at + _WINDOW >= end)
+    except UnicodeDecodeError:
+        scan.undecodable += 1
+    scan.non_ascii += not ascii_only
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -18,10 +18,12 @@ from reco.orders.masking import unmask
 from reco.orders.mending import Cells, MendedRow, cells_of, labels, parse_identity
 from reco.orders.opened import OpenedDrop, open_drop
 from reco.orders.parts import OtherLine
-from reco.orders.quarantine import QuarantinedLine, lines
+from reco.orders.quarantine import QuarantinedLine, left_escape, lines
 from reco.orders.records import MESSAGES
 from reco.orders.splice import Place, encode, fault_of, places, splice
 
+LOST = "\ufffd"
+"""Stands in a text for what its encoding could not say."""
 Row = tuple[int, int, MendedRow]
 """The batch and the line that a row's identity names, and the row."""
 
@@ -123,10 +125,16 @@ def _put_in_place(
     records: dict[int, bytes] = {}
     faulty: list[OtherLine] = []
     for line, (row, was) in sorted(due.items()):
-        record = _record(opened, drop, known[line], was, row)
-        if record is None:
+        shown = cells_of(drop, known[line].raw, was.reason)
+        cells = unmask([row.cells[label] for label in labels(drop.header or ())], shown.fields, drop)
+        if _same(shown, cells, row.raw):
             report.unchanged += 1
-        elif not record.strip():
+            continue
+        if why := _not_the_text(drop, known[line], shown, cells, row):
+            report.refused.append(Refused(row.number, row.identity, why))
+            continue
+        record = _record(opened, shown, cells, row.raw)
+        if not record.strip():
             report.refused.append(Refused(row.number, row.identity, "it is empty: to leave a line out, delete its row"))
         elif fault := fault_of(opened, record, folder):
             offset = known[line].offset
@@ -145,14 +153,23 @@ def _put_in_place(
     return Again(drop, again, file.profile, lines_read, spliced.at, offsets, faulty, others)
 
 
-def _record(opened: OpenedDrop, drop: Drop, place: Place, was: QuarantinedLine, row: MendedRow) -> bytes | None:
-    """The record that a row makes, in UTF-8; None where nothing in the row was changed."""
-    shown = cells_of(drop, place.raw, was.reason)
-    cells = unmask([row.cells[label] for label in labels(drop.header or ())], shown.fields, drop)
-    if _same(shown, cells, row.raw):
-        return None
+def _not_the_text(drop: Drop, place: Place, shown: Cells, cells: tuple[str, ...], row: MendedRow) -> str | None:
+    """Why the text of a mended row cannot be what the line ought to hold: something still stands for something else."""
+    if shown.shortened and not any(cells):
+        return "its text was shown shortened: fill in its columns instead"
+    mended = "\n".join(cells) if shown.fields is not None or any(cells) else row.raw
+    if shown.fields is None and (escape := left_escape(place.raw, drop.encoding or "utf-8", mended)):
+        return f"it still has {escape}, which only shows a byte that cannot stand there: write what it ought to be"
+    before = "\n".join(shown.fields) if shown.fields is not None else shown.raw
+    if mended.count(LOST) > before.count(LOST):
+        return f"it has {LOST}, which stands for a letter that was lost: save the file as CSV (UTF-8)"
+    return None
+
+
+def _record(opened: OpenedDrop, shown: Cells, cells: tuple[str, ...], raw: str) -> bytes:
+    """The record that a row makes, in UTF-8."""
     if shown.fields is None and not any(cells):
-        return row.raw.encode("utf-8", "replace")
+        return raw.encode("utf-8", "replace")
     dialect = opened.layout.dialect
     return encode(cells, dialect.delimiter, dialect.quote)
 

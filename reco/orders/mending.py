@@ -13,6 +13,7 @@ import datetime as dt
 import hashlib
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -34,15 +35,20 @@ CELL_CHARS = 32_000
 """A cell of Excel takes 32,767 characters and cuts off the rest without a word."""
 SHORTENED_CHARS = 1_000
 _DELIMITERS = (",", ";", "\t")
+_FIRST_COLUMN = re.compile(f'"?{LINE}"?([{"".join(_DELIMITERS)}])')
 _BOM = "\ufeff"
 
 
 @dataclass(frozen=True)
 class Cells:
-    """What the export shows of one line: its fields by position in the header, or its raw text where it has none."""
+    """What the export shows of one line: its fields by position in the header, or its raw text where it has none.
+
+    `shortened`: `raw` is only the beginning of it.
+    """
 
     fields: tuple[str, ...] | None
     raw: str
+    shortened: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,10 +109,11 @@ def labels(header: Sequence[str]) -> list[str]:
 
 def cells_of(drop: Drop, raw: bytes, reason: str) -> Cells:
     """What the export shows of a line with these bytes."""
-    text = shown(raw, drop.encoding or "utf-8")
-    if len(text) > CELL_CHARS:
-        text = f"{text[:SHORTENED_CHARS]} ... ({len(raw)} bytes)"
-    elif reason not in MESSAGES:
+    start = raw if len(raw) <= 4 * CELL_CHARS else raw[: 4 * SHORTENED_CHARS]
+    text = shown(start, drop.encoding or "utf-8")
+    if len(text) > CELL_CHARS or len(start) < len(raw):
+        return Cells(None, f"{text[:SHORTENED_CHARS]} ... ({len(raw)} bytes)", shortened=True)
+    if reason not in MESSAGES:
         fields = _fields(raw.decode(drop.encoding or "utf-8", "replace"), drop)
         if fields is not None:
             return Cells(fields, "")
@@ -138,7 +145,7 @@ def write_export(target: TextIO, drops: Sequence[Drop], found: Iterable[Quaranti
     columns = list(dict.fromkeys(label for drop in drops for label in labels(drop.header or ())))
     names = {drop.key: labels(drop.header or ()) for drop in drops}
     target.write(_BOM)
-    writer = csv.writer(target, lineterminator="\r\n")
+    writer = csv.writer(target, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
     writer.writerow([*COLUMNS, *map(guard, columns)])
     count = 0
     for line in found:
@@ -214,7 +221,8 @@ def read_mended(path: Path) -> Iterator[MendedRow]:
     """
     text = _text(path)
     first = text.split("\n", 1)[0]
-    delimiter = max(_DELIMITERS, key=first.count)
+    told = _FIRST_COLUMN.match(first)
+    delimiter = told[1] if told else max(_DELIMITERS, key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header = [unguard(name) for name in next(reader, [])]

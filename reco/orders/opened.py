@@ -4,6 +4,7 @@ Belongs here: the way from a path to a file that the fast reader takes without s
 went where. Does not belong here: the scan (`reco.orders.scan`), and the meaning of fields.
 """
 
+import codecs
 import csv
 from array import array
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from reco.errors import LedgerBroken
-from reco.orders.dialect import HEAD_BYTES, Layout, find_layout, header_only
+from reco.orders.dialect import HEAD_BYTES, Layout, find_layout, header_only, told_delimiter
 from reco.orders.drops import DropFile
 from reco.orders.lines import Ints, LineScan, find_starts, next_line, scan_lines
 from reco.orders.records import Faults, RecordReader
@@ -42,7 +43,8 @@ class OpenedDrop:
     `gaps` are the physical lines, ascending, that are no row of the fast scan: header, blank and suspicious lines.
     `faults` are the records with a structural fault; `joined_lines` are the first lines
     of whole records of several lines, `joined_ends` where these end. The rows of the record reader are in `extra`,
-    their lines in `extra_lines`. `encoding_confidence` is how sure the encoding is, 0..1.
+    their lines in `extra_lines`. `encoding_confidence` is how sure the encoding is, 0..1. `heads` are the lines of the
+    header as they come again where files were put behind each other, `heads_again` how often that is.
     """
 
     drop: DropFile
@@ -60,6 +62,13 @@ class OpenedDrop:
     extra_lines: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     plain: Path | None = None
     extra: Path | None = None
+    heads: tuple[bytes, ...] = ()
+    heads_again: int = 0
+
+    @property
+    def lines_header(self) -> int:
+        """The lines above the first record that are not blank, and those that say the same again further down."""
+        return self.layout.dialect.header_lines + self.heads_again
 
     @property
     def confidence(self) -> dict[str, float]:
@@ -118,10 +127,11 @@ def open_drop(drop: DropFile, folder: Path, *, record_by_record: bool = False, o
     dialect = layout.dialect
     ahead = dialect.header_lines + dialect.blank_lines
     opened = OpenedDrop(drop, folder, text, scan, layout, np.arange(1, ahead + 1, dtype=np.int64), 0, 0, confidence)
+    opened.heads = heads_of(text, layout)
     taken_lines, taken_blanks = _read_suspects(opened, _all(opened) if record_by_record else _suspects(opened), ahead)
     opened.gaps = np.union1d(np.union1d(opened.gaps, scan.blank), taken_lines)
     opened.lines_blank = len(scan.blank) - taken_blanks
-    records = len(opened.faults) + len(opened.extra_lines)
+    records = len(opened.faults) + len(opened.extra_lines)  # of the lines taken; the others continue one or are heads
     opened.lines_read = scan.lines - dialect.header_lines - opened.lines_blank - (len(taken_lines) - records)
     if orders and not opened.lines_read:
         raise header_only(drop.name)
@@ -164,7 +174,31 @@ def _scan(text: Text, drop: DropFile, layout: Layout) -> LineScan:
         quote=layout.dialect.quote,
         columns=len(layout.header),
         max_line_bytes=drop.profile.rules.max_line_bytes,
+        heads=heads_of(text, layout),
     )
+
+
+def heads_of(text: Text, layout: Layout) -> tuple[bytes, ...]:
+    """The lines of a header as they come again where files were put behind each other, also with a byte order mark.
+
+    None where the header is one record of several lines, or not there, or where its names are not known ones: then a
+    row may well hold the same.
+    """
+    dialect = layout.dialect
+    if layout.unmapped is not None or not dialect.header:
+        return ()
+    at, found = text.start, []
+    for _ in range(dialect.header_lines + dialect.blank_lines):
+        end, after = next_line(text, at)
+        if end - at > HEAD_BYTES:
+            return ()
+        if end > at:
+            found.append(text.data[at:end])
+        at = after
+    above = told_delimiter(found[0].decode(UTF8, "replace"))[1] if found else 0
+    if len(found) - above != 1:
+        return ()
+    return tuple(mark + head for head in found for mark in (b"", codecs.BOM_UTF8))
 
 
 def _suspects(opened: OpenedDrop) -> Iterator[tuple[int, int]]:
@@ -189,13 +223,16 @@ def _all(opened: OpenedDrop) -> Iterator[tuple[int, int]]:
 def _read_suspects(opened: OpenedDrop, suspects: Iterator[tuple[int, int]], ahead: int) -> tuple[Ints, int]:
     """Reads the suspicious records; returns the physical lines they take and how many blank lines are among them."""
     lines, taken, joined, ends = array("q"), array("q"), array("q"), array("q")
-    blanks = 0
+    blanks, text, widths = 0, opened.text, {len(head) for head in opened.heads}
     path = opened.folder / "extra.csv"
     with path.open("w", encoding=UTF8, newline="") as target:
         writer = csv.writer(target, quoting=csv.QUOTE_ALL, lineterminator="\n")
         for record in opened.reader().read((line, at) for line, at in suspects if line > ahead):
             taken.extend(range(record.line, record.line + record.lines))
             blanks += record.blank_lines
+            if record.end - record.start in widths and text.data[record.start : record.end] in opened.heads:
+                opened.heads_again += 1
+                continue
             if record.fields is None:
                 opened.faults.add(record)
                 continue

@@ -38,6 +38,9 @@ _OTHER_FIELDS: list[Any] = [
     ("also", pa.list_(pa.string())),
 ]
 QUARANTINED_SCHEMA = pa.schema(_OTHER_FIELDS)
+_SHORT = [name for name in QUARANTINED_SCHEMA.names if name not in ("raw", "also")]
+# A dictionary and the least and greatest value of the raw bytes would each be copies of lines of any length.
+_LEAN: dict[str, Any] = {"use_dictionary": _SHORT, "write_statistics": _SHORT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,5 +87,5 @@ def write_parts(lake: Lake, key: str) -> Iterator[PartWriter]:
         accepted = stack.enter_context(lake.replace(ORDER_LINES, key))
         others = stack.enter_context(lake.replace(QUARANTINED_LINES, key))
         first = stack.enter_context(write_table(accepted, ORDER_LINES_SCHEMA))
-        second = stack.enter_context(pq.ParquetWriter(others, QUARANTINED_SCHEMA, compression="zstd"))
+        second = stack.enter_context(pq.ParquetWriter(others, QUARANTINED_SCHEMA, compression="zstd", **_LEAN))
         yield PartWriter(first, second)

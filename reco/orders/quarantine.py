@@ -5,6 +5,7 @@ reading them again (`reco.orders.replay`).
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from reco.storage.lake import Lake
 
 _ROWS_AT_ONCE = 65_536
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_ESCAPE = re.compile(r"\\x[0-9a-f]{2}")
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,17 @@ def shown(raw: bytes, encoding: str) -> str:
     """
     text = raw.decode(encoding, "backslashreplace")
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def left_escape(raw: bytes, encoding: str, text: str) -> str | None:
+    r"""An escape that `shown` put in for what cannot stand there, and that a text made of it still has.
+
+    >>> left_escape(b"5,caf\xe9", "utf-8", r"5,caf\xe9"), left_escape(b"5,caf\xe9", "utf-8", "5,café")
+    ('\\xe9', None)
+    """
+    own = Counter(_ESCAPE.findall(raw.decode(encoding, "ignore")))
+    put_in = Counter(_ESCAPE.findall(shown(raw, encoding))) - own
+    return next((escape for escape in put_in if text.count(escape) > own[escape]), None)
 
 
 def counts(ledger: DropLedger, lake: Lake, selection: Selection) -> list[DropCounts]:

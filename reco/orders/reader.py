@@ -224,7 +224,7 @@ def _result(run: judge.Run, writer: PartWriter, duplicates: int) -> DropResult:
             lines_accepted=writer.accepted,
             lines_excluded=excluded,
             lines_quarantined=quarantined,
-            lines_header=layout.dialect.header_lines,
+            lines_header=opened.lines_header,
             lines_blank=opened.lines_blank,
             lines_duplicate=duplicates,
         ),

@@ -4,7 +4,6 @@ Belongs here: what a single record is, and why a line is none. Does not belong h
 fast reader takes (`reco.orders.scan`), and what fields mean.
 """
 
-import csv
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
@@ -15,12 +14,16 @@ import numpy as np
 
 from reco.orders.dialect import Dialect
 from reco.orders.lines import next_line
+from reco.orders.quoted import OPEN, Quoting, split
 from reco.orders.source import Text
 
 MAX_JOINED_LINES = 1000
 """Physical lines that one record may span."""
 
-_OPEN = "open quote"
+_CHANCE = 2
+"""So many lines of a quoted text, for each that is no record, may look like records by chance."""
+_FIELDS_OF_AN_ORDER = 2
+"""An order id and an item."""
 
 MESSAGES = {
     "unbalanced_quote": "a quote is not closed, or text stands outside of the quotes",
@@ -103,6 +106,19 @@ class Faults:
         return {reason: count for reason, count in sorted(zip(_CODES, counts, strict=True)) if count}
 
 
+class Shape(NamedTuple):
+    """What one physical line is by itself: blank, a record that could be an order's line, or neither.
+
+    `reason` says why it is no record at all.
+    """
+
+    start: int
+    end: int
+    blank: bool
+    whole: bool
+    reason: str | None
+
+
 @dataclass(frozen=True)
 class RecordReader:
     """Reads single records of a text whose header has `columns` names."""
@@ -118,60 +134,105 @@ class RecordReader:
         for line, start in suspects:
             if line < free:
                 continue
-            record = self.record(line, start)
-            free = line + record.lines
-            yield record
+            found = self.records(line, start)
+            free = found[-1].line + found[-1].lines
+            yield from found
 
     def record(self, line: int, start: int) -> Record:
         """The record that begins at a line."""
-        end, after = next_line(self.text, start)
-        reason, fields = self._parse_bytes(start, end)
-        if reason == _OPEN:
-            return self._joined(line, start, end, after)
-        return Record(line, 1, 0, start, end, fields, reason)
+        return self.records(line, start)[0]
 
-    def _parse_bytes(self, start: int, end: int) -> tuple[str | None, list[str] | None]:
+    def records(self, line: int, start: int) -> list[Record]:
+        """The record that begins at a line, with those after it that cannot be told apart from it."""
+        end, after = next_line(self.text, start)
+        reason, fields = self._parse(start, end)
+        if reason == OPEN:
+            return self._joined(line, start, end, after)
+        alone = Record(line, 1, 0, start, end, fields, reason)
+        return self._broken(alone, after) if reason == "unbalanced_quote" else [alone]
+
+    def _parse(self, start: int, end: int) -> tuple[str | None, list[str] | None]:
         if end - start > self.max_line_bytes:
             return "oversized_line", None
         raw = self.text.data[start:end]
         if b"\0" in raw:
             return "null_byte", None
         try:
-            return self._parse(raw.decode("utf-8"))
+            text = raw.decode("utf-8")
         except UnicodeDecodeError:
             return "bad_encoding", None
-
-    def _parse(self, line: str) -> tuple[str | None, list[str] | None]:
-        quote = self.dialect.quote
-        try:
-            if quote:
-                fields = next(csv.reader([line], delimiter=self.dialect.delimiter, quotechar=quote, strict=True), [""])
-            else:
-                fields = line.split(self.dialect.delimiter)
-        except csv.Error as error:
-            return (_OPEN if "unexpected end of data" in str(error) else "unbalanced_quote"), None
+        fields = split(text, self.dialect)
+        if isinstance(fields, str):
+            return fields, None
         if len(fields) != self.columns:
             return ("too_few_fields" if len(fields) < self.columns else "too_many_fields"), None
         return None, fields
 
-    def _joined(self, line: int, start: int, end: int, after: int) -> Record:
-        """The record of a line whose quote is open: joined with those that follow while that can give a whole one."""
+    def _joined(self, line: int, start: int, end: int, after: int) -> list[Record]:
+        """The record of a line whose quote is open: joined with those that follow up to where its quotes are closed.
+
+        Without such a place the quote costs its own line. With one, the lines up to there are the inside of a quoted
+        text, and no line of them is ever read as a record of its own. Where nearly all of them look like records, a
+        quote too many may as well stand in two lines: then that is not guessed, and each of them is quarantined.
+        """
         alone = Record(line, 1, 0, start, end, None, "unbalanced_quote")
-        blanks, inner = 0, False
-        for count in range(2, MAX_JOINED_LINES + 1):
-            if after >= self.text.size or inner:
-                return alone
-            begin = after
-            end, after = next_line(self.text, begin)
-            if end - start > self.max_line_bytes:
-                return alone
-            blanks += begin == end
-            raw = self.text.data[begin:end]
-            if self.dialect.quote.encode() in raw:
-                reason, fields = self._parse_bytes(start, end)
-                if fields is not None:
-                    return Record(line, count, blanks, start, end, fields)
-                if reason != _OPEN:
-                    return alone
-            inner = self._parse_bytes(begin, end)[1] is not None
-        return alone
+        closing = Quoting(self.text, self.dialect, self.columns).closing(start, end, after, self.max_line_bytes)
+        shapes = self._shapes(after, closing.end) if closing else None
+        if closing is None or shapes is None:
+            return self._broken(alone, after)
+        reason, fields = self._parse(start, closing.end)
+        if fields is None and closing.behind_delimiter and shapes[-1].reason in (OPEN, None):
+            return [alone]  # the quote that closes it is more likely one that opens a record behind it
+        if _look_like_records(shapes, others=not closing.first_line_is_whole):
+            return [alone, *_each(shapes, line + 1)]
+        blanks = sum(shape.blank for shape in shapes)
+        return [Record(line, 1 + len(shapes), blanks, start, closing.end, fields, reason)]
+
+    def _broken(self, first: Record, after: int) -> list[Record]:
+        """A line whose quotes are not in order, with those behind it that are likely the inside of a text.
+
+        They are where the line has a quote too many, and the next line that has one is no record by itself either.
+        """
+        quoting = Quoting(self.text, self.dialect, self.columns)
+        if not quoting.odd(first.start, first.end):
+            return [first]
+        stop = quoting.next_odd(after, first.start + self.max_line_bytes)
+        shapes = self._shapes(after, stop) if stop is not None else None
+        if not shapes or shapes[-1].reason not in ("too_few_fields", "too_many_fields"):
+            return [first]
+        if not any(shape.whole for shape in shapes) or _look_like_records(shapes):
+            return [first]
+        return [first, *_each(shapes, first.line + 1)]
+
+    def _shapes(self, at: int, end: int) -> list[Shape] | None:
+        """What the lines from one place to another are by themselves; None where they are too many for one record."""
+        found: list[Shape] = []
+        while at < end:
+            if len(found) + 2 > MAX_JOINED_LINES:
+                return None
+            stop, after = next_line(self.text, at)
+            reason, fields = self._parse(at, stop)
+            whole = fields is not None and sum(not field.isspace() for field in fields if field) >= _FIELDS_OF_AN_ORDER
+            found.append(Shape(at, stop, at == stop, whole, reason))
+            at = after
+        return found
+
+
+def _look_like_records(shapes: list[Shape], *, others: int = 0) -> bool:
+    """Whether so many lines are whole records by themselves that it can hardly be by chance."""
+    unlike = others + sum(not (shape.whole or shape.blank or shape.reason == OPEN) for shape in shapes)
+    return sum(shape.whole for shape in shapes) > _CHANCE * (1 + unlike)
+
+
+def _each(shapes: list[Shape], first: int) -> list[Record]:
+    """Every line by itself, quarantined."""
+    return [
+        Record(number, 1, 0, shape.start, shape.end, None, _own_fault(shape))
+        for number, shape in enumerate(shapes, start=first)
+        if not shape.blank
+    ]
+
+
+def _own_fault(shape: Shape) -> str:
+    """Why a line that may be part of a quoted text is not accepted."""
+    return "unbalanced_quote" if shape.whole or shape.reason in (OPEN, None) else shape.reason

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from reco.orders.drops import ORDER_LINES
 from reco.orders.fields import field_spans, replace_fields
-from reco.orders.sql import ID_JOINER
+from reco.orders.order_ids import parts_of
 from reco.storage.lake import Lake
 
 FORGOTTEN = "forgotten_"
@@ -133,7 +133,7 @@ def _mine(table: pa.Table, identity: Identity, *, in_orders: int | None) -> Any:
 def _orders_of(order_ids: Any, identity: Identity, place: int) -> Any:
     """Which order ids have the customer's id, or what stands for it, in its place."""
     own = (identity.id, identity.pseudonym)
-    found = [str(order).split(ID_JOINER)[place : place + 1] for order in order_ids.to_pylist()]
+    found = [parts_of(str(order))[place : place + 1] for order in order_ids.to_pylist()]
     return pa.chunked_array([pa.array([bool(part) and part[0] in own for part in found], pa.bool_())])
 
 
@@ -195,7 +195,7 @@ class _Records:
         """The value that is shown of a record, of the column it is of."""
         if value is None or (self._columns and column not in self._places.names):
             return value
-        parts = value.split(ID_JOINER) if column == "order_id" else [value]
+        parts = parts_of(value) if column == "order_id" else [value]
         return self._name if any(self._pattern.fullmatch(part) for part in parts) else value
 
 

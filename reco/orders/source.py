@@ -60,8 +60,14 @@ class Text:
 
     def release(self, start: int, end: int) -> None:
         """Gives the memory of a part that was read back to the system; it can be read again."""
-        first = start - start % mmap.PAGESIZE
-        self.data.madvise(mmap.MADV_DONTNEED, first, end - first)
+        _release(self.data, start, end)
+
+    def raw(self, start: int, end: int) -> bytes:
+        """The bytes of the original between two of its offsets; a long part of it does not stay in memory twice."""
+        found = self.original[start:end]
+        if end - start > BLOCK:
+            _release(self.original, start, end)
+        return found
 
     def original_offsets(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
         """Byte offsets in the original (unpacked) file of places in the text, which must ascend."""
@@ -77,6 +83,11 @@ class Text:
                 at = end
             found[i] = self.original_start + units * self.unit
         return found
+
+
+def _release(data: mmap.mmap, start: int, end: int) -> None:
+    first = start - start % mmap.PAGESIZE
+    data.madvise(mmap.MADV_DONTNEED, first, end - first)
 
 
 def _code_units(part: NDArray[np.uint8], unit: int) -> int:
@@ -146,7 +157,7 @@ def _head(path: Path, file: str, size: int = 2**16) -> bytes:
 
 
 def _empty(file: str) -> DropEmpty:
-    return DropEmpty(f"{file} is empty: a header and order lines were expected.", hint="Export it again.", name=file)
+    return DropEmpty(f"{file} is empty: a header and lines below it were expected.", hint="Export it again.", name=file)
 
 
 def _unreadable(file: str, error: OSError) -> DropUnreadable:

@@ -41,7 +41,7 @@ def places(opened: OpenedDrop, lines: Sequence[int]) -> dict[int, Place]:
     flat = np.array([place for span in spans for place in span], np.int64)
     offsets = opened.text.original_offsets(flat).reshape(-1, 2).tolist()
     return {
-        line: Place(first, opened.text.original[first:last], start, end)
+        line: Place(first, opened.text.raw(first, last), start, end)
         for line, (start, end), (first, last) in zip(ordered, spans, offsets, strict=True)
     }
 

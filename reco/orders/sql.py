@@ -10,6 +10,7 @@ import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from reco.orders import order_ids
 from reco.orders.headers import Mapping
 from reco.orders.profiles import NAMED_FORMATS, SourceProfile
 from reco.orders.rules import CHECKS, COLUMNS, EARLIEST, MONEY_SQL, SIGNED, Check, ColumnRule, latest
@@ -17,9 +18,12 @@ from reco.orders.times import local_time, with_format
 from reco.storage.engine import literal
 
 _BLANKS = " \t\n\r\v\f\u00a0\u2007\u202f\u3000\ufeff"
-_CURRENCY = "[$£€¥₹₩₽₺฿]|[A-Z]{2,3}[$]?"
-ID_JOINER = "|"
-"""Stands between the parts of an order id that is made of several columns."""
+# Signs, codes, and the abbreviations that shops write where their currency has no sign; those with a dot come first.
+_CURRENCY = (
+    "(?i:kr|rs|fr|lei|din|\u0440\u0443\u0431|\u0433\u0440\u043d|\u0440)[.]|[A-Z]{1,3}[$]|[$£€¥₹₩₽₺฿₴₪₫₦₱₡₲₸₮₼₾]|[A-Z]{2,3}"
+    "|(?i:kr|zł|zl|kč|ft|fr|rs|lei|din|\u043b\u0432|\u0440\u0443\u0431|\u0433\u0440\u043d|\u0434\u0435\u043d)|S/"
+    "|(?i:eur|usd|gbp|chf|sek|nok|dkk|pln|czk|huf|ron|brl)"
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Reading:
             return parts[0]
         if column == "ordered_at":
             return f"nullif(concat_ws(' ', {', '.join(parts)}), '')"
-        return f" || '{ID_JOINER}' || ".join(parts)
+        return order_ids.joined(parts)
 
     def trimmed(self, position: int) -> str:
         """The trimmed text of the column at a position."""
@@ -165,20 +169,33 @@ def _cast(rule: ColumnRule, reading: Reading, style: Style) -> str:
 
 
 def _whole_number(text: str, decimal: str) -> str:
-    """A whole number of at most nine digits; `3.0` is one, and `2.6`, `1e2` and `1_000` are none."""
-    point = literal(f"^[+-]?[0-9]{{1,9}}([{decimal}]0*)?$")
+    """A whole number of at most nine digits; `3.0` and `1,000` are, and `2.6`, `1e2` and `1_000` are none."""
+    plain = literal(f"^[+-]?[0-9]{{1,9}}([{decimal}]0*)?$")
+    grouped = literal(f"^[+-]?[1-9][0-9]{{0,2}}({_group(decimal)}[0-9]{{3}}){{1,2}}([{decimal}]0*)?$")
     digits = text if decimal == "." else f"replace({text}, {literal(decimal)}, '.')"
-    return f"CASE WHEN regexp_matches({text}, {point}) THEN TRY_CAST({digits} AS BIGINT) END"
+    return (
+        f"CASE WHEN regexp_matches({text}, {plain}) THEN TRY_CAST({digits} AS BIGINT) "
+        f"WHEN regexp_matches({text}, {grouped}) THEN TRY_CAST({_without_groups(text, decimal)} AS BIGINT) END"
+    )
+
+
+def _group(decimal: str) -> str:
+    """What may stand between thousands."""
+    return "[,'\u2019 \u00a0\u202f]" if decimal == "." else "[.'\u2019 \u00a0\u202f]"
+
+
+def _without_groups(text: str, decimal: str) -> str:
+    """The text of a number without what stands between thousands, and with a decimal point."""
+    bare = f"regexp_replace({text}, {literal(f'[^0-9+{decimal}-]')}, '', 'g')"
+    return bare if decimal == "." else f"replace({bare}, {literal(decimal)}, '.')"
 
 
 def _money(text: str, decimal: str) -> str:
     """An amount, with a currency sign or code and thousands separators where they are usual."""
-    group = "[,' \u00a0\u202f]" if decimal == "." else "[.' \u00a0\u202f]"
-    number = f"([1-9][0-9]{{0,2}}({group}[0-9]{{3}})+|[0-9]{{1,12}})([{decimal}][0-9]*)?|[{decimal}][0-9]+"
-    blank = "[ \u00a0]?"
+    number = f"([1-9][0-9]{{0,2}}({_group(decimal)}[0-9]{{3}})+|[0-9]{{1,12}})([{decimal}][0-9]*)?|[{decimal}][0-9]+"
+    blank = "[ \u00a0\u202f]?"
     amount = literal(f"^[-+]?{blank}({_CURRENCY})?{blank}[-+]?({number}){blank}({_CURRENCY})?$")
-    bare = f"regexp_replace({text}, {literal(f'[^0-9+{decimal}-]')}, '', 'g')"
-    bare = bare if decimal == "." else f"replace({bare}, {literal(decimal)}, '.')"
+    bare = _without_groups(f"regexp_replace({text}, {literal(_CURRENCY)}, '', 'g')", decimal)
     plain = literal(r"^-?[0-9]{1,12}([.][0-9]+)?$")
     fast = f"WHEN regexp_matches({text}, {plain}) THEN TRY_CAST({text} AS {MONEY_SQL})" if decimal == "." else ""
     return f"CASE {fast} WHEN regexp_matches({text}, {amount}) THEN TRY_CAST({bare} AS {MONEY_SQL}) END"
@@ -191,25 +208,29 @@ def excluded_statuses(reading: Reading, table: str) -> str:
     return f"SELECT coalesce(lower({reading.mark('excluded_status')}) IN {values}, false) AS excluded FROM {table}"
 
 
-def decimal_readings(text: str, table: str) -> str:
+def decimal_readings(text: str, table: str, cast: str = "{money}") -> str:
     """A drop's position `i` and what fills `reco.orders.decimals.Amounts`, in the order of its fields.
 
-    The table has texts and `n`, how many times each is there.
+    The table has texts and `n`, how many times each is there; `cast` says what the texts are.
     """
+    read = _whole_number if cast == "{whole_number}" else _money
     return (
         "SELECT i, coalesce(sum(n) FILTER (WHERE point IS NOT NULL), 0)::BIGINT, "
         "coalesce(sum(n) FILTER (WHERE comma IS NOT NULL), 0)::BIGINT, "
         "coalesce(sum(n) FILTER (WHERE coalesce(point, comma) IS NOT NULL), 0)::BIGINT, "
         "coalesce(sum(n) FILTER (WHERE point = comma), 0)::BIGINT, min(t) FILTER (WHERE point <> comma) "
-        f"FROM (SELECT i, t, n, {_money('t', '.')} AS point, {_money('t', ',')} AS comma "
+        f"FROM (SELECT i, t, n, {read('t', '.')} AS point, {read('t', ',')} AS comma "
         f"FROM (SELECT i, {text} AS t, n FROM {table})) GROUP BY i"
     )
 
 
-def amounts(reading: Reading) -> list[int]:
-    """The positions of the columns that hold amounts of money."""
-    places = [reading.mapping.columns.get(rule.name) for rule in COLUMNS if rule.cast == "{money}"]
-    return [place[0] for place in places if place is not None]
+def numbers(reading: Reading) -> dict[int, str]:
+    """The positions of the columns of money and quantities, in which a comma may have two meanings, with their cast."""
+    return {
+        reading.mapping.columns[rule.name][0]: rule.cast
+        for rule in COLUMNS
+        if rule.cast in ("{money}", "{whole_number}") and rule.name in reading.mapping.columns
+    }
 
 
 def amount(text: str, decimal: str) -> str:

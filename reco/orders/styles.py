@@ -4,7 +4,7 @@ Belongs here: running the queries that count what values can mean, and the error
 the counts prove (`reco.orders.times` and `reco.orders.decimals`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import duckdb
@@ -121,7 +121,7 @@ def _decimals(
     """The decimal sign of each drop, by position; else the question to ask."""
     told = reading.profile.dialect.decimal
     found: dict[int, str | dict[str, Any]] = dict.fromkeys(range(len(drops)), told or POINT)
-    positions = sql.amounts(reading)
+    positions = sql.numbers(reading)
     if told or not positions:
         return found
     for i, scanned in enumerate(drops):
@@ -130,8 +130,8 @@ def _decimals(
         if opened.layout.dialect.delimiter != ";" and not _any_comma(scanned, positions):
             continue
         counts: list[Any] = [0, 0, 0, 0, None]
-        for position in positions:
-            query = sql.decimal_readings(reading.trimmed(position), "texts")
+        for position, cast in positions.items():
+            query = sql.decimal_readings(reading.trimmed(position), "texts", cast)
             for more in _counts(con, query, [scanned], (position,)).values():
                 counts = [_added(*two) for two in zip(counts, more, strict=True)]
         names = " and ".join(opened.layout.header[position] for position in positions)
@@ -139,7 +139,7 @@ def _decimals(
     return found
 
 
-def _any_comma(scanned: Scanned, positions: Sequence[int]) -> bool:
+def _any_comma(scanned: Scanned, positions: Iterable[int]) -> bool:
     return any(
         pc.any(pc.match_substring(column_cells(table, position)[0], ",")).as_py()
         for table in scanned.batches()

@@ -20,6 +20,9 @@ _ISO_SHAPE = "^[0-9]{4}[-/]"
 _ISO = r"^[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}([ T][0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}([.][0-9]*)?)?)?$"
 _ISO_TWELVE_HOURS = ("%Y-%m-%d %I:%M %p", "%Y-%m-%d %I:%M:%S %p", "%Y/%m/%d %I:%M %p", "%Y/%m/%d %I:%M:%S %p")
 _OFFSET = r"^(.*:[0-9.]+) ?([+-][0-9]{2}):?([0-9]{2})$"
+_ZONE = r"(:[0-9.]+(?: ?[AaPp][Mm])?) ?(Z|z|UTC|[+-][0-9]{2}(?::?[0-9]{2})?)$"
+# Read the other way round it would be a year before 1232 or no day at all, so that it has one meaning only.
+_BASIC = r"^(19|20)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])([ T]|$)"
 _NUMBERS: dict[str, tuple[str, str, str]] = {
     # style: the shape that detection takes for it, the shape it can have, and milliseconds since 1970 of a number x
     EXCEL: (r"^[34567][0-9]{4}([.,][0-9]+)?$", r"^[0-9]{1,6}([.,][0-9]+)?$", "(x - 25569) * 86400000"),
@@ -81,7 +84,7 @@ class Shapes:
 def shapes(text: str, times: str) -> str:
     """The aggregates that fill `Shapes`, in the order of its fields, from texts and how many times each is there."""
     shaped = f"regexp_matches({text}, {literal(_SHAPE)})"
-    day, month = (_calendar(text, style) for style in (DAY_FIRST, MONTH_FIRST))
+    day, month = (_calendar(_without_zone(text), style) for style in (DAY_FIRST, MONTH_FIRST))
     tests = (
         "TRUE",
         f"{day} IS NOT NULL",
@@ -119,17 +122,37 @@ def local_time(text: str, style: str, zone: str) -> str:
     # The cast alone would leave out what it does not understand: a time zone's name, PM, any word.
     plain_iso = f"regexp_matches({text}, {literal(_ISO)})"
     iso = f"try_strptime({text}, {_listed(_ISO_TWELVE_HOURS)})"
-    words = f"try_strptime({text}, {_formats(_WORDS)})"
-    calendar = _calendar(text, style) if style != "plain" else "NULL"
-    if style == "plain":
-        other = f"CASE WHEN {not_iso(text)} THEN {words} ELSE {iso} END"
-    else:
-        other = f"CASE WHEN {not_iso(text)} THEN coalesce({calendar}, {words}) ELSE {iso} END"
+    other = f"CASE WHEN {not_iso(text)} THEN {_not_iso_time(text, style)} ELSE {iso} END"
     naive_or_other = f"CASE WHEN {naive} AND NOT {not_iso(text)} THEN {iso} ELSE {other} END"
     cast = f"TRY_CAST({text} AS TIMESTAMP)"
+    bare = f"strftime({_not_iso_time(_without_zone(text), style)}, '%Y-%m-%dT%H:%M:%S.%f')"
+    other_with_zone = f"timezone('UTC', TRY_CAST({bare} || {_zone(text)} AS TIMESTAMPTZ))"
+    zoned = f"CASE WHEN {not_iso(text)} THEN {other_with_zone} ELSE {with_zone} END"
     return (
-        f"CASE WHEN {plain_iso} THEN {_to_utc(cast, zone)} WHEN NOT ({naive}) AND {offset} THEN {with_zone} "
+        f"CASE WHEN {plain_iso} THEN {_to_utc(cast, zone)} WHEN NOT ({naive}) AND {offset} THEN {zoned} "
         f"ELSE {_to_utc(naive_or_other, zone)} END"
+    )
+
+
+def _not_iso_time(text: str, style: str) -> str:
+    """The expression that reads a time in another form than ISO's usual one, as it stands there."""
+    days = f"replace({text}, 'T', ' ')"
+    basic = f"try_strptime({days}, {_formats(('%Y%m%d',))})"
+    words = f"try_strptime({text}, {_formats(_WORDS)})"
+    calendar = _calendar(text, style) if style != "plain" else "NULL"
+    return f"CASE WHEN regexp_matches({text}, {literal(_BASIC)}) THEN {basic} ELSE coalesce({calendar}, {words}) END"
+
+
+def _without_zone(text: str) -> str:
+    return f"regexp_replace({text}, {literal(_ZONE)}, {literal(chr(92) + '1')})"
+
+
+def _zone(text: str) -> str:
+    """The offset in a text as ISO writes it."""
+    digits = f"replace(regexp_extract({text}, {literal(_ZONE)}, 2), ':', '')"
+    return (
+        f"CASE WHEN length({digits}) = 5 THEN {digits}[1:3] || ':' || {digits}[4:] "
+        f"WHEN length({digits}) = 3 AND {digits} <> 'UTC' THEN {digits} ELSE '+00' END"
     )
 
 

@@ -3,7 +3,6 @@
 Belongs here: that translation and the handling of signals. Does not belong here: any command.
 """
 
-import json
 import os
 import signal
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 import click
 
 from reco.errors import RecoError
+from reco_pipeline.cli.output import complain, print_json
 
 INTERRUPTED = 130
 UNEXPECTED = 1
@@ -32,7 +32,7 @@ def guarded(start: Callable[[], int]) -> int:
     except (click.exceptions.Exit, click.ClickException) as error:
         return _leave(error)
     except (KeyboardInterrupt, click.Abort):
-        print("Interrupted: nothing half done is kept, the next run takes over.", file=sys.stderr)
+        complain("Interrupted: nothing half done is kept, the next run takes over.")
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone (`reco popular | head`): nothing is wrong. Python would complain at exit.
@@ -45,7 +45,7 @@ def guarded(start: Callable[[], int]) -> int:
 def _leave(error: click.exceptions.Exit | click.ClickException) -> int:
     if isinstance(error, click.ClickException):
         if _as_json():
-            print(_as_object("usage", error.format_message(), "See --help.", {}))
+            print_json(_as_object("usage", error.format_message(), "See --help.", {}))
         else:
             error.show()
     return error.exit_code
@@ -54,9 +54,9 @@ def _leave(error: click.exceptions.Exit | click.ClickException) -> int:
 def _confess(error: Exception) -> int:
     traceback.print_exception(error)
     if _as_json():
-        print(_as_object("defect", f"{type(error).__name__}: {error}", "Report the trace on stderr.", {}))
+        print_json(_as_object("defect", f"{type(error).__name__}: {error}", "Report the trace on stderr.", {}))
     else:
-        print("error: this is a defect of reco; the lines above say where.", file=sys.stderr)
+        complain("error: this is a defect of reco; the lines above say where.")
     return UNEXPECTED
 
 
@@ -69,23 +69,22 @@ def _as_json() -> bool:
     return "--json" in sys.argv
 
 
-def _as_object(code: str, message: str, hint: str, details: dict[str, Any]) -> str:
-    body = {"code": code, "message": message, "hint": hint, "details": details}
-    return json.dumps({"error": body}, ensure_ascii=False, default=str)
+def _as_object(code: str, message: str, hint: str, details: dict[str, Any]) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message, "hint": hint, "details": details}}
 
 
 def _tell(error: RecoError) -> None:
     if _as_json():
-        print(_as_object(error.code, error.message, error.hint, error.details))
+        print_json(_as_object(error.code, error.message, error.hint, error.details))
         return
     for drop in error.details.get("drops", ()):
         if drop["error"]:
-            print(f"failed: {drop['error']}", file=sys.stderr)
+            complain(f"failed: {drop['error']}")
         elif drop["lines_quarantined"]:
             counts = f"{drop['lines_quarantined']:,} of {drop['lines_read']:,} lines quarantined"
-            print(f"{drop['name']}: {counts}", file=sys.stderr)
+            complain(f"{drop['name']}: {counts}")
     for reason, lines in error.details.get("reasons", {}).items():
-        print(f"  {reason}: {lines:,} lines", file=sys.stderr)
-    print(f"error: {error.message}", file=sys.stderr)
+        complain(f"  {reason}: {lines:,} lines")
+    complain(f"error: {error.message}")
     if error.hint:
-        print(f"  next: {error.hint}", file=sys.stderr)
+        complain(f"  next: {error.hint}")

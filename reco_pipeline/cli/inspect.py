@@ -14,7 +14,7 @@ from reco_pipeline.cli.options import JsonFlag, SourceOption
 from reco_pipeline.cli.output import facts, print_json, progress, say, table, warn
 
 if TYPE_CHECKING:
-    from reco.orders.inspect import Inspection
+    from reco.orders.inspection import Inspection
 
 UNREADABLE = 3
 _COLUMNS_SHOWN = 12

@@ -1,6 +1,8 @@
 """How results look on a terminal and as JSON.
 
 Belongs here: tables, figures and progress bars. Does not belong here: what is printed.
+
+What is printed may come from somebody else's file: a terminal gets it without characters that it would obey.
 """
 
 import json
@@ -9,22 +11,29 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from reco.safetext import printable, printable_json
+
 WIDTH_WITHOUT_TERMINAL = 140
 
 
 def print_json(value: Any) -> None:
     """One JSON object on stdout, nothing else."""
-    print(json.dumps(value, ensure_ascii=False, default=str))
+    print(printable_json(json.dumps(value, ensure_ascii=False, default=str)))
 
 
 def say(text: str = "") -> None:
-    """One line on stdout."""
-    print(text)
+    """Text on stdout."""
+    print(printable(text, one_line=False))
 
 
 def warn(text: str) -> None:
-    """One line on stderr."""
-    print(f"warning: {text}", file=sys.stderr)
+    """A warning on stderr."""
+    complain(f"warning: {text}")
+
+
+def complain(text: str) -> None:
+    """Text on stderr."""
+    print(printable(text, one_line=False), file=sys.stderr)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -39,11 +48,13 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
         for i in range(len(columns))
     ]
     # Text, not markup, everywhere: an item may be called "[bold]".
-    drawn = Table(title=Text(title) if title else None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    drawn = Table(
+        title=Text(printable(title)) if title else None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False
+    )
     for column, right in zip(columns, numeric, strict=True):
-        drawn.add_column(column, justify="right" if right else "left", overflow="fold")
+        drawn.add_column(Text(printable(column)), justify="right" if right else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(figure(value)) for value in row))
+        drawn.add_row(*(Text(printable(figure(value))) for value in row))
 
     class Quiet(Console):
         """Leaves a closed pipe to the edge of the command line, which knows that nothing is wrong."""
@@ -62,7 +73,7 @@ def facts(pairs: Sequence[tuple[str, Any]]) -> None:
     """Names and values, one a line."""
     width = max((len(name) for name, _ in pairs), default=0)
     for name, value in pairs:
-        say(f"  {name.ljust(width)}  {figure(value)}")
+        say(f"  {printable(name).ljust(width)}  {printable(figure(value))}")
 
 
 def figure(value: Any) -> str:

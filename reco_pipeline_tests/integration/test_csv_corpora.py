@@ -8,7 +8,8 @@ import pytest
 
 from reco.errors import DropEmpty
 from reco.orders.drops import DropFile
-from reco.orders.inspect import Inspection, inspect_file
+from reco.orders.inspect import inspect_file
+from reco.orders.inspection import Inspection
 from reco.orders.profiles import SourceProfile, load_profile
 from reco.orders.table import open_table
 from reco_pipeline_tests.corpora import corpus_files, expected_tables, independent_records, unpack_corpora

@@ -378,6 +378,16 @@ def test_every_reason_is_in_the_reference(reason: str) -> None:
     assert f"`{reason}`" in (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
 
 
+def test_lines_of_a_header_are_counted_as_such(tmp_path: Path) -> None:
+    """`sep=;` above the header and the same header further down are no items; a header alone says what is missing."""
+    head = "item_id;name;price\n"
+    result, items, others = read(f"sep=;\n{head}1;A, B;2\n{head}2;C;3\n", tmp_path)
+    assert (items["item_id"].to_list(), others.height) == (["1", "2"], 0)
+    assert (result.counts.lines_header, result.counts.lines_read) == (3, 2)
+    with pytest.raises(DropError, match="a header and no lines below it"):
+        read(HEADER, tmp_path)
+
+
 # -------------------------------------------------------------------------------------------------- on the command line
 @pytest.fixture
 def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:

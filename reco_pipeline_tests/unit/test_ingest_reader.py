@@ -8,10 +8,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from reco.errors import DropEmpty, DropMissing, DropUnmapped, DropUnreadable, LedgerBroken
+from reco.errors import DropAmbiguous, DropEmpty, DropMissing, DropUnmapped, DropUnreadable, LedgerBroken
 from reco.orders import judge, opened
 from reco.orders.dialect import probe
 from reco.orders.drops import DropFile
+from reco.orders.order_ids import parts_of
 from reco.orders.profiles import SourceProfile, load_profile
 from reco.orders.records import MAX_JOINED_LINES
 from reco.orders.rules import COLUMNS, REASONS
@@ -62,12 +63,26 @@ def test_an_order_id_of_several_columns_needs_each(tmp_path: Path) -> None:
     assert read.faults == {3: "missing_order_id"}
 
 
+def test_different_parts_never_make_the_same_order_id(tmp_path: Path) -> None:
+    """A bar in a part of a composite id is told from the one between parts; ids without such a part stay as they were.
+
+    Taken apart again, an id gives the parts it was made of.
+    """
+    pairs = [("a", "b|c"), ("a|b", "c"), ("a%7Cb", "c"), ("a%7Cb", "c|"), ("a%257Cb|", "c"), ("a", "b"), ("a\\", "b")]
+    columns = {"order_id": ["day", "who"], "item_id": "sku"}
+    text = "day,who,sku\n" + "".join(f"{day},{who},x\n" for day, who in pairs)
+    ids = read_bytes(text.encode(), tmp_path, profile(columns=columns)).column("order_id")
+    assert ids[5:] == ["a|b", "a\\|b"]
+    assert len(set(ids)) == len(pairs)
+    assert [tuple(parts_of(one)) for one in ids] == pairs
+
+
 def test_quantities_are_whole_numbers(tmp_path: Path) -> None:
-    """3.0 and +2 are whole numbers; 2.6, 1e2, 1_000, 1,000, blanks and words are none, and zero or less is no sale."""
+    """3.0, +2 and 1,000 are whole numbers; 2.6, 1e2, 1_000, blanks and words are none, and zero or less is no sale."""
     values = ["1", "3.0", "+2", "2.6", "1e2", "1_000", "1,000", "", "two", "0", "-4", "9999999999"]
     read = one_value("quantity", values, tmp_path)
-    assert read.column("quantity") == [1, 3, 2]
-    invalid = dict.fromkeys([5, 6, 7, 8, 9, 10, 13], "invalid_quantity")
+    assert read.column("quantity") == [1, 3, 2, 1000]
+    invalid = dict.fromkeys([5, 6, 7, 9, 10, 13], "invalid_quantity")
     assert read.faults == invalid | {11: "nonpositive_quantity", 12: "nonpositive_quantity"}
 
 
@@ -94,6 +109,46 @@ def test_prices_may_have_currency_and_thousands(tmp_path: Path) -> None:
     assert read.column("unit_price") == money
     invalid = dict.fromkeys([9, 10, 11, 12, 14, 15], "invalid_price")
     assert read.faults == invalid | {13: "negative_price"}
+
+
+@pytest.mark.parametrize(
+    ("values", "cents"),
+    [
+        (["R$ 5.20", "5.20 kr", "kr. 5.20", "5.20 zł", "5.20Kč", "CHF 5.20", "5.20 CHF", "usd 5.20", "5.20 USD"], 520),
+        (
+            ["US$5.20", "$5.20 USD", "Rs. 5.20", "5.20 лв", "€\u202f5.20", "HUF 5.20", "5.20 Ft", "₴5.20"],
+            520,
+        ),
+        (["R$ 1.234,50", "1.234,50 kr", "1 234,50 Kč", "zł 1234,50", "CHF 1'234,50", "EUR 1\u2019234,50"], 123450),
+    ],
+)
+def test_amounts_of_many_countries(values: list[str], cents: int, tmp_path: Path) -> None:
+    """Signs, codes and abbreviations of currencies before or behind an amount are no part of it."""
+    read = one_value("price", values, tmp_path)
+    assert (read.column("unit_price"), read.faults) == ([Decimal(cents) / 100] * len(values), {})
+
+
+@pytest.mark.parametrize(
+    ("quantities", "prices", "expected"),
+    [
+        (["1,000", "12,000,000", "2"], ["2.50", "1", "1"], [1000, 12_000_000, 2]),
+        (["1.000", "1 500", "2"], ["2,50", "1", "1"], [1000, 1500, 2]),
+        (["1.000", "1", "2"], ["2.50", "1", "1"], [1, 1, 2]),
+        (["1,500", "1", "2"], ["", "", ""], [1500, 1, 2]),
+        (["1,000", "1", "2"], ["", "", ""], None),
+    ],
+)
+def test_thousands_of_pieces_are_read_where_the_file_proves_them(
+    quantities: list[str], prices: list[str], expected: list[int] | None, tmp_path: Path
+) -> None:
+    """The decimal sign of the amounts tells what stands between thousands; where nothing does, it is asked for."""
+    rows = [f'{i},A,"{n}","{price}"\n' for i, (n, price) in enumerate(zip(quantities, prices, strict=True))]
+    read = read_bytes(b"order_id,item_id,quantity,price\n" + "".join(rows).encode(), tmp_path)
+    if expected is None:
+        assert isinstance(read.result.error, DropAmbiguous)
+        assert "'1,000'" in str(read.result.error)
+    else:
+        assert (read.column("quantity"), read.faults) == (expected, {})
 
 
 def test_a_decimal_comma_is_the_profiles_to_say(tmp_path: Path) -> None:
@@ -363,7 +418,7 @@ def test_gzip_is_unpacked_whatever_its_name(tmp_path: Path) -> None:
 UNUSABLE = [
     (b"", DropEmpty, "empty"),
     (b"\n\n", DropEmpty, "blank"),
-    (b"order_id,item_id\n\n", DropEmpty, "no order lines"),
+    (b"order_id,item_id\n\n", DropEmpty, "a header and no lines below it"),
     (b"colour,size\nred,1\n", DropUnmapped, "2 fields, none of them a known name"),
     (b"colour,Qty\nred,1\n", DropUnmapped, "2 fields, of which 'Qty' is known"),
     (b"1,2\n3,4\n", DropUnmapped, "order id"),
@@ -465,7 +520,7 @@ def test_what_the_scan_gets_wrong_is_read_again(tmp_path: Path, monkeypatch: pyt
     # Without the look at quotes the scan is given a line that takes the next ones along.
     monkeypatch.setattr("reco.orders.lines._quotes", lambda _part, cut, *_: cut.lengths() < 0)
     swallowed = b'order_id,item_id\n1,"a\n2,b\n3,c\n4,d"\n5,e\n'
-    assert read_bytes(swallowed, tmp_path).faults == {2: "unbalanced_quote"}
+    assert read_bytes(swallowed, tmp_path).faults == dict.fromkeys([2, 3, 4, 5], "unbalanced_quote")
 
 
 def test_large_batches_are_read_in_portions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -576,3 +631,44 @@ def test_a_block_may_end_between_cr_and_lf(tmp_path: Path, monkeypatch: pytest.M
     for block in range(40, 75):
         monkeypatch.setattr("reco.orders.lines.BLOCK", block)
         assert read_bytes(text, tmp_path).result.counts == whole, block
+
+
+FIRST = b"order_id;item_id\r\n1;a\r\n2;b\r\n"
+SECOND = b"order_id;item_id\n3;c\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "orders", "headers"),
+    [
+        (FIRST + SECOND, ["1", "2", "3"], 2),
+        (FIRST + b"\xef\xbb\xbf" + SECOND + FIRST, ["1", "2", "3", "1", "2"], 3),
+        (b"\xef\xbb\xbf" + FIRST + b"\r\n" + b"\xef\xbb\xbf" + SECOND, ["1", "2", "3"], 2),
+        (b"sep=;\r\n" + FIRST, ["1", "2"], 2),
+        (b'\n"SEP=;"\n\n' + FIRST + b'"SEP=;"\n' + SECOND, ["1", "2", "3"], 4),
+        (b'"order_id";"item_id"\n1;a\n"order_id";"item_id"\n3;c\n', ["1", "3"], 2),
+        (("sep=;\r\n" + FIRST.decode()).encode("utf-16"), ["1", "2"], 2),
+        (FIRST + b"order_id;item\n", ["1", "2", "order_id"], 1),
+    ],
+)
+def test_every_line_of_a_header_is_counted_as_one(
+    content: bytes, orders: list[str], headers: int, tmp_path: Path
+) -> None:
+    """`sep=;` above a header and the same header further down are no orders; each line is accounted for, both ways."""
+    read = read_bytes(content, tmp_path)
+    assert (read.column("order_id"), read.faults) == (orders, {})
+    counts = read.result.counts
+    assert (counts.lines_header, counts.lines_read) == (headers, len(orders))
+    text = content.decode("utf-16" if content.startswith(b"\xff\xfe") else "utf-8-sig")
+    assert headers + len(orders) + counts.lines_blank == len(text.splitlines())
+    assert read_bytes(content, tmp_path, record_by_record=True).digests == read.digests
+
+
+def test_a_delimiter_told_in_the_file_counts_as_told(tmp_path: Path) -> None:
+    """`sep=` decides where the lines would tell another delimiter, and the profile decides over it."""
+    content = b"sep=:\norder_id,x:item_id,y\n1,2:a,b\n"
+    columns = {"order_id": "order_id,x", "item_id": "item_id,y"}
+    read = read_bytes(content, tmp_path, profile(columns=columns))
+    assert (read.column("order_id"), read.column("item_id")) == (["1,2"], ["a,b"])
+    assert read.result.confidence["delimiter"] == 1.0
+    other = profile(columns={"order_id": "order_id", "item_id": "x:item_id"}, dialect={"delimiter": ","})
+    assert read_bytes(content, tmp_path, other).result.counts.lines_header == 2

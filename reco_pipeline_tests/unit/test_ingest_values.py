@@ -102,6 +102,36 @@ def test_mixed_dates_are_read_where_none_has_two_readings(tmp_path: Path) -> Non
     assert "'3/4/2024'" in error.message
 
 
+def test_days_without_signs_and_offsets_behind_any_date_are_read(tmp_path: Path) -> None:
+    """`20240105` has one meaning only; an offset counts behind a date in whatever order, clock or language."""
+    values = ["20240105", "20240105 10:30", "20240105T10:30:00Z", "20241305", "01022024", "20101012"]
+    read = column("order_date", values, tmp_path, timezone="Asia/Shanghai")
+    assert times(read) == [
+        "2024-01-04T16:00:00",
+        "2024-01-05T02:30:00",
+        "2024-01-05T10:30:00",
+        "2010-10-11T16:00:00",
+    ]
+    assert read.faults == dict.fromkeys([5, 6], "invalid_timestamp")
+    values = ["13/01/2024 10:00 +0200", "13/01/2024 10:00:30.5+02", "13/01/2024 10:00 PM -05:30", "13 Jan 2024 10:00Z"]
+    read = column("order_date", [*values, "13.1.24 9:00 UTC"], tmp_path, timezone="Asia/Shanghai")
+    assert times(read) == [
+        "2024-01-13T08:00:00",
+        "2024-01-13T08:00:30.500000",
+        "2024-01-14T03:30:00",
+        "2024-01-13T10:00:00",
+        "2024-01-13T09:00:00",
+    ]
+
+
+def test_an_offset_does_not_tell_the_order_of_day_and_month(tmp_path: Path) -> None:
+    """Where both orders fit every date, the drop asks, offsets or not; the answer reads them."""
+    values = ["01/02/2024 10:00 +0200", "03/04/2024 10:00 +0200"]
+    error = column("order_date", values, tmp_path).result.error
+    assert isinstance(error, DropAmbiguous)
+    assert times(column("when", values, tmp_path, **told("month_first")))[0] == "2024-01-02T08:00:00"
+
+
 @pytest.mark.parametrize(
     ("values", "decimal", "read"),
     [

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from reco.orders.inspect import Inspection, inspect_file
+from reco.orders.inspect import inspect_file
+from reco.orders.inspection import Inspection
 from reco.orders.profiles import SourceProfile, load_profile
 from reco_pipeline_tests.reading import NOW, read_bytes
 from reco_pipeline_tests.shop import new_shop
@@ -245,3 +246,28 @@ def test_any_bytes_get_an_answer(content: bytes) -> None:
             assert told["lines_read"] == told["lines_accepted"] + told["lines_excluded"] + quarantined
         else:
             assert told["lines_read"] >= quarantined == sum(told["reasons"].values())
+
+
+CUSTOMERS = {
+    "name": "shy",
+    "privacy": {"pseudonymise": True},
+    "columns": {"order_id": ["day", "who"], "item_id": "sku", "customer_id": "who", "quantity": "n"},
+}
+
+
+def test_a_pseudonymising_profile_shows_no_customer(tmp_path: Path) -> None:
+    """Neither first lines nor examples have a customer's id, where the columns are mapped and where they are not."""
+    shy = SourceProfile.checked(CUSTOMERS, "a test")
+    content = b"day,who,sku,n\n1,mary-7,a,1\n,mary-7,a,1\n1,mary-7,a,none\n1,mary-7,a\n"
+    seen = inspect(content, tmp_path, shy)
+    assert seen.reasons == {"missing_order_id": 1, "invalid_quantity": 1, "too_few_fields": 1}
+    assert seen.first_lines[0] == (2, ["1", "(hidden: a customer id)", "a", "1"])
+    hidden = "(hidden: a customer id)"
+    assert [one.raw for one in seen.examples] == [f",{hidden},a,1", f"1,{hidden},a,none", hidden]
+    assert "mary-7" not in json.dumps(seen.to_json())
+    for profile in (shy, "auto"):
+        unmapped = inspect(b"day,customer_id,nothing\n1,mary-7,a\n1,mary-7\n", tmp_path, profile)
+        assert (unmapped.mapped, len(unmapped.first_lines), len(unmapped.examples)) == (False, 1, 1)
+        assert "mary-7" not in json.dumps(unmapped.to_json())
+    open_profile = SourceProfile.checked(CUSTOMERS | {"privacy": {"pseudonymise": False}}, "a test")
+    assert json.dumps(inspect(content, tmp_path, open_profile).to_json()).count("mary-7") == 6

@@ -123,8 +123,8 @@ def test_export_writes_for_spreadsheets_and_never_over_a_file(home: Home, reco: 
         "lines_without_text": 0,
     }
     raw = out.read_bytes()
-    assert raw.startswith(b"\xef\xbb\xbfreco_line,")
-    assert raw.count(b"\r\n") == 8
+    assert raw.startswith(b'\xef\xbb\xbf"reco_line","reco_file",')
+    assert raw.count(b"\r\n") == raw.count(b'"\r\n') == 8
     rows = list(csv.DictReader(io.StringIO(raw.decode("utf-8-sig"), newline="")))
     assert [row["reco_column"] for row in rows[-2:]] == ["Quantity", "OrderNumber"]
     assert (rows[-2]["Quantity"], rows[0]["reco_raw"]) == ("'-1", "'1,\\xff\\xfe,1")

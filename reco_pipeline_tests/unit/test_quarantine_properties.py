@@ -3,6 +3,7 @@
 import csv
 import io
 import random
+import re
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -25,6 +26,9 @@ from reco_pipeline_tests.reading import NOW, ReadDrop, read_files
 from reco_pipeline_tests.unit.test_ingest_properties import FAULTS, HEADER, LINE_ENDS, PROFILE, REASON, encode, faulty
 
 KINDS = [*FAULTS, "plain", "plain", "quoted_newline"]
+INVISIBLE = '\ufeff"\u200b \t\r\n\v\f\u2028'
+FORMULA = re.compile(f"[{INVISIBLE}]*[=+@\uff1d\uff0b\uff0d\uff20-]")
+SPLITS = ",;\t|:^~\n\r\v\f\u2028"
 TEXTS = st.text(st.sampled_from("aZ09é€=+-@'\",;|\t\n\r \uff1d\uff0e日"), max_size=8) | st.text(max_size=12)
 
 
@@ -66,7 +70,10 @@ def test_counts_depend_neither_on_the_order_of_lines_nor_on_their_files(
             assert found == (len(lines), len(lines) - faults.total(), faults)
 
 
-@given(TEXTS)
+@given(TEXTS | st.text(st.sampled_from(SPLITS + " \"'=-@1\u200b\uff1d"), max_size=10))
+@example("PID;=1+1")
+@example("PID\t'=1+1")
+@example('a, -1 ;  "=1')
 @example("=1+1")
 @example("'-5")
 @example("-5")
@@ -78,6 +85,9 @@ def test_guarded_cells_come_back_and_start_no_formula(text: str) -> None:
         assert unguard(cell) == text
         assert not cell.lstrip('\ufeff"\u200b \t\r\n').startswith(tuple("=+-@\uff1d\uff0b\uff0d\uff20"))
         assert not cell.startswith(("\t", "\r", "\n"))
+        for split in SPLITS:
+            assert not any(FORMULA.match(part) for part in cell.split(split)), split
+        assert not any(len(part.strip(INVISIBLE)) > 1 and FORMULA.match(part) for part in cell.split(" "))
 
 
 @given(st.lists(st.text(st.sampled_from("ab (2)"), max_size=5), min_size=1, max_size=8))

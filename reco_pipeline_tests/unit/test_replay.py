@@ -490,3 +490,29 @@ def test_several_drops_are_mended_in_one_file(home: Home) -> None:
     assert figures(report) == (2, 2, 0, 0)
     assert len(report.replays) == 2
     assert {("2", "Kit", 1), ("7", "Hose", 1)} <= order_rows(home)
+
+
+def test_what_only_stands_for_something_never_becomes_data(home: Home) -> None:
+    """A row is refused while an escape, a shortened text or a lost letter is in it, and taken once it is put right."""
+    long = "x" * 40_000
+    body = b"3,caf\xe9,1,1,2024-05-01\n" + f"4,{long},1,2024-05-01\n5,H\u00f6se,none,1,2024-05-01\n".encode()
+    take(home, (HEAD + GOOD + "2,日,1,1,2024-05-01\n" * 3).encode() + body)
+    rows = {row["reco_physical_line"]: row for row in rows_of(export(home))}
+    assert rows["8"]["reco_raw"] == "'3,caf\\xe9,1,1,2024-05-01"
+    half = {"8": {"reco_raw": r"3,caf\xe9,2,1,2024-05-01"}, "9": {"reco_raw": rows["9"]["reco_raw"] + "!"}}
+    report = replay(home, mend(home, half | {"10": {"item_id": "H\ufffdse", "quantity": "1"}}))
+    assert figures(report) == (0, 0, 0, 0)
+    whys = [refused.why for refused in report.refused]
+    expected = (r"still has \xe9", "shown shortened", "letter that was lost")
+    assert [part in why for part, why in zip(expected, whys, strict=True)] == [True] * 3
+    cells = {"order_id": "4", "item_id": "Hose", "quantity": "1", "unit_price": "1", "order_date": "2024-05-01"}
+    whole = {"8": {"reco_raw": "3,café,2,1,2024-05-01"}, "9": cells, "10": {"quantity": "1"}}
+    assert figures(replay(home, mend(home, whole))) == (3, 3, 0, 0)
+    assert {("3", "café", 2), ("4", "Hose", 1), ("5", "Höse", 1)} <= order_rows(home)
+
+
+def test_columns_with_other_delimiters_in_their_names_come_back(home: Home) -> None:
+    """The delimiter of a mended file is the one behind its first column, whatever stands in the names of others."""
+    take(home, 'order_id,item_id,quantity,"a;b;c;d;e;f;g;h;i;j;k;l;m;=1"\n1,A,1,x\n2,B,none,";=1+1\t@x"\n')
+    assert "m;'=1" in export(home).splitlines()[0]
+    assert figures(replay(home, mend(home, {"3": {"quantity": "2"}}))) == (1, 1, 0, 0)
