@@ -39,6 +39,7 @@ _MARKED = (
     Event.DROP_REFUSED,
     Event.DROP_FAILED,
     Event.DROP_RETRACTED,
+    Event.DROP_REOPENED,
     Event.LINES_EXPORTED,
     Event.LINES_REPLAYED,
     Event.REPLAY_VOIDED,

@@ -42,6 +42,8 @@ def stated_parts(engine: sa.Engine, *, drop_key: str | None = None) -> dict[tupl
     """
     found: dict[tuple[str, str], Stated] = {}
     for one in reversed(events(engine, drop_key=drop_key, limit=None)):
+        if "kind" in one.details and one.event in (Event.DROP_FAILED, Event.DROP_INGESTED):
+            continue  # a catalogue: the same bytes have the same key where they came as orders too
         if one.event is Event.DROP_FAILED or (one.event is Event.QUARANTINE_EXPIRED and "parts" not in one.details):
             tables = {table for table, part in found if part == one.drop_key}
             for table in tables if one.event is Event.DROP_FAILED else {_QUARANTINED}:

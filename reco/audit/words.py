@@ -71,6 +71,7 @@ _WORDS: Mapping[Event, Callable[[Details], str]] = {
     ),
     Event.GATE_REFUSED: lambda d: str(d.get("message", "")),
     Event.DROP_RETRACTED: lambda d: str(d.get("reason") or "no reason given"),
+    Event.DROP_REOPENED: lambda d: f"to be read anew: {d.get('reason')}",
     Event.ROLLED_BACK: lambda d: f"before: {d.get('before')}",
     Event.RUN_FAILED: lambda d: str(d.get("reason", "")),
     Event.DROP_FAILED: lambda d: str(d.get("error_code") or d.get("error", "")),

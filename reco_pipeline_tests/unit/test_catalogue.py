@@ -446,11 +446,14 @@ def test_the_audit_knows_catalogues(
         assert (report["drops"], report["lines"]["read"]) == ([], 0)
     assert not app(["audit", "report", "--drop", key, "--format", "html"], standalone_mode=False)
     assert "a.csv" in capsys.readouterr().out
-    assert printed(capsys, "audit", "report")["drops"] == []
+    report = printed(capsys, "audit", "report")
+    assert ([one["key"] for one in report["catalogues"]], report["drops"]) == ([key], [])
 
 
 def test_the_audit_of_bytes_that_came_as_both_is_of_both(both: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The trail has the steps of both, the report the order lines."""
+    """The trail has the steps of both, the report the order lines and, apart from them, the catalogue."""
     trail = printed(capsys, "audit", "trail", "--drop", both[:9])["events"]
     assert sorted(one["event"] for one in trail) == ["drop_ingested"] * 2 + ["drop_seen"] * 2
-    assert printed(capsys, "audit", "report", "--drop", both)["lines"]["read"] == 1
+    report = printed(capsys, "audit", "report", "--drop", both)
+    assert (report["lines"]["read"], len(report["drops"]), len(report["catalogues"])) == (1, 1, 1)
+    assert report["trail"]["proven"]
