@@ -67,19 +67,23 @@ class OwnRedis:
 
     def start(self, *options: str) -> redis.Redis:
         """Starts the server and waits until it has read its files; returns a client of the administrator."""
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(**self.command(*options), stdout=log, stderr=log)
-        client = self.client("admin")
         deadline = time.monotonic() + START_SECONDS
         while True:
-            try:
-                client.ping()
-            except (redis.ConnectionError, redis.exceptions.BusyLoadingError):
-                assert self.process.poll() is None, self.log.read_text()[-3000:]
-                assert time.monotonic() < deadline, self.log.read_text()[-3000:]
+            begun = self.log.stat().st_size if self.log.exists() else 0
+            with self.log.open("ab") as log:
+                self.process = subprocess.Popen(**self.command(*options), stdout=log, stderr=log)
+            while self.process.poll() is None:
+                # Its own words, because on its port somebody else may answer, or be silent.
+                if "Ready to accept connections" in self._said(begun):
+                    return self.client("admin")
+                assert time.monotonic() < deadline, self._said(begun)
                 time.sleep(0.02)
-            else:
-                return client
+            # Somebody took the port between our look and the server's: it takes another.
+            assert "Address already in use" in self._said(begun), self._said(begun)
+            self.port = conf.choose_port(None) or 0
+
+    def _said(self, begun: int) -> str:
+        return self.log.read_bytes()[begun:].decode("utf-8", "replace")
 
     def client(self, user: str) -> redis.Redis:
         """A client of a user; nothing is tried twice."""

@@ -220,12 +220,10 @@ class HomeServer(ABC, Generic[Where]):
         )
 
     def _wait_ready(self, server: process.Server, endpoint: Where, deadline: float) -> bool:
-        while server.poll() is None:
+        while server.poll() is None and time.monotonic() < deadline:
             found = self._ask(endpoint)
             if found.state == "ready" and found.pid in {None, server.pid}:
                 return True
-            if time.monotonic() >= deadline:
-                return False
             time.sleep(locks.POLL_SECONDS)
         return False
 

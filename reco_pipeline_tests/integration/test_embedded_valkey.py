@@ -316,6 +316,14 @@ def test_its_users_have_the_rights_of_their_work_on_the_keys_of_the_namespace(ho
         assert not any(secret in repr(endpoint) for secret in secrets)
 
 
+def test_a_running_server_of_an_older_version_gets_the_users(home: Path) -> None:
+    """A server that was started without a user knows it once a command of this version has met it."""
+    with EmbeddedValkey(home, "64mb").lease() as endpoint, redis.Redis.from_url(endpoint.url) as client:
+        client.acl_deluser("reader")
+        with EmbeddedValkey(home, "64mb").lease(), redis.Redis.from_url(endpoint.url_of("reader")) as reader:
+            assert reader.get("reco:k") is None
+
+
 def test_its_past_is_kept_and_another_home_can_start_on_it(home: Path, tmp_path: Path) -> None:
     """Files that the server replaced stay for the days of the setting; a home made of them has the earlier data."""
     before = dt.datetime.now(dt.UTC)

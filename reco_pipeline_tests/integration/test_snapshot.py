@@ -8,7 +8,6 @@ import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
 from reco.errors import GateRefused, ItemNotFound, LakeError, SnapshotDamaged, SnapshotNotFound, UsageError
 from reco.model.cooccurrence import build_cooccurrence
@@ -25,7 +24,7 @@ from reco.snapshot.keys import Keys
 from reco.snapshot.pointer import Outcome, move_pointer
 from reco.snapshot.publish import verify
 from reco.snapshot.store import SnapshotStore
-from reco_pipeline.cli.app import app
+from reco_pipeline_tests.commands import printed
 from reco_pipeline_tests.servers import port_of, running_valkey
 from reco_pipeline_tests.snapshot_lake import NOW, SHOP, LakeTables, write_tables
 
@@ -591,21 +590,19 @@ def test_the_difference_of_two_snapshots_counted_by_hand(client, store, tmp_path
     assert len(diff(*pair(store, None, None), shown=1).changes) == 1
 
 
-def test_the_command_tells_the_difference_and_the_memory(client, tables, grown, tmp_path, monkeypatch):
+def test_the_command_tells_the_difference_and_the_memory(client, tables, grown, tmp_path, monkeypatch, capsys):
     """`reco snapshot diff` and `list` say it to people and, with --json, as one object."""
     first, second = tables.publish(client), grown.publish(client)
     monkeypatch.setenv("RECO_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("RECO_NAMESPACE", SHOP)
     monkeypatch.setenv("RECO_REDIS_URL", f"redis://127.0.0.1:{port_of(client)}/0")
-    run = CliRunner()
-    told = run.invoke(app, ["snapshot", "diff", first.snapshot_id])
-    assert (told.exit_code, "items gained" in told.stdout, "1: new" in told.stdout) == (0, True, True)
-    found = json.loads(run.invoke(app, ["snapshot", "diff", "--json"]).stdout)
+    assert "1: new" in printed(capsys, "snapshot", "diff", first.snapshot_id)
+    found = json.loads(printed(capsys, "snapshot", "diff", "--json"))
     assert (found["after"], found["items_gained"]) == (second.snapshot_id, ["new"])
-    listed = json.loads(run.invoke(app, ["snapshot", "list", "--json"]).stdout)
+    listed = json.loads(printed(capsys, "snapshot", "list", "--json"))
     assert listed["memory"]["used_bytes"] > 0
     assert listed["memory"]["max_bytes"] == 0
-    assert "no limit of its own" in run.invoke(app, ["snapshot", "list"]).stdout
+    assert "no limit of its own" in printed(capsys, "snapshot", "list")
 
 
 def test_a_difference_needs_two_that_are_kept(client, store, tables, grown):
