@@ -124,8 +124,8 @@ def cutting_proxy(target: int) -> Iterator[CuttingProxy]:
 class FaultyProxy:
     """A network that can be told to misbehave, between a client and a port of this machine.
 
-    fault: "" passes on; "latency": each piece waits `seconds`; "reset": the connection is reset after `after` bytes of the
-    answer; "cut": it is closed there; "refuse": new connections are closed at once; "hole": nothing is ever answered.
+    fault: "" passes on; "latency": each piece waits `seconds`; "reset": the connection is reset after `after` bytes of
+    the answer; "cut": it is closed there; "refuse": new connections are closed at once; "hole": nothing is ever answered.
     times: how many connections the fault meets; None: all.
     """
 

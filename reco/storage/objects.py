@@ -6,7 +6,7 @@ holds or which one is wanted, and when a call is tried again (`reco.storage.stea
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -123,7 +123,7 @@ class ObjectStore:
             return False
         return True
 
-    def versions(self, key: str) -> "list[str]":
+    def versions(self, key: str) -> Sequence[str]:
         """The ids of the versions a versioned bucket keeps of an object, newest first; `null` without versioning."""
         found = self._call("list_object_versions", key, Prefix=key)
         return [one["VersionId"] for one in found.get("Versions", ()) if one["Key"] == key]
