@@ -7,9 +7,9 @@ The tables stand in a file of their own (SQLite) or in the schema `reco` (Postgr
 """
 
 import datetime as dt
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -329,11 +329,20 @@ def migrate(engine: sa.Engine, to: str = "head") -> None:
         command.upgrade(config, to)
 
 
-@cache
-def _engine(url: str) -> sa.Engine:
-    return open_database(url)
+_engines: dict[str, sa.Engine] = {}
+_opening = threading.Lock()
 
 
 def shared_database(url: str) -> sa.Engine:
     """`open_database`, once a process and URL: opening checks the version each time."""
-    return _engine(url)
+    with _opening:
+        if url not in _engines:
+            _engines[url] = open_database(url)
+        return _engines[url]
+
+
+def close_database(url: str) -> None:
+    """Closes the shared database of a URL, if it is open: its file is about to be replaced."""
+    with _opening:
+        if url in _engines:
+            _engines.pop(url).dispose()
