@@ -125,7 +125,7 @@ class FaultyProxy:
     """A network that can be told to misbehave, between a client and a port of this machine.
 
     fault: "" passes on; "latency": each piece waits `seconds`; "reset": the connection is reset after `after` bytes of
-    the answer; "cut": it is closed there; "refuse": new connections are closed at once; "hole": nothing is ever answered.
+    the answer; "cut": it is closed there; "refuse": new connections are closed at once; "hole": nothing is answered.
     times: how many connections the fault meets; None: all.
     """
 

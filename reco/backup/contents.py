@@ -180,10 +180,10 @@ def copy_sqlite(source: Path, target: Path) -> None:
         BackupError: it is damaged.
     """
     try:
-        with closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True, timeout=30)) as old:
-            with closing(sqlite3.connect(target)) as new:
-                old.backup(new)
-                new.execute("PRAGMA journal_mode = DELETE")
+        readable = sqlite3.connect(f"file:{source}?mode=ro", uri=True, timeout=30)
+        with closing(readable) as old, closing(sqlite3.connect(target)) as new:
+            old.backup(new)
+            new.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.Error as error:
         raise BackupError(
             f"Dagster's database {source} cannot be copied: {error}.",

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import pyrage
 import zstandard
@@ -79,7 +79,9 @@ def seal(
     try:
         with plain.open("rb") as source, sealed.open("wb") as target:
             inner, outer = _Measured(source, tell), _Measured(target)
-            reader = zstandard.ZstdCompressor(level=LEVEL).stream_reader(inner, size=plain.stat().st_size)
+            reader = zstandard.ZstdCompressor(level=LEVEL).stream_reader(
+                cast("BinaryIO", inner), size=plain.stat().st_size
+            )
             pyrage.encrypt_io(reader, outer, recipients)
             target.flush()
             os.fsync(target.fileno())
@@ -102,9 +104,9 @@ def unseal(sealed: Path, plain: Path, identities: list[pyrage.x25519.Identity], 
         check_object(sealed, expected, name)
         with sealed.open("rb") as source, plain.open("wb") as target:
             outer = _Measured(target, limit=expected.size_bytes)
-            expander = zstandard.ZstdDecompressor().stream_writer(outer, closefd=False)
+            expander = zstandard.ZstdDecompressor().stream_writer(cast("BinaryIO", outer), closefd=False)
             pyrage.decrypt_io(source, expander, identities)
-            expander.flush()
+            expander.flush()  # type: ignore[no-untyped-call]
             target.flush()
             os.fsync(target.fileno())
         if (outer.digest.hexdigest(), outer.size_bytes) != (expected.sha256, expected.size_bytes):

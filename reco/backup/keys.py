@@ -2,11 +2,11 @@
 
 Belongs here: finding, making and using these keys. Does not belong here: the format of what is encrypted (`envelope`).
 
-A backup is encrypted for age *recipients* (public keys) and opened by one of their *identities* (secret keys). A machine
-that only makes backups needs the recipients alone. They authenticate manifests too: each manifest bears, for every
-recipient, an HMAC under a key derived from that recipient, which is known to the machine that makes backups and to
-whoever has the identity, and cannot be learnt from the bucket: age does not write its recipients into what it encrypts.
-So recipients are to be kept like secrets, although they open nothing.
+A backup is encrypted for age *recipients* (public keys) and opened by one of their *identities* (secret keys). Making
+backups needs the recipients alone. They authenticate manifests too: each manifest bears, for every recipient, an HMAC
+under a key derived from that recipient, which is known to the machine that makes backups and to whoever has the
+identity, and cannot be learnt from the bucket: age writes no recipient into what it encrypts. So recipients are to be
+kept like secrets, although they open nothing.
 """
 
 import hashlib

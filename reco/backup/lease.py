@@ -56,7 +56,7 @@ class BackupLease:
             raise Busy(
                 f"{held.get('what', 'Another process')} is at work on these backups "
                 f"({held['owner']}, {age:.0f} s ago).",
-                hint=f"Wait for it to end; the lease of a killed one ends {self.ttl_seconds:.0f} s after its last sign.",
+                hint=f"Wait for it; the lease of a killed one ends {self.ttl_seconds:.0f} s after its last sign.",
                 owner=held["owner"],
             )
         self.generation = int(held.get("generation", 0)) + 1

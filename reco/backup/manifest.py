@@ -103,16 +103,14 @@ def read_manifest(raw: bytes, backup_id: str, namespace: str, keys: Keyring) -> 
     try:
         outer = json.loads(raw, object_pairs_hook=_once)
         text, tags = outer["body"], outer["tags"]
-        if not isinstance(text, str) or not isinstance(tags, list) or not all(isinstance(one, str) for one in tags):
-            raise ValueError("it has another form")
+        body_bytes, tags = str(text).encode(), [str(one) for one in tags]
     except (ValueError, KeyError, TypeError) as error:
         raise _refused(backup_id, f"it does not parse ({error})") from error
-    if not keys.knows(text.encode(), tags):
+    if not keys.knows(body_bytes, tags):
         raise _refused(backup_id, "it is not authenticated by a key of ours: it was altered, or made for other keys")
     try:
         body = json.loads(text, object_pairs_hook=_once)
-        if body["format"] != FORMAT:
-            raise ValueError(f"format {body['format']} is unknown to this version")
+        _require_format(body["format"])
         entries = tuple(Entry(**one) for one in body["entries"])
         _require_names(entries)
         manifest = Manifest(
@@ -129,6 +127,11 @@ def read_manifest(raw: bytes, backup_id: str, namespace: str, keys: Keyring) -> 
     if (manifest.backup_id, manifest.namespace) != (backup_id, namespace):
         raise _refused(backup_id, f"it is that of {manifest.backup_id} of namespace {manifest.namespace}")
     return manifest
+
+
+def _require_format(number: object) -> None:
+    if number != FORMAT:
+        raise ValueError(f"format {number} is unknown to this version")
 
 
 def _require_names(entries: tuple[Entry, ...]) -> None:

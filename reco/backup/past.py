@@ -30,7 +30,6 @@ from reco.backup.vault import Vault
 from reco.catalog.ledger import CatalogueLedger
 from reco.catalog.table import ingest_catalogues
 from reco.errors import BackupDamaged, BackupNotFound
-from reco.local.valkey import EmbeddedValkey
 from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES
 from reco.orders.home import Home
 from reco.orders.ingest import ingest
@@ -185,7 +184,7 @@ def _step(state: StateThen, one: AuditEvent, states: Mapping[int, StateThen]) ->
         state.served = back.served
 
 
-def rewind(vault: Vault, prepared: Prepared, moment: Moment, settings: Settings, *, now: dt.datetime) -> Prepared:
+def rewind(prepared: Prepared, moment: Moment, settings: Settings, *, now: dt.datetime) -> Prepared:
     """Makes a prepared backup the state of a moment before it was made.
 
     Raises:
@@ -198,19 +197,17 @@ def rewind(vault: Vault, prepared: Prepared, moment: Moment, settings: Settings,
     try:
         trail = read_trail(prepared.folder / SQL)
         state = state_after(trail, moment.event_id)
-        with stage("rewind"), EmbeddedValkey(prepared.folder, settings.redis_max_memory).lease():
-            with open_redis(own) as client:
-                keys = Keys(own.namespace)
-                load(client, read_dump(prepared.redis, own.namespace), int(now.timestamp() * 1000))
-                if state.served is not None:
-                    made = _publish_event(trail, state.served)
-                    _apply(home, trail, state_after(trail, made.id), now=now)
-                    rebuild(home, now=now)
-                    result = release(home, client, run_id=None, now=now, force=True)
-                    _require_digest(result.digest, made, moment)
-                _apply(home, trail, state, now=now)
-                facts = dump(client, keys, prepared.redis)
-                served = served_facts(client, own.namespace)
+        with stage("rewind"), open_redis(own) as client:  # a server of its own, in the folder
+            load(client, read_dump(prepared.redis, own.namespace), int(now.timestamp() * 1000))
+            if state.served is not None:
+                made = _publish_event(trail, state.served)
+                _apply(home, trail, state_after(trail, made.id), now=now)
+                rebuild(home, now=now)
+                result = release(home, client, run_id=None, now=now, force=True)
+                _require_digest(result.digest, made, moment)
+            _apply(home, trail, state, now=now)
+            facts = dump(client, Keys(own.namespace), prepared.redis)
+            served = served_facts(client, own.namespace)
         with engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode = DELETE")
     finally:

@@ -30,7 +30,7 @@ _FOLDERS = {LAKE: "lake", DAGSTER: "dagster", KEYS: "keys"}
 
 @dataclass(frozen=True)
 class Prepared:
-    """A folder with the parts of a backup: `lake/`, `reco.sqlite`, `dagster/`, `keys/`, `redis.resp`, as far as asked."""
+    """A folder with parts of a backup: `lake/`, `reco.sqlite`, `dagster/`, `keys/`, `redis.resp`, as far as asked."""
 
     folder: Path
     manifest: Manifest
@@ -85,7 +85,7 @@ def fetch_entry(vault: Vault, entry: Entry, sealed: Path, plain: Path, identitie
     """Reads one file of a backup, checked on both sides."""
     plain.parent.mkdir(parents=True, exist_ok=True)
     vault.fetch(entry, sealed)
-    unseal(sealed, plain, identities, entry.sealed, entry.name)  # type: ignore[arg-type]
+    unseal(sealed, plain, identities, entry.sealed, entry.name)
 
 
 def _check(prepared: Prepared) -> None:

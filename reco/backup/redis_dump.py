@@ -236,7 +236,7 @@ def _commands(file: BinaryIO) -> Iterator[Command]:
             if len(part) != size + 2 or not part.endswith(b"\r\n"):
                 raise _unreadable(Path(file.name))
             command.append(part[:-2])
-        if len(command) < 3:  # noqa: PLR2004 - a write has a name and a value
+        if len(command) < 3:
             raise _unreadable(Path(file.name))
         yield command
 

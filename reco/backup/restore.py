@@ -120,7 +120,7 @@ def restore(vault: Vault, settings: Settings, plan: Plan, *, now: dt.datetime, f
         folder = stack.enter_context(Lake(settings.home).scratch())
         prepared = prepare(vault, plan.manifest, folder / "parts", plan.parts)
         if plan.moment is not None and plan.moment.event_id is not None:
-            prepared = rewind(vault, prepared, plan.moment, settings, now=now)
+            prepared = rewind(prepared, plan.moment, settings, now=now)
         client = stack.enter_context(_target_redis(settings, plan.into))
         if plan.into is None and "sql" in plan.parts:
             _mark(prepared, plan, now)
@@ -152,7 +152,7 @@ def _require_free(plan: Plan, settings: Settings, *, force: bool) -> None:
     if plan.lives and not force:
         raise RestoreRefused(
             f"The target is not empty: {'; '.join(plan.lives)}.",
-            hint="Restore into another RECO_HOME, or give --force: what is there is moved aside, keys in Redis are replaced.",
+            hint="Restore into another RECO_HOME, or give --force: files are moved aside, keys in Redis are replaced.",
             lives=list(plan.lives),
         )
 
@@ -176,9 +176,11 @@ def _move_damaged(home: Path) -> bool:
     held = locks.try_exclusive(home / "redis" / "data.lock")
     if held is None:
         return False
-    with held:
+    try:
         data = home / "redis" / "data"
         data.rename(data.with_name(f"data-damaged-{os.urandom(3).hex()}"))
+    finally:
+        held.close()
     return True
 
 

@@ -22,6 +22,7 @@ from reco.storage.sql import (
     HEAD,
     SCHEMA,
     VERSION_TABLE,
+    audit_events,
     database_errors,
     metadata,
     migrate,
@@ -125,9 +126,10 @@ def load_postgres(dump: Path, url: str, schema: str) -> None:
             _insert(connection, dump, schema)
             for table in APPEND_ONLY:
                 append_only(connection, table.name, schema, [column.name for column in table.primary_key])
-            connection.exec_driver_sql(
-                f"SELECT setval(pg_get_serial_sequence('{schema}.audit_events', 'id'), "
-                f"(SELECT coalesce(max(id), 0) + 1 FROM {schema}.audit_events), false)"
+            place = f"{schema}.{audit_events.name}"
+            newest = connection.scalar(sa.select(sa.func.max(audit_events.c.id))) or 0
+            connection.execute(
+                sa.select(sa.func.setval(sa.func.pg_get_serial_sequence(place, "id"), newest + 1, sa.false()))
             )
     finally:
         engine.dispose()

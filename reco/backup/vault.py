@@ -29,7 +29,7 @@ _TIME = "%Y%m%dT%H%M%S%fZ"
 
 @dataclass(frozen=True)
 class Checked:
-    """What a check of a backup found. part: which of how many parts were read; figures: such as seconds of a restore."""
+    """What a check of a backup found. part: which of how many parts were read; figures: such as seconds."""
 
     backup_id: str
     kind: Literal["verify", "drill"]

@@ -51,8 +51,11 @@ class Credentials:
 
 @cache
 def shared_store(bucket: str, endpoint_url: str | None) -> "ObjectStore":
-    """The store of these settings, made once a process: making its client takes a tenth of a second."""
-    return ObjectStore(bucket, endpoint_url)
+    """The store of these settings, made once a process: making its client takes a tenth of a second.
+
+    It gives up early: a sensor's tick, which asks it, has a minute in all, and there is a next one.
+    """
+    return ObjectStore(bucket, endpoint_url, patience=Patience(attempts=4, seconds=20))
 
 
 def s3_client(

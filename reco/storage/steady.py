@@ -10,12 +10,15 @@ from datetime import timedelta
 from typing import Any
 
 import stamina
+import structlog
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 from purgatory import SyncCircuitBreakerFactory
 from purgatory.domain.model import OpenedState
 from urllib3.exceptions import HTTPError
 
 from reco.errors import ObjectExists, ObjectNotFound, ObjectStoreRefused, ObjectStoreUnavailable, RecoError
+
+log = structlog.get_logger(__name__)
 
 _MISSING = {"NoSuchKey", "404", "NoSuchUpload", "NoSuchVersion"}
 _CONDITION = {"PreconditionFailed", "412", "ConditionalRequestConflict"}
@@ -43,11 +46,21 @@ class Patience:
     seconds. After `failures` calls in a row have failed for good, calls fail at once for `away_seconds`.
     """
 
-    attempts: int = 5
+    attempts: int = 10
     seconds: float = 60.0
     wait_seconds: float = 0.2
     failures: int = 3
     away_seconds: float = 30.0
+
+
+def _told(details: stamina.instrumentation.RetryDetails) -> None:
+    """A try that will be made again is no news for a person; one that was the last is raised."""
+    log.info(
+        "object_store_retry", number=details.retry_num, wait_seconds=details.wait_for, reason=repr(details.caused_by)
+    )
+
+
+stamina.instrumentation.set_on_retry_hooks([_told])
 
 
 class Steady:

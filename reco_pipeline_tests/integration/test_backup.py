@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from reco.backup.redis_dump import live_facts
-from reco.errors import BackupKeyWrong, Busy
 from reco.backup.keys import Keyring
 from reco.backup.lease import BackupLease
+from reco.backup.redis_dump import live_facts
+from reco.errors import BackupKeyWrong, Busy
 from reco.snapshot.keys import Keys
 from reco_pipeline_tests.backup_shop import OTHER, BackupShop
 from reco_pipeline_tests.object_store import S3Server, running_s3
@@ -97,11 +97,11 @@ def test_two_at_once_one_wins(shop: BackupShop) -> None:
             shop.back_up()
         assert lease.generation == 1
     assert shop.back_up().manifest.generation == 2
-    with BackupLease(vault.store, vault.namespace, "A backup", ttl_seconds=0) as slow:
-        with BackupLease(vault.store, vault.namespace, "A prune", ttl_seconds=0) as fast:
-            assert fast.generation == slow.generation + 1
-            with pytest.raises(Busy, match="lost its lease"):
-                slow.renew()
+    late = BackupLease(vault.store, vault.namespace, "A backup", ttl_seconds=0)
+    with late as slow, BackupLease(vault.store, vault.namespace, "A prune", ttl_seconds=0) as fast:
+        assert fast.generation == slow.generation + 1
+        with pytest.raises(Busy, match="lost its lease"):
+            slow.renew()
 
 
 def test_a_key_with_a_time_is_kept_with_it(shop: BackupShop) -> None:
