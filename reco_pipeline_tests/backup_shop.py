@@ -47,7 +47,7 @@ class BackupShop:
     def settings(self) -> Settings:
         """The settings of the home."""
         url = f"redis://127.0.0.1:{port_of(self.client)}/0"
-        return Settings(home=self.folder / "home", redis_url=url, namespace=self.folder.name.replace("_", "-")[:30])  # type: ignore[arg-type]
+        return Settings(home=self.folder / "home", redis_url=url, namespace=self.folder.name.replace("_", "-")[:30])
 
     @property
     def home(self) -> Home:

@@ -144,7 +144,7 @@ def test_a_backup_is_copied_and_checked_there(shop: BackupShop, server: S3Server
 
 
 def test_what_may_go_goes_manifest_first(shop: BackupShop) -> None:
-    """Only the plan without asking twice; then manifests go, objects that nobody names, and stones that are not needed."""
+    """First only the plan; then manifests go, objects that nobody names, and stones that are not needed."""
     vault = shop.vault()
     real, shop.minute = shop.minute, shop.minute - 40 * 24 * 60
     old = shop.back_up().manifest

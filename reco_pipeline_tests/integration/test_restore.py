@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import redis
+import sqlalchemy as sa
 
 from reco.audit.chain import verify_chain
 from reco.audit.trail import Event, events
@@ -23,6 +24,7 @@ from reco.snapshot.keys import Keys
 from reco.snapshot.release import release
 from reco.snapshot.store import SnapshotStore
 from reco.storage.homelock import RESTORING, dev_lock
+from reco.storage.sql import open_database
 from reco_pipeline_tests.backup_shop import NOON, OTHER, BackupShop
 from reco_pipeline_tests.object_store import S3Server, running_s3
 from reco_pipeline_tests.postgres import running_postgres
@@ -300,13 +302,9 @@ def test_a_postgres_is_backed_up_and_restored(tmp_path: Path, client: redis.Redi
             assert len(home.ledger.drops()) == 1, round_
             assert verify_chain(home.ledger.engine).whole
             home.ledger.retract("monday.csv", now=shop.now, reason="so that the trail goes on")
-        schemas = [one for one in _schemas(home) if one.startswith("reco")]
-        assert len(schemas) == 2
-        assert "reco" in schemas
-        home.ledger.engine.dispose()
-
-
-def _schemas(home: object) -> list[str]:
-    import sqlalchemy as sa  # noqa: PLC0415
-
-    return sa.inspect(home.ledger.engine).get_schema_names()  # type: ignore[attr-defined, no-any-return]
+            home.ledger.engine.dispose()
+        engine = open_database(postgres)
+        schemas = [one for one in sa.inspect(engine).get_schema_names() if one.startswith("reco")]
+        engine.dispose()
+    assert len(schemas) == 2
+    assert "reco" in schemas
