@@ -66,7 +66,7 @@ def shop(tmp_path: Path, client: redis.Redis, server: S3Server) -> BackupShop:
 def elsewhere(shop: BackupShop, other: redis.Redis, **changes: object) -> Settings:
     """An empty machine: another home and Redis for the same namespace."""
     values = {"home": shop.folder / "elsewhere", "redis_url": url(other), "namespace": shop.settings.namespace}
-    return Settings(**(values | changes))  # type: ignore[arg-type]
+    return Settings(**(values | changes))
 
 
 def url(client: redis.Redis) -> str:
@@ -74,7 +74,7 @@ def url(client: redis.Redis) -> str:
 
 
 def bring_back(vault: Vault, settings: Settings, *, force: bool = False, **wanted: object) -> Restored:
-    plan = make_plan(vault, settings, **wanted)  # type: ignore[arg-type]
+    plan = make_plan(vault, settings, **wanted)
     return restore(vault, settings, plan, now=NOON + dt.timedelta(days=1), force=force)
 
 
@@ -295,7 +295,7 @@ def test_a_postgres_is_backed_up_and_restored(tmp_path: Path, client: redis.Redi
     with running_postgres() as postgres:
         settings = Settings(
             home=tmp_path / "pg", redis_url=url(client), namespace=shop.settings.namespace, database_url=postgres
-        )  # type: ignore[arg-type]
+        )
         for round_ in range(2):
             bring_back(shop.vault(), settings, force=True)
             home = open_home(settings)
