@@ -4,6 +4,7 @@ Belongs here: builders with defaults. Does not belong here: any claim.
 """
 
 import datetime as dt
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,12 @@ class BackupShop:
     def settings(self) -> Settings:
         """The settings of the home."""
         url = f"redis://127.0.0.1:{port_of(self.client)}/0"
-        return Settings(home=self.folder / "home", redis_url=url, namespace=self.folder.name.replace("_", "-")[:30])
+        return Settings(home=self.folder / "home", redis_url=url, namespace=self.namespace)
+
+    @property
+    def namespace(self) -> str:
+        """One of its own, since shops share servers."""
+        return f"shop-{hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]}"
 
     @property
     def home(self) -> Home:

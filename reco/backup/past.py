@@ -30,10 +30,11 @@ from reco.backup.vault import Vault
 from reco.catalog.ledger import CatalogueLedger
 from reco.catalog.table import ingest_catalogues
 from reco.errors import BackupDamaged, BackupNotFound
+from reco.orders.company import NOT_READ
 from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES
 from reco.orders.home import Home
 from reco.orders.ingest import ingest
-from reco.orders.ledger import NOT_READ, DropLedger, DropStatus
+from reco.orders.ledger import DropLedger, DropStatus
 from reco.orders.pseudonyms import Pseudonyms
 from reco.progress import stage
 from reco.settings import Settings
@@ -249,7 +250,8 @@ def _apply(home: Home, trail: Sequence[AuditEvent], state: StateThen, *, now: dt
                 one = then.get(row.key)
                 values = _values(one, row.profile, last.get(row.key), ranks.get(row.key))
                 connection.execute(sa.update(table).where(table.c.key == row.key).values(values))
-                if table is drops and one is not None and one.read and values.get("status") == DropStatus.PENDING.value:
+                read = one is not None and one.read and one.status is not DropStatus.PENDING
+                if table is drops and read and values["status"] == DropStatus.PENDING.value:
                     again.append(row.key)
     _apply_replays(home, state.replays, now)
     ingest(home.ledger, again, now=now, run_id=None)

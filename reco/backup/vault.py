@@ -13,6 +13,7 @@ Belongs here: names and the few things that may be read or written under them. D
 
 import datetime as dt
 import json
+import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -139,6 +140,15 @@ class Vault:
                 hint="Make one with `reco backup create`; `reco backup list` shows what there is.",
             )
         return found[-1]
+
+    def any_good(self) -> Manifest:
+        """A good backup by chance, so that in time every kept one is proven.
+
+        Raises:
+            BackupNotFound: there is none.
+        """
+        good = [one.manifest for one in self.list() if one.manifest is not None and one.manifest.good]
+        return secrets.choice(good) if good else self.newest_good()
 
     # -- marks -----------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,6 @@ Does not belong here: making, checking or restoring one (`reco.backup`).
 """
 
 import datetime as dt
-import random
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -244,7 +243,7 @@ def drill(
 
     now = dt.datetime.now(dt.UTC)
     with _backups(replica=replica) as opened:
-        manifest = random_good(opened.vault) if any_backup else _chosen(opened.vault, backup)
+        manifest = opened.vault.any_good() if any_backup else _chosen(opened.vault, backup)
         found = prove(opened.vault, opened.settings, manifest, now=now)
         risk = protection(opened.vault, open_home(opened.settings).ledger.engine, now=now)
     result = asdict(found) | {"passed": found.passed, "rpo_seconds": risk.rpo_seconds}
@@ -358,12 +357,6 @@ def status(as_json: JsonFlag = False) -> None:
             say(f"  OVERDUE: {alert.reason}")
             say(f"  next: {alert.next_step}")
     raise typer.Exit(FAILED if overdue else 0)
-
-
-def random_good(vault: "Vault") -> "Manifest":
-    """A good backup by chance, so that in time every kept one is proven."""
-    good = [one.manifest for one in vault.list() if one.manifest is not None and one.manifest.good]
-    return random.choice(good) if good else vault.newest_good()  # noqa: S311 - chance, not secrecy, is what is wanted
 
 
 def _chosen(vault: "Vault", backup: str | None) -> "Manifest":

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -63,9 +64,13 @@ def shop(tmp_path: Path, client: redis.Redis, server: S3Server) -> BackupShop:
     return found
 
 
-def elsewhere(shop: BackupShop, other: redis.Redis, **changes: object) -> Settings:
+def elsewhere(shop: BackupShop, other: redis.Redis, **changes: Any) -> Settings:
     """An empty machine: another home and Redis for the same namespace."""
-    values = {"home": shop.folder / "elsewhere", "redis_url": url(other), "namespace": shop.settings.namespace}
+    values: dict[str, Any] = {
+        "home": shop.folder / "elsewhere",
+        "redis_url": url(other),
+        "namespace": shop.settings.namespace,
+    }
     return Settings(**(values | changes))
 
 
@@ -73,7 +78,7 @@ def url(client: redis.Redis) -> str:
     return f"redis://127.0.0.1:{port_of(client)}/0"
 
 
-def bring_back(vault: Vault, settings: Settings, *, force: bool = False, **wanted: object) -> Restored:
+def bring_back(vault: Vault, settings: Settings, *, force: bool = False, **wanted: Any) -> Restored:
     plan = make_plan(vault, settings, **wanted)
     return restore(vault, settings, plan, now=NOON + dt.timedelta(days=1), force=force)
 
