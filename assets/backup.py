@@ -4,15 +4,18 @@ Does not belong here: what a backup holds or a drill compares (`reco.backup`).
 """
 
 import datetime as dt
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
 from assets.common import BACKUP, OWNERS
 from assets.serving import redis_snapshot
-from reco.backup.create import Created
-from reco.backup.status import Protection
 from resources.home import DatabaseResource, RedisResource, VaultResource
+
+if TYPE_CHECKING:
+    from reco.backup.create import Created
+    from reco.backup.status import Protection
 
 REDIS_BACKUP, RESTORE_DRILL = "redis_backup", "restore_drill"
 POOL = "redis"
@@ -93,7 +96,7 @@ def restore_drill(config: DrillConfig, database: DatabaseResource, vault: VaultR
     )
 
 
-def _figures(made: Created, state: Protection, copied: float | None) -> dict[str, dg.MetadataValue]:
+def _figures(made: "Created", state: "Protection", copied: float | None) -> dict[str, dg.MetadataValue]:
     """The figures of a backup that make curves over its history."""
     manifest = made.manifest
     numbers = {
@@ -113,6 +116,6 @@ def _figures(made: Created, state: Protection, copied: float | None) -> dict[str
     }
 
 
-def _version(made: Created) -> dg.DataVersion:
+def _version(made: "Created") -> dg.DataVersion:
     served = made.manifest.facts["served"] or {}
     return dg.DataVersion(str(served.get("digest", "none")))

@@ -28,7 +28,8 @@ from reco.backup.redis_dump import dump
 from reco.backup.sql_dump import dump_sql
 from reco.errors import BackupError, SnapshotDamaged, SnapshotNotFound
 from reco.orders.home import Home
-from reco.orders.ledger import REMOVED, DropStatus
+from reco.orders.ledger import DropStatus
+from reco.orders.rawfiles import REMOVED
 from reco.progress import report, stage
 from reco.settings import Settings
 from reco.snapshot.keys import Keys

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reco.audit.chain import verify_chain
+from reco.audit.chain import FIRST, verify_chain
 from reco.audit.trail import Event, events
 from reco.backup.contents import served_facts
 from reco.backup.manifest import Manifest
@@ -115,7 +115,7 @@ def _compare(scratch: Settings, manifest: Manifest, client: Any) -> list[Compari
     facts = manifest.facts
     home = open_home(scratch)
     redis_facts = live_facts(client, Keys(scratch.namespace)).as_dict()
-    chain = verify_chain(home.ledger.engine, noted_head=facts["sql"]["audit_head"] or None)
+    chain = verify_chain(home.ledger.engine, noted={"the backup": facts["sql"]["audit_head"] or FIRST})
     states = home.ledger.drops()
     looks: Sequence[tuple[str, Callable[[], Any], Any]] = (
         ("keys in Redis", lambda: redis_facts["types"], facts["redis"]["types"]),

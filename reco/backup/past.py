@@ -50,11 +50,12 @@ _MOVES = {
     Event.DROP_INGESTED: DropStatus.INGESTED,
     Event.DROP_FAILED: DropStatus.FAILED,
     Event.DROP_RETRACTED: DropStatus.RETRACTED,
+    Event.DROP_REOPENED: DropStatus.PENDING,
 }
 _PUBLISHES = (Event.SNAPSHOT_PUBLISHED, Event.SNAPSHOT_UNCHANGED)
 CHANGES = frozenset(
     {*_MOVES, *_PUBLISHES, Event.ROLLED_BACK, Event.LINES_REPLAYED, Event.REPLAY_VOIDED, Event.QUARANTINE_EXPIRED}
-    | {Event.DROP_REDACTED, Event.CUSTOMER_FORGOTTEN, Event.HOME_RESTORED}
+    | {Event.DROP_REDACTED, Event.REPLACED_REDACTED, Event.RAW_REMOVED, Event.CUSTOMER_FORGOTTEN, Event.HOME_RESTORED}
 )
 """The events after which something is another than before; the others only tell."""
 

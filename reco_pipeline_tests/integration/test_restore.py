@@ -95,7 +95,7 @@ def test_an_empty_machine_becomes_the_shop(shop: BackupShop, other: redis.Redis)
     home = open_home(settings)
     assert [one.sha256 for one in home.ledger.drops()] == [one.sha256 for one in shop.home.ledger.drops()]
     assert home.ledger.imbalances() == []
-    assert verify_chain(home.ledger.engine, noted_head=manifest.facts["sql"]["audit_head"]).whole
+    assert verify_chain(home.ledger.engine, noted={"it": manifest.facts["sql"]["audit_head"]}).whole
     (mark,) = events(home.ledger.engine, event=Event.HOME_RESTORED)
     assert mark.details["backup_id"] == manifest.backup_id
     assert not (settings.home / RESTORING).exists()
