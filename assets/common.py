@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 
 OWNERS = ["team:recommendations"]
-INGEST, MODEL, SERVING = "ingest", "model", "serving"
+INGEST, MODEL, SERVING, BACKUP = "ingest", "model", "serving", "backup"
 
 Metadata = dict[str, float | int | str | dg.MetadataValue | dg.TableSchema | dg.TableColumnLineage]
 

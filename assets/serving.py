@@ -37,6 +37,7 @@ class PublishConfig(dg.Config):
     kinds={"redis"},
     owners=OWNERS,
     code_version="1",
+    pool="redis",
 )
 def redis_snapshot(
     context: dg.AssetExecutionContext, config: PublishConfig, database: DatabaseResource, redis: RedisResource

@@ -84,6 +84,12 @@ class ObjectNotFound(DropMissing):
     code = "object_not_found"
 
 
+class ObjectExists(RecoError):
+    """An object is there already with other content, or was changed by someone else."""
+
+    code = "object_exists"
+
+
 class DropEmpty(DropError):
     """A drop holds no order lines: no bytes, or only a header."""
 
@@ -218,3 +224,45 @@ def error_names() -> frozenset[str]:
         names.add(one.__name__)
         waiting += one.__subclasses__()
     return frozenset(names)
+
+
+class BackupError(RecoError):
+    """A backup could not be made, checked or restored."""
+
+    code = "backup"
+
+
+class BackupNotFound(UsageError):
+    """There is no backup of that id or time."""
+
+    code = "backup_not_found"
+
+
+class BackupDamaged(BackupError):
+    """What the bucket holds is not what a backup wrote; `details` names the object and the reason."""
+
+    code = "backup_damaged"
+
+
+class BackupKeyWrong(ConfigError):
+    """The identity is missing or is none of those a backup was encrypted for."""
+
+    code = "backup_key_wrong"
+
+
+class RestoreRefused(UsageError):
+    """A restore would overwrite something that lives, and was not told to."""
+
+    code = "restore_refused"
+
+
+class RetentionRefused(BackupError):
+    """Nothing is removed, because the clock or the listing cannot be right."""
+
+    code = "retention_refused"
+
+
+class DrillFailed(BackupError):
+    """A backup was restored, and what came of it is not what was backed up; `details["checks"]` lists each verdict."""
+
+    code = "drill_failed"

@@ -95,6 +95,31 @@ class Settings(BaseSettings):
     s3_endpoint_url: str | None = Field(
         default=None, pattern=r"^https?://", description="Object store other than AWS, such as http://127.0.0.1:9000."
     )
+    backup_recipients: SecretStr | None = Field(
+        default=None,
+        description="age public keys that backups are encrypted for, separated by commas; unset: that of the identity.",
+    )
+    backup_identity: SecretStr | None = Field(
+        default=None, description="age secret key that opens backups; local and unset: made once in the home's `keys`."
+    )
+    s3_replica_bucket: str | None = Field(default=None, min_length=3, description="Second bucket that backups go to.")
+    s3_replica_endpoint_url: str | None = Field(
+        default=None, pattern=r"^https?://", description="Object store of the second bucket, if it is not AWS."
+    )
+    s3_replica_access_key_id: str | None = Field(
+        default=None, description="Key id at the second bucket; unset: from where the AWS tools look."
+    )
+    s3_replica_secret_access_key: SecretStr | None = Field(default=None, description="Secret key at the second bucket.")
+    backup_keep_days: int = Field(default=7, ge=1, le=36600, description="Every backup of the last days is kept.")
+    backup_keep_daily: int = Field(default=14, ge=0, le=3660, description="Days of which the last backup is kept.")
+    backup_keep_weekly: int = Field(default=8, ge=0, le=5200, description="Weeks of which the last backup is kept.")
+    backup_keep_monthly: int = Field(default=12, ge=0, le=1200, description="Months of which the last backup is kept.")
+    backup_keep_minimum: int = Field(
+        default=3, ge=1, le=1000, description="Good backups that are kept whatever their age."
+    )
+    backup_grace_hours: int = Field(
+        default=24, ge=1, le=8760, description="Age from which an object of no backup is removed."
+    )
     timezone: str = Field(default="UTC", description="Time zone of the daily schedule, such as Europe/London.")
     daily_hour: int = Field(default=4, ge=0, le=23, description="Hour of the day at which the daily schedule runs.")
     run_attempts: int = Field(

@@ -10,6 +10,7 @@ check_top_level_packages()
 
 import dagster as dg  # noqa: E402 - the guard above must speak before an import of a wrong package fails
 
+from assets.backup import redis_backup, restore_drill  # noqa: E402
 from assets.catalogue import catalogue  # noqa: E402
 from assets.checks import all_checks  # noqa: E402
 from assets.ingest import ingest_drops, raw_orders  # noqa: E402
@@ -17,10 +18,17 @@ from assets.model import item_cooccurrence, item_stats, similar_items  # noqa: E
 from assets.orders import orders  # noqa: E402
 from assets.serving import redis_snapshot  # noqa: E402
 from reco.audit.catalogue import raised_checks  # noqa: E402
+from reco_pipeline.guarding import backup_after_publish, backup_schedules, protection_sensor  # noqa: E402
 from reco_pipeline.jobs import all_jobs  # noqa: E402
 from reco_pipeline.schedules import daily_schedules  # noqa: E402
 from reco_pipeline.sensors import failure_sensor, inbox_sensor  # noqa: E402
-from resources.home import DatabaseResource, LakeResource, RedisResource, SettingsResource  # noqa: E402
+from resources.home import (  # noqa: E402
+    DatabaseResource,
+    LakeResource,
+    RedisResource,
+    SettingsResource,
+    VaultResource,
+)
 
 all_assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
     raw_orders,
@@ -31,6 +39,8 @@ all_assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
     item_cooccurrence,
     similar_items,
     redis_snapshot,
+    redis_backup,
+    restore_drill,
 ]
 
 
@@ -40,18 +50,25 @@ def build_defs(overrides: dict[str, str] | None = None) -> dg.Definitions:
     known = settings.load()  # a schedule's hour and time zone must be known when it is made
     raised_checks(known.error_checks)  # a name that is none stops the start
     database = DatabaseResource(settings=settings)
-    jobs = all_jobs(database)
+    vault = VaultResource(settings=settings)
+    jobs = all_jobs(database, vault)
     return dg.Definitions(
         assets=all_assets,
         asset_checks=all_checks,
         jobs=jobs,
-        schedules=daily_schedules(known, jobs),
-        sensors=[inbox_sensor(known, jobs), failure_sensor()],
+        schedules=[*daily_schedules(known, jobs), *backup_schedules(known, jobs)],
+        sensors=[
+            inbox_sensor(known, jobs),
+            failure_sensor(),
+            backup_after_publish(known),
+            protection_sensor(known),
+        ],
         resources={
             "settings": settings,
             "lake": LakeResource(settings=settings),
             "database": database,
             "redis": RedisResource(settings=settings),
+            "vault": vault,
         },
         # Spawning a process for each step would turn a run of one second into half a minute.
         executor=dg.in_process_executor,

@@ -6,19 +6,22 @@ Does not belong here: when they run, or what the assets do.
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from assets.backup import REDIS_BACKUP, RESTORE_DRILL
+from assets.common import BACKUP
 from reco.catalog.table import CATALOGUE
 from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES
 from reco.orders.orders import ORDERS
 from reco.snapshot.release import REDIS_SNAPSHOT
+from reco_pipeline.backups import prune_backups, restore_backup, verify_next_part
 from reco_pipeline.housekeeping import remove_expired_text
 from reco_pipeline.receiving import receive_waiting_files
-from resources.home import DatabaseResource
+from resources.home import DatabaseResource, VaultResource
 
 Job = dg.JobDefinition | UnresolvedAssetJobDefinition
 
 drops_to_recommendations = dg.define_asset_job(
     "drops_to_recommendations",
-    selection=dg.AssetSelection.all(),
+    selection=dg.AssetSelection.all() - dg.AssetSelection.groups(BACKUP),
     description="From the chosen CSV drops to served recommendations, in one run.",
 )
 
@@ -42,6 +45,19 @@ recheck_drops = dg.define_asset_job(
     description="Judges every drop anew, by the limits as they are now. Makes nothing.",
 )
 
+backup_job = dg.define_asset_job(
+    "backup_job",
+    selection=dg.AssetSelection.assets(REDIS_BACKUP),
+    description="Backs up everything, and copies it to the second bucket if there is one.",
+)
+
+restore_drill_job = dg.define_asset_job(
+    "restore_drill_job",
+    selection=dg.AssetSelection.assets(RESTORE_DRILL),
+    config={"ops": {RESTORE_DRILL: {"config": {"by_chance": True}}}},
+    description="Restores a good backup, chosen by chance, into scratch servers and compares everything.",
+)
+
 
 @dg.graph
 def receive_drops() -> None:
@@ -55,10 +71,37 @@ def expire_quarantine() -> None:
     remove_expired_text()
 
 
-def all_jobs(database: DatabaseResource) -> list[Job]:
+@dg.graph
+def backup_verify() -> None:
+    """Reads the next part of the newest good backup and compares it with what was put."""
+    verify_next_part()
+
+
+@dg.graph
+def restore() -> None:
+    """Restores a backup as its config says; a dry run unless that says otherwise."""
+    restore_backup()
+
+
+@dg.graph
+def retention() -> None:
+    """Removes backups that retention lets go, and old objects of no backup, in both buckets."""
+    prune_backups()
+
+
+def all_jobs(database: DatabaseResource, vault: VaultResource) -> list[Job]:
     """Every job. One that is made of ops gets its resource here: Dagster would make a second copy of its sensor."""
     of_ops = [
         graph.to_job(resource_defs={"database": database}, executor_def=dg.in_process_executor)
         for graph in (receive_drops, expire_quarantine)
     ]
-    return [drops_to_recommendations, rebuild_recommendations, read_catalogues, recheck_drops, *of_ops]
+    of_backups = [
+        graph.to_job(
+            name=f"{graph.name}_job",
+            resource_defs={"database": database, "vault": vault},
+            executor_def=dg.in_process_executor,
+        )
+        for graph in (backup_verify, restore, retention)
+    ]
+    of_assets = [drops_to_recommendations, rebuild_recommendations, read_catalogues, recheck_drops]
+    return [*of_assets, backup_job, restore_drill_job, *of_ops, *of_backups]

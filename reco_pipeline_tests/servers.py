@@ -6,6 +6,7 @@ of a home, which has tests of its own.
 
 import select
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -114,6 +115,101 @@ class CuttingProxy:
 def cutting_proxy(target: int) -> Iterator[CuttingProxy]:
     """A proxy to a port of this machine."""
     proxy = CuttingProxy(target)
+    try:
+        yield proxy
+    finally:
+        proxy.close()
+
+
+class FaultyProxy:
+    """A network that can be told to misbehave, between a client and a port of this machine.
+
+    fault: "" passes on; "latency": each piece waits `seconds`; "reset": the connection is reset after `after` bytes of
+    the answer; "cut": it is closed there; "refuse": new connections are closed at once; "hole": nothing is answered.
+    times: how many connections the fault meets; None: all.
+    """
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self.port = self._listener.getsockname()[1]
+        self.fault, self.after, self.seconds = "", 0, 0.0
+        self.times: int | None = None
+        self.met = 0
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def set(self, fault: str, *, times: int | None = None, after: int = 0, seconds: float = 0.0) -> None:
+        """What happens from the next connection on."""
+        with self._lock:
+            self.fault, self.after, self.seconds, self.times, self.met = fault, after, seconds, times, 0
+
+    def close(self) -> None:
+        """Ends the proxy and every connection through it."""
+        self._ended.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                inner, _ = self._listener.accept()
+            except OSError:
+                return
+            thread = threading.Thread(target=self._serve, args=(inner, self._meet()))
+            self._threads.append(thread)
+            thread.start()
+
+    def _meet(self) -> str:
+        with self._lock:
+            if not self.fault or self.times == 0:
+                return ""
+            if self.times is not None:
+                self.times -= 1
+            self.met += 1
+            return self.fault
+
+    def _serve(self, inner: socket.socket, fault: str) -> None:
+        with inner:
+            if fault == "refuse":
+                return
+            with socket.create_connection(("127.0.0.1", self._target)) as outer:
+                try:
+                    self._pass_on(inner, outer, fault)
+                except OSError:  # one of the two went away, which is what a network does
+                    return
+
+    def _pass_on(self, inner: socket.socket, outer: socket.socket, fault: str) -> None:
+        answered = 0
+        while not self._ended.is_set():
+            for end in select.select([inner, outer], [], [], 0.1)[0]:
+                data = end.recv(1 << 16)
+                if not data:
+                    return
+                if end is inner:
+                    outer.sendall(data)
+                    continue
+                if fault == "hole":
+                    continue
+                if fault == "latency":
+                    self._ended.wait(self.seconds)
+                if fault in ("reset", "cut") and answered + len(data) > self.after:
+                    inner.sendall(data[: max(0, self.after - answered)])
+                    if fault == "reset":
+                        inner.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    return
+                answered += len(data)
+                inner.sendall(data)
+
+
+@contextmanager
+def faulty_proxy(target: int) -> Iterator[FaultyProxy]:
+    """Such a network to a port of this machine."""
+    proxy = FaultyProxy(target)
     try:
         yield proxy
     finally:

@@ -15,8 +15,12 @@ from reco.settings import Settings, load_settings
 from reco.storage.lake import Lake
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     import redis
 
+    from reco.backup.manifest import Manifest
+    from reco.backup.vault import Vault
     from reco.orders.home import Home
     from reco.orders.ledger import DropLedger
 
@@ -95,3 +99,46 @@ class RedisResource(dg.ConfigurableResource):
 
         with open_redis(self.settings.load(), "loader") as client:
             yield client
+
+
+class VaultResource(dg.ConfigurableResource):
+    """The backups: those in the bucket of `RECO_S3_BUCKET`, else on the embedded server of the home."""
+
+    settings: dg.ResourceDependency[SettingsResource]
+
+    @contextmanager
+    def open(self, *, make_key: bool = False) -> "Iterator[Vault]":
+        """The backups for the length of the block.
+
+        Raises:
+            BackupKeyWrong: a key does not parse.
+            ObjectStoreUnavailable: the embedded server does not start.
+        """
+        from reco.backup.place import open_vault
+
+        with open_vault(self.settings.load(), make_key=make_key) as vault:
+            yield vault
+
+    def replicate(self, vault: "Vault", home: "Home", now: "dt.datetime") -> float | None:
+        """Copies what the second bucket lacks; returns how long the oldest of it had waited, None without a second one.
+
+        Raises:
+            BackupDamaged, ObjectStoreUnavailable: see `reco.backup.replicate`.
+        """
+        from reco.backup.place import open_vault
+        from reco.backup.replicate import replicate
+
+        if home.settings.s3_replica_bucket is None:
+            return None
+        with open_vault(home.settings, replica=True) as second:
+            return replicate(vault, second, home.settings.home, now=now).lag_seconds
+
+    def choose(self, vault: "Vault", backup_id: str, *, by_chance: bool) -> "Manifest":
+        """The backup of this id, a good one by chance, or the newest good one.
+
+        Raises:
+            BackupNotFound: there is none.
+        """
+        if backup_id:
+            return vault.read(backup_id)
+        return vault.any_good() if by_chance else vault.newest_good()

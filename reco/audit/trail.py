@@ -48,6 +48,7 @@ class Event(StrEnum):
     REPLACED_REDACTED = "replaced_redacted"
     RAW_REMOVED = "raw_removed"
     CUSTOMER_FORGOTTEN = "customer_forgotten"
+    HOME_RESTORED = "home_restored"
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,16 @@ class CatalogueLedger:
             else:
                 key = row.key
                 connection.execute(sa.update(table).where(table.c.key == key).values(values))
-            append(connection, Event.DROP_SEEN, at=now, drop_key=key, name=path.name, sha256=sha256, kind=KIND)
+            append(
+                connection,
+                Event.DROP_SEEN,
+                at=now,
+                drop_key=key,
+                name=path.name,
+                sha256=sha256,
+                kind=KIND,
+                profile=profile.to_json(),
+            )
             fresh = connection.execute(sa.select(table).where(table.c.key == key)).one()
         return GivenCatalogue(path.name, Seen.NEW if row is None else Seen.AGAIN, _drop(fresh))
 

@@ -241,6 +241,7 @@ class DropLedger:
             batch=terms.batch,
             source=profile.name,
             profile_sha256=profile.digest,
+            profile=profile.to_json(),
             before=row.status if row is not None else None,
         )
         return Registration(path.name, Seen.NEW if row is None else Seen.AGAIN, _drop(fresh))

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from reco.errors import Busy, ConfigError
 
+RESTORING = "restoring.json"
+"""Stands in a home while a restore replaces its parts: what is there is of two times until it is gone."""
 POLL_SECONDS = 0.05
 # Whoever asks whether a lock is held holds it for a moment; that moment must not turn a command away.
 ASKING_SECONDS = 0.5

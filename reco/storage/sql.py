@@ -7,9 +7,9 @@ The tables stand in a file of their own (SQLite) or in the schema `reco` (Postgr
 """
 
 import datetime as dt
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +191,25 @@ def open_database(url: str) -> sa.Engine:
         ConfigError: the URL is not one SQLAlchemy understands, or its driver is not installed.
         DatabaseUnavailable: it does not answer.
     """
+    engine = open_empty(url)
+    with database_errors(engine.url):
+        version = _current_version(engine)
+        if version is not None and version > HEAD:
+            raise DatabaseUnavailable(
+                f"The database {engine.url.render_as_string(hide_password=True)} was made by a newer reco ({version}).",
+                hint="Update reco, or give RECO_DATABASE_URL another database.",
+            )
+        if not (version is None and _create(engine)) and version != HEAD:
+            migrate(engine)
+    return engine
+
+
+def open_empty(url: str) -> sa.Engine:
+    """An engine on a database as it is, with or without tables; SQLite files and their folder are made.
+
+    Raises:
+        ConfigError: the URL is not one SQLAlchemy understands, or its driver is not installed.
+    """
     try:
         parsed = sa.make_url(url)
         if parsed.get_backend_name() == "sqlite" and parsed.database:
@@ -206,15 +225,6 @@ def open_database(url: str) -> sa.Engine:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         engine = engine.execution_options(schema_translate_map={SCHEMA: None})
-    with database_errors(parsed):
-        version = _current_version(engine)
-        if version is not None and version > HEAD:
-            raise DatabaseUnavailable(
-                f"The database {parsed.render_as_string(hide_password=True)} was made by a newer reco ({version}).",
-                hint="Update reco, or give RECO_DATABASE_URL another database.",
-            )
-        if not (version is None and _create(engine)) and version != HEAD:
-            migrate(engine)
     return engine
 
 
@@ -306,8 +316,8 @@ def _create(engine: sa.Engine) -> bool:
     return True
 
 
-def migrate(engine: sa.Engine) -> None:
-    """Brings the tables up to the newest version; safe to run twice or from two processes at once."""
+def migrate(engine: sa.Engine, to: str = "head") -> None:
+    """Brings the tables up to a version, the newest unless one is named; safe twice, and from two processes at once."""
     from alembic import command  # noqa: PLC0415 - a third of a second that only an older database needs
     from alembic.config import Config  # noqa: PLC0415 - see above
 
@@ -316,14 +326,23 @@ def migrate(engine: sa.Engine) -> None:
     with _only_one(engine) as connection:
         config.attributes["connection"] = connection
         config.attributes["version_schema"] = _version_schema(engine)
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
 
 
-@cache
-def _engine(url: str) -> sa.Engine:
-    return open_database(url)
+_engines: dict[str, sa.Engine] = {}
+_opening = threading.Lock()
 
 
 def shared_database(url: str) -> sa.Engine:
     """`open_database`, once a process and URL: opening checks the version each time."""
-    return _engine(url)
+    with _opening:
+        if url not in _engines:
+            _engines[url] = open_database(url)
+        return _engines[url]
+
+
+def close_database(url: str) -> None:
+    """Closes the shared database of a URL, if it is open: its file is about to be replaced."""
+    with _opening:
+        if url in _engines:
+            _engines.pop(url).dispose()

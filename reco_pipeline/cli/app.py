@@ -9,6 +9,7 @@ from reco import __version__
 from reco_pipeline.cli import (
     ask,
     audit,
+    backup,
     dev,
     drops,
     forget,
@@ -62,6 +63,7 @@ audit.app.command("trace")(trace.trace)
 audit.app.command("forget")(forget.forget)
 app.add_typer(snapshots.app, name="snapshot")
 app.add_typer(redis.app, name="redis")
+app.add_typer(backup.app, name="backup")
 app.command("status")(system.status)
 app.add_typer(system.config_app, name="config")
 app.command("doctor")(system.doctor)

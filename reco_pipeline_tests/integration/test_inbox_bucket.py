@@ -10,7 +10,7 @@ from reco.errors import ObjectStoreRefused, ObjectStoreUnavailable
 from reco.orders.home import open_home
 from reco.orders.inbox import open_inbox
 from reco.settings import load_settings
-from reco.storage.objects import ObjectStore
+from reco.storage.objects import ObjectStore, shared_store
 from reco_pipeline_tests.integration.test_automation import MANY, ORDERS, Shop
 from reco_pipeline_tests.object_store import S3Server, running_s3
 
@@ -80,7 +80,7 @@ def test_a_store_that_says_no_is_told_from_one_that_is_away(server: S3Server, mo
     with pytest.raises(ObjectStoreRefused, match="no-such-bucket"):
         list(ObjectStore("no-such-bucket", server.url).list(""))
     with pytest.raises(ObjectStoreUnavailable, match="RECO_S3_ENDPOINT_URL"):
-        list(ObjectStore(server.bucket, "http://127.0.0.1:1").list(""))
+        list(shared_store(server.bucket, "http://127.0.0.1:1").list(""))
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted-secret")
     with pytest.raises(ObjectStoreRefused, match="credentials") as caught:
         list(ObjectStore(server.bucket, server.url).list(""))

@@ -15,6 +15,8 @@ ASSETS = {
     "item_cooccurrence",
     "similar_items",
     "redis_snapshot",
+    "redis_backup",
+    "restore_drill",
 }
 CHECKS = {
     "order_lines:lines_reconcile blocking",
@@ -50,11 +52,14 @@ CHECKS = {
     "redis_snapshot:orders_kept",
     "redis_snapshot:lists_overlap",
 }
-MODEL = ASSETS - {"raw_orders", "order_lines", "quarantined_lines"}
+BACKUP = {"redis_backup", "restore_drill"}
+MODEL = ASSETS - BACKUP - {"raw_orders", "order_lines", "quarantined_lines"}
 JUDGED = {"order_lines", "quarantined_lines", "orders", "catalogue"}
 JOBS = {
-    "drops_to_recommendations": (ASSETS - {"raw_orders"}, CHECKS),
+    "drops_to_recommendations": (ASSETS - BACKUP - {"raw_orders"}, CHECKS),
     "rebuild_recommendations": (MODEL, {check for check in CHECKS if check.split(":")[0] in MODEL}),
+    "backup_job": ({"redis_backup"}, set()),
+    "restore_drill_job": ({"restore_drill"}, set()),
     "recheck_drops": (set(), {check for check in CHECKS if check.split(":")[0] in JUDGED}),
     "read_catalogues": ({"catalogue"}, {check for check in CHECKS if check.split(":")[0] == "catalogue"}),
 }
@@ -104,3 +109,15 @@ def test_what_a_person_may_choose_is_described() -> None:
     config = fields.config_type.fields  # type: ignore[union-attr]
     assert set(config) == {"force"}
     assert "gate" in str(config["force"].description)
+
+
+def test_what_guards_the_shop_is_there() -> None:
+    """Jobs, schedules and sensors of backups by name; a restore by config is a dry run unless told."""
+    assert {"backup_verify_job", "restore_job", "retention_job"} <= {job.name for job in defs.resolve_all_job_defs()}
+    repository = defs.get_repository_def()
+    assert {"daily_backup", "daily_backup_verify", "daily_retention", "weekly_restore_drill"} <= {
+        one.name for one in repository.schedule_defs
+    }
+    assert {"backup_after_publish", "protection_overdue"} <= {one.name for one in repository.sensor_defs}
+    config = defs.resolve_job_def("restore_job").get_node_named("restore_backup").definition.config_schema
+    assert config.config_type.fields["dry_run"].default_value is True  # type: ignore[union-attr]

@@ -1,0 +1,168 @@
+"""Making a backup.
+
+Belongs here: the order of the steps. Does not belong here: what a backup holds (`contents`) or how it lies (`vault`).
+
+Lease -> everything as it is at one moment, in a folder -> each file that no earlier backup holds: sealed, put, read
+back and compared -> the manifest, once -> the manifest read back. Killed anywhere before the manifest it leaves objects
+that nothing refers to, which `reco backup prune` removes after a while; the list of backups is as before.
+"""
+
+import datetime as dt
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from reco import __version__
+from reco.backup.contents import Staged, take
+from reco.backup.envelope import Sealed, seal
+from reco.backup.lease import BackupLease
+from reco.backup.manifest import Entry, Manifest, make_backup_id, write_manifest
+from reco.backup.vault import Listed, Vault
+from reco.errors import BackupDamaged
+from reco.orders.home import Home
+from reco.progress import report
+from reco.storage.lake import file_digest
+
+LEAST_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Created:
+    """A backup that was made: what of it had to be sent, in plain and sealed bytes."""
+
+    manifest: Manifest
+    objects_sent: int
+    plain_sent: int
+    bytes_sent: int
+
+
+def create(
+    home: Home,
+    client: redis.Redis,
+    vault: Vault,
+    *,
+    now: dt.datetime,
+    reason: str = "by hand",
+    accept_smaller: bool = False,
+) -> Created:
+    """Makes a backup of the home and of what its Redis serves.
+
+    Args:
+        home: the home.
+        client: its Redis.
+        vault: where to.
+        now: zone-aware; stands in the manifest.
+        reason: why it was made, in a word or two.
+        accept_smaller: it is right that there is far less than in the last good backup.
+
+    Raises:
+        Busy: another backup, a prune, or a run is at work.
+        BackupKeyWrong: there is no key to encrypt for.
+        BackupDamaged: what was read back is not what was put.
+        BackupError: a part cannot be backed up, or the disk is full.
+        RedisUnavailable, DatabaseUnavailable, ObjectStoreUnavailable: they do not answer.
+    """
+    started = time.monotonic()
+    recipients = vault.keys.require_recipients()
+    with BackupLease(vault.store, vault.namespace, "A backup") as lease, home.lake.scratch() as scratch:
+        earlier = vault.list()
+        (scratch / "staged").mkdir()
+        staged = take(home, client, scratch / "staged")
+        known = _known_objects(earlier, vault.keys.fingerprint)
+        entries: list[Entry] = []
+        sent: list[Entry] = []
+        for number, name in enumerate(staged.names):
+            report("send_objects", number, len(staged.names))
+            lease.keep()
+            path = staged.folder / name
+            sealed = known.get((file_digest(path), path.stat().st_size))
+            if sealed is None:
+                sealed = seal(path, scratch / "sealed", recipients, lambda _: lease.keep())
+                entry = _entry(name, sealed)
+                _send(vault, scratch, entry)
+                sent.append(entry)
+                known[sealed.sha256, sealed.size_bytes] = sealed
+            entries.append(_entry(name, sealed))
+        report("send_objects", len(staged.names), len(staged.names))
+        lease.renew()  # whoever was too slow learns it here, before there is a backup
+        seq = max((int(one.backup_id[:8]) for one in earlier), default=0) + 1
+        manifest = Manifest(
+            backup_id=make_backup_id(seq, now, secrets.token_hex(4)),
+            seq=seq,
+            namespace=vault.namespace,
+            created_at=now,
+            reason=reason,
+            generation=lease.generation,
+            code_version=__version__,
+            recipients=vault.keys.fingerprint,
+            predecessors=tuple(one.backup_id for one in earlier),
+            entries=tuple(entries),
+            facts=staged.facts,
+            suspicious=() if accept_smaller else _suspicions(staged, _last_good(earlier)),
+        )
+        manifest = replace(manifest, seconds=round(time.monotonic() - started, 3))
+        _commit(vault, manifest)
+    return Created(
+        manifest,
+        len(sent),
+        sum(one.size_bytes for one in sent),
+        sum(one.object_bytes for one in sent),
+    )
+
+
+def suspicions(facts: Mapping[str, Any], before: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Why what was backed up must not count as good: far less of something than the last good backup had."""
+    if before is None:
+        return ()
+    found = []
+    for what, now, then in (
+        ("keys in Redis", facts["redis"]["keys"], before["redis"]["keys"]),
+        ("bytes in the lake", facts["lake"]["bytes"], before["lake"]["bytes"]),
+        ("rows in SQL", sum(facts["sql"]["rows"].values()), sum(before["sql"]["rows"].values())),
+        ("orders served", (facts["served"] or {}).get("orders", 0), (before["served"] or {}).get("orders", 0)),
+    ):
+        if now < then * LEAST_SHARE:
+            found.append(f"{now:,} {what}, where the last good backup had {then:,}")
+    return tuple(found)
+
+
+def _suspicions(staged: Staged, before: Manifest | None) -> tuple[str, ...]:
+    return suspicions(staged.facts, before.facts if before else None)
+
+
+def _last_good(earlier: Sequence[Listed]) -> Manifest | None:
+    return next((one.manifest for one in reversed(earlier) if one.manifest and one.manifest.good), None)
+
+
+def _known_objects(earlier: Sequence[Listed], recipients: str) -> dict[tuple[str, int], Sealed]:
+    """What earlier backups hold, by plain digest and size, as far as it is encrypted for the same recipients."""
+    return {
+        (entry.sha256, entry.size_bytes): entry.sealed
+        for one in earlier
+        if one.manifest is not None and one.manifest.recipients == recipients
+        for entry in one.manifest.entries
+    }
+
+
+def _entry(name: str, sealed: Sealed) -> Entry:
+    return Entry(name, sealed.sha256, sealed.size_bytes, sealed.object, sealed.object_bytes)
+
+
+def _send(vault: Vault, scratch: Path, entry: Entry) -> None:
+    vault.put_object(scratch / "sealed", entry.object)
+    vault.fetch(entry, scratch / "back")
+
+
+def _commit(vault: Vault, manifest: Manifest) -> None:
+    vault.store.put_bytes(write_manifest(manifest, vault.keys), vault.manifest_key(manifest.backup_id), only_new=True)
+    if vault.read(manifest.backup_id) != manifest:
+        raise BackupDamaged(
+            f"The manifest of backup {manifest.backup_id} reads back as another one.",
+            hint="Look at the object store, then back up again.",
+            backup_id=manifest.backup_id,
+        )

@@ -1,0 +1,129 @@
+"""Removing what retention lets go, and objects that no backup refers to.
+
+Belongs here: the order of removals. Does not belong here: the decision (`reco.backup.retention`).
+
+A stone first (it says that the missing is meant), then the manifest: from then on it is no backup. Objects go in a
+second step, only those that no manifest names and that are older than the grace period, so that a backup at work, or
+one whose manifest came late, keeps its own. Killed anywhere, every backup that is listed is whole.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from reco.backup.lease import BackupLease
+from reco.backup.manifest import is_backup_id
+from reco.backup.retention import Known, Policy, RetentionPlan, plan_retention
+from reco.backup.vault import Checked, Listed, Vault
+from reco.errors import ObjectStoreRefused, RetentionRefused
+from reco.progress import report
+from reco.settings import Settings
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What a prune did, or would do: backups and objects removed, bytes freed, what the store holds fast."""
+
+    plan: RetentionPlan
+    objects: int
+    size_bytes: int
+    locked: tuple[str, ...]
+    dry_run: bool
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The rules of the settings."""
+    return Policy(
+        days=settings.backup_keep_days,
+        daily=settings.backup_keep_daily,
+        weekly=settings.backup_keep_weekly,
+        monthly=settings.backup_keep_monthly,
+        minimum=settings.backup_keep_minimum,
+    )
+
+
+def prune(vault: Vault, policy: Policy, *, grace: dt.timedelta, now: dt.datetime, dry_run: bool = True) -> Pruned:
+    """Removes what retention lets go, and old objects of no backup.
+
+    Raises:
+        RetentionRefused: the clock or the listing cannot be right; nothing was removed.
+        Busy: a backup is at work.
+    """
+    with BackupLease(vault.store, vault.namespace, "A prune") as lease:
+        # The lease was written a moment ago: its time is the store's clock.
+        store_now = vault.store.head(f"{vault.namespace}/lease.json").now
+        listed = vault.list()
+        checks = vault.checks()
+        removed = vault.removed()
+        unreadable = [one.backup_id for one in listed if one.manifest is None]
+        plan = plan_retention(
+            [_known(one) for one in listed],
+            policy,
+            now=now,
+            store_now=store_now,
+            # A manifest that cannot be read here may be readable elsewhere: it is for a person to decide.
+            pinned=vault.pins() | set(unreadable),
+            verified=_proven(checks),
+            removed=removed,
+        )
+        locked = [] if dry_run else _remove(vault, lease, plan, now)
+        gone = {*plan.remove} - {*locked}
+        used = {
+            entry.object
+            for one in listed
+            if one.manifest and one.backup_id not in gone
+            for entry in one.manifest.entries
+        }
+        # With a manifest that cannot be read nobody knows which objects are its own.
+        stray = [] if unreadable else [one for one in vault.objects() if PurePosixPath(one.key).name not in used]
+        old = [one for one in stray if one.now - one.modified_at >= grace]
+        for number, one in enumerate(old if not dry_run else []):
+            report("remove_objects", number, len(old))
+            lease.keep()
+            try:
+                vault.store.remove(one.key)
+            except ObjectStoreRefused:
+                locked.append(one.key)
+        if not dry_run:
+            _forget_stones(vault, removed)
+    size = sum(one.size_bytes for one in old)
+    return Pruned(plan, len(old), size, tuple(locked), dry_run)
+
+
+def _remove(vault: Vault, lease: BackupLease, plan: RetentionPlan, now: dt.datetime) -> list[str]:
+    """Removes manifests, oldest first; returns the ids of those the store holds fast."""
+    locked = []
+    for number, backup_id in enumerate(plan.remove):
+        report("remove_backups", number, len(plan.remove))
+        lease.renew()
+        vault.mark_removed(backup_id, now=now)
+        try:
+            vault.store.remove(vault.manifest_key(backup_id))
+        except ObjectStoreRefused:
+            locked.append(backup_id)
+    return locked
+
+
+def _forget_stones(vault: Vault, removed: frozenset[str]) -> None:
+    """Stones of backups that no manifest names as its predecessor any more have said what they had to."""
+    named = {one for each in vault.list() if each.manifest for one in each.manifest.predecessors}
+    for backup_id in sorted(removed - named):
+        vault.store.remove(f"{vault.namespace}/removed/{backup_id}.json")
+
+
+def _known(one: Listed) -> Known:
+    manifest = one.manifest
+    if manifest is None:
+        return Known(one.backup_id, _time_of(one.backup_id), good=False)
+    return Known(one.backup_id, manifest.created_at, manifest.good, manifest.predecessors)
+
+
+def _time_of(backup_id: str) -> dt.datetime:
+    if not is_backup_id(backup_id):
+        raise RetentionRefused(f"{backup_id} is no backup of ours.", hint="Look at the bucket.")
+    return dt.datetime.strptime(backup_id.split("-")[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
+
+
+def _proven(checks: Sequence[Checked]) -> list[str]:
+    return [one.backup_id for one in checks if one.passed and (one.kind == "drill" or one.part == "1/1")]

@@ -1,0 +1,239 @@
+"""Restoring: which backup, whether it may be done, and the whole of it.
+
+Belongs here: the plan, the refusals, and the order prepare -> switch -> check. Does not belong here: these steps.
+"""
+
+import datetime as dt
+import os
+import time
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import redis
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from reco.audit.trail import Event, append, recording
+from reco.backup.contents import lake_files, served_facts
+from reco.backup.manifest import Manifest
+from reco.backup.past import Moment, find_moment, rewind
+from reco.backup.prepare import DATABASE, EVERYTHING, Prepared, part_of, prepare
+from reco.backup.redis_dump import owned_names
+from reco.backup.switch import Switched, check_redis, switch, switch_redis
+from reco.backup.vault import Vault
+from reco.errors import BackupDamaged, DatabaseUnavailable, RedisUnavailable, RestoreRefused
+from reco.local import locks
+from reco.settings import Settings
+from reco.snapshot.keys import Keys
+from reco.storage.homelock import home_lock, services_up
+from reco.storage.lake import Lake
+from reco.storage.redis import address, open_redis
+from reco.storage.sql import SCHEMA, database_errors, drops, open_database, open_empty
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a restore would do.
+
+    moment: the state it goes back to, where that is not the state of the backup itself; lives: what the target holds
+    now, in words: it is replaced, and only with `--force`.
+    """
+
+    manifest: Manifest
+    parts: frozenset[str]
+    target: str
+    lives: tuple[str, ...]
+    moment: Moment | None = None
+    into: str | None = field(default=None, repr=False)
+
+    @property
+    def size_bytes(self) -> int:
+        """Plain bytes to bring back."""
+        return sum(one.size_bytes for one in self.manifest.entries if part_of(one.name) in self.parts)
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore did; seconds is the whole of it, the recovery time."""
+
+    plan: Plan
+    switched: Switched
+    snapshot_id: str | None
+    answers_equal: bool | None
+    seconds: float
+
+
+def make_plan(
+    vault: Vault,
+    settings: Settings,
+    *,
+    backup_id: str | None = None,
+    at: dt.datetime | None = None,
+    into: str | None = None,
+    parts: Collection[str] = EVERYTHING,
+) -> Plan:
+    """Chooses the backup and looks at the target; changes nothing.
+
+    Args:
+        vault: the backups.
+        settings: the home, Redis and database to restore to.
+        backup_id: this one; the newest good one if neither it nor `at` is given.
+        at: the state as of this moment.
+        into: another Redis, which then gets the keys alone.
+        parts: what to restore.
+
+    Raises:
+        BackupNotFound: there is no such backup, or none that reaches that moment.
+        BackupDamaged: its manifest is not ours.
+    """
+    moment = None
+    if at is not None:
+        moment = find_moment(vault, at)
+        manifest = moment.base
+    else:
+        manifest = vault.read(backup_id) if backup_id else vault.newest_good()
+    chosen = frozenset({"redis"} if into else parts)
+    if moment is not None and moment.event_id is not None and chosen != EVERYTHING:
+        chosen = EVERYTHING  # the state of a moment between two backups is made of all parts
+    target = into.rpartition("@")[2] if into else str(settings.home)
+    lives = _redis_lives(settings, into) + (() if into else _home_lives(settings, chosen))
+    return Plan(manifest, chosen, target, lives, moment, into)
+
+
+def restore(vault: Vault, settings: Settings, plan: Plan, *, now: dt.datetime, force: bool = False) -> Restored:
+    """Restores as planned: everything is read and checked before anything is replaced.
+
+    Raises:
+        RestoreRefused: the target lives and `force` is not given, or services of the home are up.
+        BackupDamaged, BackupKeyWrong: see `prepare`; nothing was changed.
+        Busy: a run of the home is at work.
+        RedisUnavailable, DatabaseUnavailable: they do not answer or are full.
+    """
+    started = time.monotonic()
+    _require_free(plan, settings, force=force)
+    with ExitStack() as stack:
+        if plan.into is None:
+            stack.enter_context(home_lock(settings.home, wait_seconds=5))
+        Lake(settings.home).sweep()
+        folder = stack.enter_context(Lake(settings.home).scratch())
+        prepared = prepare(vault, plan.manifest, folder / "parts", plan.parts)
+        if plan.moment is not None and plan.moment.event_id is not None:
+            prepared = rewind(prepared, plan.moment, settings, now=now)
+        client = stack.enter_context(_target_redis(settings, plan.into))
+        if plan.into is None and "sql" in plan.parts:
+            _mark(prepared, plan, now)
+            switched = switch(prepared, settings, client, now=now)
+        else:
+            switched = switch_redis(prepared, client, settings.namespace, now=now)
+        check_redis(prepared, client, settings.namespace)
+        served = served_facts(client, settings.namespace)
+    expected = prepared.manifest.facts["served"]
+    equal = None if expected is None else served == expected
+    if equal is False:
+        raise BackupDamaged(
+            "What is served after the restore does not give the answers that were given when it was backed up.",
+            hint="Run `reco run --force`, which publishes the restored lake anew, and keep the backup for examination.",
+            entry="answers",
+            reason="they differ",
+        )
+    return Restored(
+        plan, switched, served["snapshot_id"] if served else None, equal, round(time.monotonic() - started, 3)
+    )
+
+
+def _require_free(plan: Plan, settings: Settings, *, force: bool) -> None:
+    if plan.into is None and plan.parts != {"redis"} and services_up(settings.home):
+        raise RestoreRefused(
+            f"Services of {settings.home} are up: they would go on with what is moved away.",
+            hint="End `reco dev` (or Dagster and the API), then restore.",
+        )
+    if plan.lives and not force:
+        raise RestoreRefused(
+            f"The target is not empty: {'; '.join(plan.lives)}.",
+            hint="Restore into another RECO_HOME, or give --force: files are moved aside, keys in Redis are replaced.",
+            lives=list(plan.lives),
+        )
+
+
+@contextmanager
+def _target_redis(settings: Settings, into: str | None) -> Iterator[redis.Redis]:
+    """The Redis to restore to. An embedded one whose files are damaged begins anew, empty; they are moved aside."""
+    wanted = settings.model_copy(update={"redis_url": SecretStr(into)}) if into else settings
+    with ExitStack() as stack:
+        try:
+            client = stack.enter_context(open_redis(wanted))
+        except RedisUnavailable:
+            if wanted.redis_url is not None or not _move_damaged(settings.home):
+                raise
+            client = stack.enter_context(open_redis(wanted))
+        yield client
+
+
+def _move_damaged(home: Path) -> bool:
+    """Moves the files of an embedded Redis that does not start out of its way; False where one still holds them."""
+    held = locks.try_exclusive(home / "redis" / "data.lock")
+    if held is None:
+        return False
+    try:
+        data = home / "redis" / "data"
+        data.rename(data.with_name(f"data-damaged-{os.urandom(3).hex()}"))
+    finally:
+        held.close()
+    return True
+
+
+def _redis_lives(settings: Settings, into: str | None) -> tuple[str, ...]:
+    if into is None and settings.redis_url is None and not (settings.home / "redis" / "data").exists():
+        return ()
+    try:
+        with open_redis(settings.model_copy(update={"redis_url": SecretStr(into)}) if into else settings) as client:
+            names = owned_names(client, Keys(settings.namespace))
+            where = address(client)
+    except RedisUnavailable:
+        if into is not None or settings.redis_url is not None:
+            raise
+        return ("the embedded Redis does not start on its files",)
+    return (f"Redis at {where} holds {len(names):,} keys of {settings.namespace}",) if names else ()
+
+
+def _home_lives(settings: Settings, parts: Collection[str]) -> tuple[str, ...]:
+    found = []
+    if "lake" in parts and any(lake_files(settings.home / "lake")):
+        found.append(f"{settings.home / 'lake'} holds files")
+    if "sql" in parts and (settings.database_url is not None or (settings.home / DATABASE).exists()):
+        engine = open_empty(settings.sql_url)
+        try:
+            with database_errors(engine.url), engine.connect() as connection:
+                schema = None if engine.dialect.name == "sqlite" else SCHEMA
+                if sa.inspect(connection).has_table("drops", schema=schema):
+                    rows = connection.scalar(sa.select(sa.func.count()).select_from(drops))
+                    found += [f"the database knows {rows:,} drops"] if rows else []
+        except DatabaseUnavailable:
+            if settings.database_url is not None:
+                raise
+            found.append(f"{settings.home / DATABASE} is there and cannot be read")
+        finally:
+            engine.dispose()
+    return tuple(found)
+
+
+def _mark(prepared: Prepared, plan: Plan, now: dt.datetime) -> None:
+    """Says in the restored trail that this is a restore, before it becomes the trail."""
+    engine = open_database(f"sqlite:///{prepared.database}")
+    moment = plan.moment
+    try:
+        with recording(engine) as connection:
+            append(
+                connection,
+                Event.HOME_RESTORED,
+                at=now,
+                backup_id=plan.manifest.backup_id,
+                as_of=(moment.at if moment else plan.manifest.created_at).isoformat(),
+                upto=moment.event_id if moment else None,
+            )
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode = DELETE")
+    finally:
+        engine.dispose()

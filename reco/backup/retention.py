@@ -1,0 +1,145 @@
+"""Which backups stay, as a pure function of what there is and of now.
+
+Belongs here: the rules, and why each backup is kept. Does not belong here: removing anything (`reco.backup.prune`).
+
+Counts alone can be emptied: whoever adds many bad newer backups pushes the good ones out. Therefore everything of the
+last days stays whatever the counts say, a minimum of good ones beats every rule, and the last one that was proven by a
+drill or a whole check is never removed.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from reco.errors import RetentionRefused
+
+LEAST_BACK = dt.timedelta(minutes=5)
+MOST_AHEAD = dt.timedelta(days=60)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How much is kept: all of `days`; the last good one of so many days, weeks, months; at least `minimum`."""
+
+    days: int = 7
+    daily: int = 14
+    weekly: int = 8
+    monthly: int = 12
+    minimum: int = 3
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the rules look at in a backup. Its id gives the order: clocks may go back."""
+
+    backup_id: str
+    created_at: dt.datetime
+    good: bool
+    predecessors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RetentionPlan:
+    """Why each backup that stays does, by id; and those that go, oldest first."""
+
+    keep: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    remove: tuple[str, ...] = ()
+
+
+def plan_retention(
+    backups: Sequence[Known],
+    policy: Policy,
+    *,
+    now: dt.datetime,
+    store_now: dt.datetime,
+    pinned: Collection[str] = (),
+    verified: Sequence[str] = (),
+    removed: Collection[str] = (),
+) -> RetentionPlan:
+    """Decides about every backup.
+
+    Args:
+        backups: all there are.
+        policy: the rules.
+        now: our clock.
+        store_now: the clock of the store that lists them.
+        pinned: ids that stay.
+        verified: ids that passed a drill or a whole check, the latest last.
+        removed: ids that were removed on purpose before.
+
+    Raises:
+        RetentionRefused: the clock or the listing cannot be right; nothing may be removed.
+    """
+    ordered = sorted(backups, key=lambda one: one.backup_id)
+    _require_plausible(ordered, now, store_now, removed)
+    good = [one for one in ordered if one.good]
+    keep: dict[str, list[str]] = {}
+
+    def stays(backup_id: str, why: str) -> None:
+        keep.setdefault(backup_id, []).append(why)
+
+    for one in (one for one in ordered if now - one.created_at < dt.timedelta(days=policy.days)):
+        stays(one.backup_id, f"of the last {policy.days} days")
+    for count, name, period in (
+        (policy.daily, "day", lambda at: at.date()),
+        (policy.weekly, "week", lambda at: at.isocalendar()[:2]),
+        (policy.monthly, "month", lambda at: (at.year, at.month)),
+    ):
+        for one in _last_of_periods(good, period, count):
+            stays(one.backup_id, f"the last of its {name}")
+    for one in good[-policy.minimum :]:
+        stays(one.backup_id, f"one of the last {policy.minimum} good ones")
+    there = {one.backup_id for one in ordered}
+    proven = [one for one in verified if one in there]
+    if proven:
+        stays(proven[-1], "the last one that was proven")
+    for backup_id in sorted({*pinned} & there):
+        stays(backup_id, "pinned")
+    for one in ordered if not good else ():  # what is suspicious may be all there is
+        stays(one.backup_id, "there is no good one")
+    gone = tuple(one.backup_id for one in ordered if one.backup_id not in keep)
+    return RetentionPlan({key: tuple(why) for key, why in keep.items()}, gone)
+
+
+def _last_of_periods(good: Sequence[Known], period: Callable[[dt.datetime], object], count: int) -> Sequence[Known]:
+    """The last good backup of each of the newest `count` periods that have one."""
+    last: dict[object, Known] = {}
+    for one in good:
+        last[period(one.created_at.astimezone(dt.UTC))] = one
+    newest_first = sorted(last.values(), key=lambda one: one.created_at, reverse=True)
+    return newest_first[:count]
+
+
+def _require_plausible(
+    ordered: Sequence[Known], now: dt.datetime, store_now: dt.datetime, removed: Collection[str]
+) -> None:
+    if abs(now - store_now) > LEAST_BACK:
+        raise _refused(
+            f"our clock says {now.isoformat()} and that of the object store {store_now.isoformat()}",
+            "Set the clock of this machine, then try again.",
+        )
+    if not ordered:
+        return
+    newest = max(one.created_at for one in ordered)
+    if now < newest - LEAST_BACK:
+        raise _refused(
+            f"it is {now.isoformat()}, and a backup is of {newest.isoformat()}: the clock is or was wrong",
+            "Set the clock of this machine.",
+        )
+    if now - newest > MOST_AHEAD:
+        raise _refused(
+            f"the newest backup is of {newest.isoformat()}, {(now - newest).days} days ago: backups have stopped, or "
+            "the clock is wrong",
+            "Make a backup first (`reco backup create`).",
+        )
+    there = {one.backup_id for one in ordered} | set(removed)
+    missing = sorted({known for one in ordered[-1:] for known in one.predecessors} - there)
+    if missing:
+        raise _refused(
+            f"the list lacks {len(missing)} backups that were there when the newest was made ({missing[0]})",
+            "Look at the bucket: somebody removed them, or the answer is incomplete.",
+        )
+
+
+def _refused(reason: str, hint: str) -> RetentionRefused:
+    return RetentionRefused(f"No backup is removed: {reason}.", hint=hint, reason=reason)

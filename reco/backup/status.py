@@ -1,0 +1,143 @@
+"""How well a shop is protected now, in figures, and what is overdue.
+
+Belongs here: the age of the last good backup and drill, what would be lost, and which absences are alerts. Does not
+belong here: telling them (`reco.alerts`), or making anything.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from reco.alerts.tell import Alert
+from reco.backup.manifest import Manifest
+from reco.backup.past import CHANGES
+from reco.backup.replicate import behind
+from reco.backup.vault import Checked, Vault
+from reco.storage.sql import audit_events
+
+BACKUP_HOURS = 26
+DRILL_DAYS = 8
+
+
+@dataclass(frozen=True)
+class Protection:
+    """How well a shop is protected. Ages and times in seconds; None: never, or not known.
+
+    rpo_seconds: since when something stands in the home that the last good backup does not have: 0 where it has all;
+    rto_seconds: of the last drill that passed; drills_passed: share of all drills; replica_behind: backups that the
+    second bucket lacks (None: there is none), and how long the oldest of them waits.
+    """
+
+    backups: int
+    suspicious: int
+    unreadable: int
+    last_good: Manifest | None
+    age_seconds: float | None
+    rpo_seconds: float | None
+    last_verify: Checked | None
+    last_drill: Checked | None
+    drill_age_seconds: float | None
+    rto_seconds: float | None
+    drills: int
+    drills_passed: float | None
+    replica_behind: int | None
+    replica_lag_seconds: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        good = self.last_good
+        return {name: getattr(self, name) for name in _FIGURES} | {
+            "last_good": good.backup_id if good else None,
+            "size_bytes": good.size_bytes if good else None,
+            "stored_bytes": sum({one.object: one.object_bytes for one in good.entries}.values()) if good else None,
+            "backup_seconds": good.seconds if good else None,
+            "last_verify": _told(self.last_verify),
+            "last_drill": _told(self.last_drill),
+        }
+
+
+_FIGURES = (
+    "backups",
+    "suspicious",
+    "unreadable",
+    "age_seconds",
+    "rpo_seconds",
+    "drill_age_seconds",
+    "rto_seconds",
+    "drills",
+    "drills_passed",
+    "replica_behind",
+    "replica_lag_seconds",
+)
+
+
+def protection(vault: Vault, engine: sa.Engine | None, *, now: dt.datetime, replica: Vault | None = None) -> Protection:
+    """Looks at the backups, and at the trail of the home where there is one.
+
+    Raises:
+        ObjectStoreUnavailable, ObjectStoreRefused: a bucket does not answer, or says no.
+    """
+    listed = vault.list()
+    good = [one.manifest for one in listed if one.manifest is not None and one.manifest.good]
+    last = good[-1] if good else None
+    checks = vault.checks()
+    drills = [one for one in checks if one.kind == "drill"]
+    passed = [one for one in drills if one.passed]
+    waiting = behind(vault, replica) if replica is not None else None
+    return Protection(
+        backups=len(listed),
+        suspicious=sum(one.manifest is not None and not one.manifest.good for one in listed),
+        unreadable=sum(one.manifest is None for one in listed),
+        last_good=last,
+        age_seconds=_since(last.created_at, now) if last else None,
+        rpo_seconds=_unprotected(engine, last, now) if engine is not None else None,
+        last_verify=next((one for one in reversed(checks) if one.kind == "verify"), None),
+        last_drill=drills[-1] if drills else None,
+        drill_age_seconds=_since(passed[-1].at, now) if passed else None,
+        rto_seconds=passed[-1].figures.get("rto_seconds") if passed else None,
+        drills=len(drills),
+        drills_passed=len(passed) / len(drills) if drills else None,
+        replica_behind=None if waiting is None else len(waiting),
+        replica_lag_seconds=None if waiting is None else max((_since(w.created_at, now) for w in waiting), default=0.0),
+    )
+
+
+def absences(found: Protection) -> list[Alert]:
+    """What has not happened for too long: the alerts that a failing machine cannot send by failing."""
+    alerts = []
+    if found.age_seconds is None or found.age_seconds > BACKUP_HOURS * 3600:
+        told = "never" if found.age_seconds is None else f"{found.age_seconds / 3600:.0f} hours ago"
+        reason = f"The last good backup was made {told}; it should be no older than {BACKUP_HOURS} hours."
+        alerts.append(Alert("backup_missing", "backups", reason, "Run `reco backup create` and read what it says."))
+    if found.drill_age_seconds is None or found.drill_age_seconds > DRILL_DAYS * 86400:
+        told = "never" if found.drill_age_seconds is None else f"{found.drill_age_seconds / 86400:.0f} days ago"
+        reason = f"The last drill that passed was {told}; it should be no older than {DRILL_DAYS} days."
+        alerts.append(Alert("drill_missing", "backups", reason, "Run `reco backup drill` and read what it says."))
+    if found.replica_lag_seconds is not None and found.replica_lag_seconds > BACKUP_HOURS * 3600:
+        reason = (
+            f"{found.replica_behind} backups are not in the second bucket, the oldest for over {BACKUP_HOURS} hours."
+        )
+        alerts.append(Alert("replica_behind", "backups", reason, "Run `reco backup replicate` and read what it says."))
+    return alerts
+
+
+def _unprotected(engine: sa.Engine, last: Manifest | None, now: dt.datetime) -> float | None:
+    """Since when the trail tells of changes that the backup does not have."""
+    head = last.facts["sql"]["audit_head"] if last else ""
+    kinds: Sequence[str] = [one.value for one in CHANGES]
+    with engine.connect() as connection:
+        known = connection.scalar(sa.select(audit_events.c.id).where(audit_events.c.hash == head)) or 0
+        newer = (audit_events.c.id > known) & audit_events.c.event.in_(kinds)
+        first = connection.scalar(sa.select(audit_events.c.at).where(newer).order_by(audit_events.c.id).limit(1))
+    return 0.0 if first is None else _since(first, now)
+
+
+def _since(at: dt.datetime, now: dt.datetime) -> float:
+    return max(0.0, (now - at).total_seconds())
+
+
+def _told(one: Checked | None) -> dict[str, Any] | None:
+    return None if one is None else vars(one) | {"at": one.at.isoformat()}

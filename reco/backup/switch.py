@@ -1,0 +1,216 @@
+"""Putting a prepared backup into place.
+
+Belongs here: the order in which Redis, SQL and the lake are replaced, and where what was there goes. Does not belong
+here: whether that may be done (`reco.backup.restore`).
+
+    1. keys of snapshots are loaded into Redis under their ids, which nothing points to, and read back
+    2. what the home held is moved to `replaced-{time}`, the restored parts take its place (a Postgres: its schema)
+    3. manifests, then the pointer; only now is anything else served
+    4. keys that the backup does not have are removed
+
+A failure or a kill in 1 changes nothing that is served or kept; from 2 on `restoring.json` stands in the home until the
+end, every other command refuses to work on it, and the same restore begins anew.
+"""
+
+import datetime as dt
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+import sqlalchemy as sa
+
+from reco.backup.contents import PRIVACY_KEY
+from reco.backup.manifest import DAGSTER, KEYS, SQL
+from reco.backup.prepare import DATABASE, Prepared
+from reco.backup.redis_dump import Key, RedisFacts, live_facts, load, owned_names, read_dump, read_keys
+from reco.backup.sql_dump import dump_sql, load_postgres
+from reco.errors import BackupDamaged
+from reco.progress import report, stage
+from reco.settings import Settings
+from reco.snapshot.keys import Keys
+from reco.snapshot.lease import Lease, LeasePolicy
+from reco.snapshot.wire import batches
+from reco.storage.homelock import RESTORING
+from reco.storage.lake import fsync_folder
+from reco.storage.redis import redis_errors
+from reco.storage.sql import SCHEMA, close_database, open_empty
+
+STAGING = "reco_restoring"
+_LEASE = LeasePolicy(wait_seconds=120)
+
+
+@dataclass(frozen=True)
+class Switched:
+    """What was put into place: keys in Redis, those left out as their time was over, and where the old state went."""
+
+    keys: int
+    keys_over: int
+    keys_removed: int
+    aside: Path | None
+
+
+def switch(prepared: Prepared, settings: Settings, client: redis.Redis, *, now: dt.datetime) -> Switched:
+    """Puts all parts into place.
+
+    Raises:
+        Busy: a publish is at work.
+        RedisUnavailable, DatabaseUnavailable: they do not answer or are full.
+        BackupDamaged: Redis does not read back what was loaded; nothing was switched.
+    """
+    keys = Keys(settings.namespace)
+    now_ms = int(now.timestamp() * 1000)
+    home = settings.home
+    with redis_errors(client, embedded=settings.redis_url is None), Lease(client, keys, _LEASE) as lease:
+        over = _load_versioned(prepared, client, keys, lease, now_ms)
+        aside = None
+        if prepared.parts & {"sql", "lake", "dagster", "keys"}:
+            with stage("replace_home"):
+                home.mkdir(parents=True, exist_ok=True)
+                _write_journal(home, prepared.manifest.backup_id, now)
+                aside = _replace_files(prepared, settings, now)
+        lease.renew()
+        loaded, over_too = _load_others(prepared, client, keys, now_ms)
+        wanted = {key.name for key in read_dump(prepared.redis, keys.namespace)}
+        removed = lease.unlink(name for name in owned_names(client, keys) if name not in wanted)
+    (home / RESTORING).unlink(missing_ok=True)
+    return Switched(loaded, over + over_too, removed, aside)
+
+
+def switch_redis(prepared: Prepared, client: redis.Redis, namespace: str, *, now: dt.datetime) -> Switched:
+    """Puts the Redis part alone into a Redis: old keys go only after the pointer has moved.
+
+    Raises:
+        Busy, RedisUnavailable, BackupDamaged: see `switch`.
+    """
+    keys = Keys(namespace)
+    now_ms = int(now.timestamp() * 1000)
+    with redis_errors(client), Lease(client, keys, _LEASE) as lease:
+        over = _load_versioned(prepared, client, keys, lease, now_ms)
+        lease.renew()
+        loaded, over_too = _load_others(prepared, client, keys, now_ms)
+        wanted = {key.name for key in read_dump(prepared.redis, namespace)}
+        removed = lease.unlink(name for name in owned_names(client, keys) if name not in wanted)
+    return Switched(loaded, over + over_too, removed, None)
+
+
+def check_redis(prepared: Prepared, client: redis.Redis, namespace: str) -> RedisFacts:
+    """Compares what Redis holds with the backup; keys whose time is over are missing rightly.
+
+    Raises:
+        BackupDamaged: it holds something else.
+    """
+    keys = Keys(namespace)
+    found = live_facts(client, keys)
+    present = set(owned_names(client, keys))
+    expected = RedisFacts()
+    for key in read_dump(prepared.redis, namespace):
+        if key.expires_ms is None or key.name in present:
+            expected.add(key)
+    if found.as_dict() != expected.as_dict():
+        raise _differs(f"{found.keys:,} keys, digest {found.total:064x}", expected)
+    return found
+
+
+def _load_versioned(prepared: Prepared, client: redis.Redis, keys: Keys, lease: Lease, now_ms: int) -> int:
+    """Loads the keys of snapshots, which nothing points to yet, and reads them back."""
+    total = prepared.manifest.facts["redis"]["keys"]
+    expected, found, over, done = RedisFacts(), RedisFacts(), 0, 0
+    for batch in batches(_versioned(prepared, keys), 500):
+        lease.keep()
+        over += load(client, batch, now_ms)
+        for key in batch:
+            expected.add(key)
+        for key in read_keys(client, [key.name for key in batch]):
+            found.add(key)
+        done += len(batch)
+        report("load_redis", done, total)
+    if found.as_dict() != expected.as_dict() and not over:
+        raise _differs(f"{found.keys:,} keys, digest {found.total:064x}", expected)
+    return over
+
+
+def _load_others(prepared: Prepared, client: redis.Redis, keys: Keys, now_ms: int) -> tuple[int, int]:
+    """Loads every other key, the pointer last; returns how many keys there are in all and how many were over."""
+    others = [key for key in read_dump(prepared.redis, keys.namespace) if keys.sid_of(key.name) is None]
+    others.sort(key=lambda key: key.name == keys.current)
+    over = sum(load(client, [key], now_ms) for key in others)
+    return prepared.manifest.facts["redis"]["keys"], over
+
+
+def _versioned(prepared: Prepared, keys: Keys) -> Iterator[Key]:
+    return (key for key in read_dump(prepared.redis, keys.namespace) if keys.sid_of(key.name) is not None)
+
+
+def _replace_files(prepared: Prepared, settings: Settings, now: dt.datetime) -> Path | None:
+    home = settings.home
+    aside = home / f"replaced-{now.astimezone(dt.UTC):%Y%m%dT%H%M%SZ}-{os.urandom(2).hex()}"
+    if "sql" in prepared.parts:
+        close_database(settings.sql_url)
+        if settings.database_url is None:
+            for name in (f"{DATABASE}-wal", f"{DATABASE}-shm"):
+                _move_aside(home / name, aside)
+            _put(prepared.database, home / DATABASE, aside)
+        else:
+            _replace_schema(prepared, settings, now)
+    for part, name in (("lake", "lake"), ("dagster", DAGSTER.rstrip("/"))):
+        if part in prepared.parts and (prepared.folder / name).exists():
+            _put(prepared.folder / name, home / name, aside)
+    key = prepared.folder / KEYS / PRIVACY_KEY
+    if "keys" in prepared.parts and key.is_file():
+        key.chmod(0o600)
+        (home / KEYS).mkdir(mode=0o700, exist_ok=True)
+        _put(key, home / KEYS / PRIVACY_KEY, aside)
+    fsync_folder(home)
+    return aside if aside.exists() else None
+
+
+def _replace_schema(prepared: Prepared, settings: Settings, now: dt.datetime) -> None:
+    """Makes a schema beside the one in use, then changes their names in one transaction; the old one stays."""
+    source = open_empty(f"sqlite:///{prepared.database}")
+    newest = prepared.folder / f"newest-{SQL}"
+    try:
+        dump_sql(source, newest)
+    finally:
+        source.dispose()
+    load_postgres(newest, settings.sql_url, STAGING)
+    engine = open_empty(settings.sql_url)
+    old = f"{SCHEMA}_before_{now.astimezone(dt.UTC):%Y%m%d_%H%M%S}"
+    try:
+        with engine.begin() as connection:
+            if sa.inspect(connection).has_schema(SCHEMA):
+                connection.exec_driver_sql(f"ALTER SCHEMA {SCHEMA} RENAME TO {old}")
+            connection.exec_driver_sql(f"ALTER SCHEMA {STAGING} RENAME TO {SCHEMA}")
+    finally:
+        engine.dispose()
+
+
+def _put(source: Path, target: Path, aside: Path) -> None:
+    _move_aside(target, aside)
+    source.rename(target)
+
+
+def _move_aside(path: Path, aside: Path) -> None:
+    with suppress(FileNotFoundError):
+        if not path.exists():
+            return
+        aside.mkdir(exist_ok=True)
+        path.rename(aside / path.name)
+
+
+def _write_journal(home: Path, backup_id: str, now: dt.datetime) -> None:
+    path = home / RESTORING
+    path.write_text(json.dumps({"backup_id": backup_id, "since": now.isoformat()}), encoding="utf-8")
+    fsync_folder(home)
+
+
+def _differs(found: str, expected: RedisFacts) -> BackupDamaged:
+    return BackupDamaged(
+        f"Redis does not hold what was loaded: {found}, expected {expected.keys:,} keys, {expected.total:064x}.",
+        hint="See whether something else writes to this Redis or evicts keys (maxmemory-policy), then restore again.",
+        entry="redis",
+        reason="it does not read back",
+    )

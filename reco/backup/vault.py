@@ -1,0 +1,209 @@
+"""How backups lie in a bucket: objects, manifests, marks of checks, pins, stones of what was removed.
+
+Belongs here: names and the few things that may be read or written under them. Does not belong here: in which order
+(`create`, `prune`), or the lease (`lease`).
+
+    {namespace}/objects/{sha256 of the sealed bytes}     immutable, shared by backups
+    {namespace}/backups/{backup id}/manifest.json        written last, once: without it nothing is a backup
+    {namespace}/verified/{backup id}/{time}-{kind}.json  what a check or a drill found
+    {namespace}/pins/{backup id}.json                    never to be removed
+    {namespace}/removed/{backup id}.json                 removed on purpose: its missing is no loss
+    {namespace}/lease.json                               see `reco.backup.lease`
+"""
+
+import datetime as dt
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from reco.backup.envelope import check_object, damaged
+from reco.backup.keys import Keyring
+from reco.backup.manifest import Entry, Manifest, is_backup_id, read_manifest
+from reco.errors import BackupDamaged, BackupNotFound, ObjectNotFound
+from reco.storage.objects import ObjectInfo, ObjectStore
+
+_TIME = "%Y%m%dT%H%M%S%fZ"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check of a backup found. part: which of how many parts were read; figures: such as seconds."""
+
+    backup_id: str
+    kind: Literal["verify", "drill"]
+    at: dt.datetime
+    passed: bool
+    problem: str = ""
+    part: str = "1/1"
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A backup in the list: its manifest, or what is wrong with it."""
+
+    backup_id: str
+    manifest: Manifest | None
+    problem: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether it may be restored and counts as good."""
+        return self.manifest is not None and self.manifest.good
+
+
+class Vault:
+    """The backups of a namespace in one bucket. Methods raise what `ObjectStore` raises."""
+
+    def __init__(self, store: ObjectStore, namespace: str, keys: Keyring) -> None:
+        self.store = store
+        self.namespace = namespace
+        self.keys = keys
+
+    # -- objects ---------------------------------------------------------------------------------------------------
+
+    def object_key(self, name: str) -> str:
+        """The key of an object."""
+        return f"{self.namespace}/objects/{name}"
+
+    def put_object(self, sealed: Path, name: str) -> None:
+        """Makes an object, once. What is there already under its name has its bytes."""
+        self.store.put(sealed, self.object_key(name), only_new=True)
+
+    def fetch(self, entry: Entry, path: Path) -> None:
+        """Reads an object into a file and compares it with its digest.
+
+        Raises:
+            BackupDamaged: it is missing or has other bytes.
+        """
+        try:
+            self.store.get(self.object_key(entry.object), path)
+        except ObjectNotFound as error:
+            raise damaged(entry.name, entry.object, "it is missing") from error
+        check_object(path, entry.sealed, entry.name)
+
+    def objects(self) -> list[ObjectInfo]:
+        """All objects, whether or not a backup refers to them."""
+        return list(self.store.list(f"{self.namespace}/objects/"))
+
+    # -- manifests -------------------------------------------------------------------------------------------------
+
+    def manifest_key(self, backup_id: str) -> str:
+        """The key of a manifest."""
+        return f"{self.namespace}/backups/{backup_id}/manifest.json"
+
+    def ids(self) -> list[str]:
+        """The ids of all backups, oldest first."""
+        keys = [one.key.split("/") for one in self.store.list(f"{self.namespace}/backups/")]
+        return sorted(parts[-2] for parts in keys if parts[-1] == "manifest.json" and is_backup_id(parts[-2]))
+
+    def read(self, backup_id: str) -> Manifest:
+        """The manifest of a backup.
+
+        Raises:
+            BackupNotFound: there is no backup of that id.
+            BackupDamaged: its manifest is not ours.
+        """
+        if not is_backup_id(backup_id):
+            raise BackupNotFound(f"{backup_id!r} is no id of a backup.", hint="See `reco backup list`.")
+        try:
+            raw = self.store.get_bytes(self.manifest_key(backup_id))
+        except ObjectNotFound as error:
+            raise BackupNotFound(f"There is no backup {backup_id}.", hint="See `reco backup list`.") from error
+        return read_manifest(raw, backup_id, self.namespace, self.keys)
+
+    def list(self) -> "Sequence[Listed]":
+        """All backups, oldest first, damaged ones too."""
+        found = []
+        for backup_id in self.ids():
+            try:
+                found.append(Listed(backup_id, self.read(backup_id)))
+            except BackupDamaged as error:
+                found.append(Listed(backup_id, None, error.message))
+            except BackupNotFound:  # removed between the list and now
+                continue
+        return found
+
+    def newest_good(self) -> Manifest:
+        """The newest backup against which nothing speaks.
+
+        Raises:
+            BackupNotFound: there is none.
+        """
+        found = [one.manifest for one in self.list() if one.manifest is not None and one.manifest.good]
+        if not found:
+            raise BackupNotFound(
+                f"There is no good backup in {self.store.place(self.namespace)}.",
+                hint="Make one with `reco backup create`; `reco backup list` shows what there is.",
+            )
+        return found[-1]
+
+    def any_good(self) -> Manifest:
+        """A good backup by chance, so that in time every kept one is proven.
+
+        Raises:
+            BackupNotFound: there is none.
+        """
+        good = [one.manifest for one in self.list() if one.manifest is not None and one.manifest.good]
+        return secrets.choice(good) if good else self.newest_good()
+
+    # -- marks -----------------------------------------------------------------------------------------------------
+
+    def mark_checked(self, checked: Checked) -> None:
+        """Enters what a check or a drill found."""
+        name = f"{checked.at.astimezone(dt.UTC).strftime(_TIME)}-{checked.kind}"
+        self._write(f"verified/{checked.backup_id}/{name}", asdict(checked) | {"at": checked.at.isoformat()})
+
+    def checks(self) -> "Sequence[Checked]":
+        """Everything that was found, oldest first. A mark that is not ours counts for nothing."""
+        found = []
+        for one in self.store.list(f"{self.namespace}/verified/"):
+            values = self._read(one.key)
+            if values is not None and f"/{values['backup_id']}/" in one.key:
+                found.append(Checked(**values | {"at": dt.datetime.fromisoformat(values["at"])}))
+        return sorted(found, key=lambda one: one.at)
+
+    def pin(self, backup_id: str, *, now: dt.datetime, why: str) -> None:
+        """Keeps a backup from being removed."""
+        self.read(backup_id)
+        self._write(f"pins/{backup_id}", {"backup_id": backup_id, "at": now.isoformat(), "why": why})
+
+    def unpin(self, backup_id: str) -> None:
+        """Lets a backup go the way of the others again."""
+        self.store.remove(f"{self.namespace}/pins/{backup_id}.json")
+
+    def pins(self) -> frozenset[str]:
+        """The ids of pinned backups. The mere name counts: a pin that does not parse must still hold."""
+        return self._named("pins")
+
+    def mark_removed(self, backup_id: str, *, now: dt.datetime) -> None:
+        """Says that a backup is removed on purpose, before it is."""
+        self._write(f"removed/{backup_id}", {"backup_id": backup_id, "at": now.isoformat()})
+
+    def removed(self) -> frozenset[str]:
+        """The ids of backups that were removed on purpose."""
+        found = [self._read(one.key) for one in self.store.list(f"{self.namespace}/removed/")]
+        return frozenset(str(one["backup_id"]) for one in found if one is not None)
+
+    def _named(self, folder: str) -> frozenset[str]:
+        keys = [one.key for one in self.store.list(f"{self.namespace}/{folder}/")]
+        return frozenset(key.rpartition("/")[2].removesuffix(".json") for key in keys)
+
+    def _write(self, name: str, values: dict[str, Any]) -> None:
+        text = json.dumps(values | {"name": name}, sort_keys=True)
+        data = json.dumps({"body": text, "tags": self.keys.tags(text.encode())}).encode()
+        self.store.put_bytes(data, f"{self.namespace}/{name}.json")
+
+    def _read(self, key: str) -> dict[str, Any] | None:
+        """A mark that is authenticated, and stands where it was put; None else."""
+        try:
+            outer = json.loads(self.store.get_bytes(key))
+            values = json.loads(outer["body"])
+            name = values.pop("name")
+        except (ValueError, KeyError, TypeError, ObjectNotFound):
+            return None
+        ours = key == f"{self.namespace}/{name}.json" and self.keys.knows(outer["body"].encode(), outer["tags"])
+        return values if ours else None

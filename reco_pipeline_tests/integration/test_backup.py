@@ -1,0 +1,117 @@
+"""Promises of making a backup: what it holds, what it sends, and what makes it one."""
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from reco.backup.keys import Keyring
+from reco.backup.lease import BackupLease
+from reco.backup.redis_dump import live_facts
+from reco.errors import BackupKeyWrong, Busy
+from reco.snapshot.keys import Keys
+from reco_pipeline_tests.backup_shop import OTHER, BackupShop
+from reco_pipeline_tests.object_store import S3Server, running_s3
+from reco_pipeline_tests.servers import running_valkey
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """One S3 server for all tests of this file."""
+    with running_s3(tmp_path_factory.mktemp("s3")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
+    """One Redis for all tests of this file; each has a namespace of its own."""
+    with running_valkey(tmp_path_factory.mktemp("valkey")) as found:
+        yield found
+
+
+@pytest.fixture
+def shop(tmp_path: Path, client: redis.Redis, server: S3Server) -> BackupShop:
+    """A shop with one published drop."""
+    found = BackupShop(tmp_path, client, server)
+    found.give()
+    found.publish()
+    return found
+
+
+def test_a_backup_holds_everything_once(shop: BackupShop) -> None:
+    """Its manifest counts what there is; a second backup sends only what changed since."""
+    made = shop.back_up()
+    facts = made.manifest.facts
+    assert facts["redis"]["digest"] == live_facts(shop.client, Keys(shop.settings.namespace)).as_dict()["digest"]
+    assert facts["served"]["orders"] == 4
+    assert facts["drops"]["ingested"] == 1
+    assert made.objects_sent == len(made.manifest.entries)
+    names = {entry.name.split("/")[0] for entry in made.manifest.entries}
+    assert names == {"redis.resp", "sql.jsonl", "settings.json", "lake"}
+    again = shop.back_up()
+    assert again.objects_sent == 0
+    assert again.manifest.predecessors == (made.manifest.backup_id,)
+    shop.give("tuesday", {"9": ["Kit", "Lamp"]})
+    third = shop.back_up()
+    assert 0 < third.objects_sent < len(third.manifest.entries)
+    assert [one.backup_id for one in shop.vault().list()] == [one.manifest.backup_id for one in (made, again, third)]
+
+
+def test_who_may_open_a_backup_is_who_it_was_made_for(shop: BackupShop) -> None:
+    """Another's key does not authenticate the manifest; other recipients get objects of their own."""
+    made = shop.back_up()
+    (listed,) = shop.vault(keys=Keyring((str(OTHER.to_public()),), (str(OTHER),))).list()
+    assert listed.manifest is None
+    assert "not authenticated" in listed.problem
+    both = Keyring((*shop.vault().keys.recipients, str(OTHER.to_public())), ())
+    again = shop.back_up(keys=both)
+    assert again.objects_sent == len(made.manifest.entries)
+    (_, second) = shop.vault(keys=Keyring((), (str(OTHER),))).list()
+    assert second.manifest == again.manifest
+    with pytest.raises(BackupKeyWrong, match="no key"):
+        shop.back_up(keys=Keyring((), ()))
+
+
+def test_far_less_than_before_is_no_good_backup(shop: BackupShop) -> None:
+    """An emptied Redis is backed up and marked, is not the newest good one, and can be accepted by a person."""
+    good = shop.back_up().manifest
+    for name in shop.client.scan_iter(match=f"{shop.settings.namespace}:*"):
+        shop.client.delete(name)
+    poor = shop.back_up().manifest
+    assert not poor.good
+    assert "keys in Redis" in poor.suspicious[0]
+    assert shop.vault().newest_good() == good
+    accepted = shop.back_up(accept_smaller=True).manifest
+    assert shop.vault().newest_good() == accepted
+
+
+def test_two_at_once_one_wins(shop: BackupShop) -> None:
+    """While somebody holds the lease nobody else begins; an ended one is taken over with a higher generation."""
+    vault = shop.vault()
+    with BackupLease(vault.store, vault.namespace, "A backup") as lease:
+        with pytest.raises(Busy, match="A backup is at work"):
+            shop.back_up()
+        assert lease.generation == 1
+    assert shop.back_up().manifest.generation == 2
+    late = BackupLease(vault.store, vault.namespace, "A backup", ttl_seconds=0)
+    with late as slow, BackupLease(vault.store, vault.namespace, "A prune", ttl_seconds=0) as fast:
+        assert fast.generation == slow.generation + 1
+        with pytest.raises(Busy, match="lost its lease"):
+            slow.renew()
+
+
+def test_a_key_with_a_time_is_kept_with_it(shop: BackupShop) -> None:
+    """Strings, lists, sets, hashes and sorted sets come with their members and the moment they end."""
+    name = f"{shop.settings.namespace}:cache:"
+    ends = int((dt.datetime.now(dt.UTC) + dt.timedelta(days=1)).timestamp() * 1000)
+    shop.client.set(f"{name}a", b"\x00\xff\r\n", pxat=ends)
+    shop.client.rpush(f"{name}b", "x", "y", "x")
+    shop.client.sadd(f"{name}c", *map(str, range(1500)))
+    shop.client.zadd(f"{name}d", {"x": 0.1, "y": float("-inf")})
+    facts = shop.back_up().manifest.facts["redis"]
+    assert facts["with_ttl"] == 1
+    assert {"list", "set", "zset"} < set(facts["types"])

@@ -1,0 +1,205 @@
+"""Promises over the life of a backup: proven by drills, checked where it lies, copied, kept and removed."""
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from reco.backup.drill import REBUILT, drill
+from reco.backup.prune import prune
+from reco.backup.replicate import replicate
+from reco.backup.retention import Policy
+from reco.backup.status import absences, protection
+from reco.backup.vault import Vault
+from reco.backup.verify import next_part, verify
+from reco.errors import BackupDamaged, Busy, DrillFailed, ObjectExists, RetentionRefused
+from reco.storage.objects import ObjectStore
+from reco_pipeline_tests.backup_shop import KEYS, NOON, BackupShop
+from reco_pipeline_tests.faulty_store import QUICK, Fault, says
+from reco_pipeline_tests.object_store import S3Server, running_s3
+from reco_pipeline_tests.servers import running_valkey
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning")
+TIGHT = Policy(days=1, daily=0, weekly=0, monthly=0, minimum=1)
+REAL_NOW = dt.datetime.now(dt.UTC)
+HOUR = dt.timedelta(hours=1)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """One S3 server for all tests of this file."""
+    with running_s3(tmp_path_factory.mktemp("s3")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
+    """The Redis of all shops of this file; each has a namespace of its own."""
+    with running_valkey(tmp_path_factory.mktemp("valkey")) as found:
+        yield found
+
+
+@pytest.fixture
+def shop(tmp_path: Path, client: redis.Redis, server: S3Server) -> BackupShop:
+    """A shop with one published drop, whose clock is near the real one: retention compares it with the store's."""
+    found = BackupShop(tmp_path, client, server)
+    found.minute = int((REAL_NOW - NOON).total_seconds() // 60) - 60
+    found.give()
+    found.publish()
+    return found
+
+
+def test_a_drill_proves_a_backup(shop: BackupShop) -> None:
+    """Everything is as it was backed up, and the model made anew from the orders is the snapshot of the backup."""
+    manifest = shop.back_up().manifest
+    found = drill(shop.vault(), shop.settings, manifest, now=shop.now)
+    assert [one.name for one in found.comparisons if not one.passed] == []
+    assert found.comparisons[-1].name == REBUILT
+    assert found.comparisons[-1].found == manifest.facts["served"]["digest"]
+    state = protection(shop.vault(), shop.home.ledger.engine, now=shop.now)
+    assert state.last_drill is not None
+    assert state.last_drill.passed
+    assert state.rto_seconds == found.rto_seconds
+    assert state.rpo_seconds == 0
+    assert absences(state) == []
+    assert not [path for path in shop.settings.home.iterdir() if path.name.startswith(".scratch")]
+
+
+def test_a_drill_finds_what_hashes_cannot(shop: BackupShop) -> None:
+    """A Redis whose served values are not what the orders give was backed up faithfully: only the drill can tell."""
+    namespace = shop.settings.namespace
+    sid = shop.client.get(f"{namespace}:snapshot:current").decode()  # type: ignore[union-attr]
+    manifest_key = f"{namespace}:snapshot:{sid}:manifest"
+    raw = shop.client.get(manifest_key)
+    assert isinstance(raw, bytes)
+    digest = raw.split(b'"digest": "')[1][:8]
+    shop.client.set(manifest_key, raw.replace(b'"digest": "' + digest, b'"digest": "00000000'))
+    manifest = shop.back_up().manifest
+    with pytest.raises(DrillFailed, match=REBUILT):
+        drill(shop.vault(), shop.settings, manifest, now=shop.now)
+    last = protection(shop.vault(), None, now=shop.now).last_drill
+    assert last is not None
+    assert not last.passed
+
+
+def test_what_is_overdue_is_told(shop: BackupShop) -> None:
+    """Never, and too long ago, are alerts; what changed since the last backup is counted in seconds."""
+    assert {one.what for one in absences(protection(shop.vault(), None, now=shop.now))} == {
+        "backup_missing",
+        "drill_missing",
+    }
+    made = shop.back_up().manifest
+    shop.give("tuesday", {"9": ["Kit"]})
+    state = protection(shop.vault(), shop.home.ledger.engine, now=made.created_at + dt.timedelta(hours=27))
+    assert state.rpo_seconds == 27 * 3600 - 60
+    assert [one.what for one in absences(state)] == ["backup_missing", "drill_missing"]
+    assert "27 hours" in absences(state)[0].reason
+
+
+def test_a_check_reads_all_of_it_in_parts(shop: BackupShop) -> None:
+    """So many parts in turn read every object once, and each finds its own damage and what is missing at all."""
+    vault, manifest = shop.vault(), shop.back_up().manifest
+    read = 0
+    for _ in range(3):
+        part = next_part(vault.checks(), 3)
+        found = verify(vault, manifest, shop.settings.home, part=part, now=shop.now)
+        assert found.passed
+        read += found.bytes_read
+    assert read == sum({one.object: one.object_bytes for one in manifest.entries}.values())
+    entry = manifest.entry("sql.jsonl")
+    key = vault.object_key(entry.object)
+    data = vault.store.get_bytes(key)
+    vault.store.put_bytes(data[:-1] + bytes([data[-1] ^ 1]), key)
+    found = verify(vault, manifest, shop.settings.home, part=(1, 1), now=shop.now)
+    assert [one.split(":")[0] for one in found.problems] == ["sql.jsonl"]
+    vault.store.remove(key)
+    found = verify(vault, manifest, shop.settings.home, part=(1, 1), now=shop.now)
+    assert "is missing" in found.problems[0]
+    assert not vault.checks()[-1].passed
+
+
+def test_a_backup_is_copied_and_checked_there(shop: BackupShop, server: S3Server) -> None:
+    """What the second bucket lacks is copied, manifest last; an altered object is not passed on."""
+    second = Vault(ObjectStore("replica", server.url, patience=QUICK), shop.settings.namespace, KEYS)
+    second.store.make_bucket()
+    first = shop.back_up().manifest
+    done = replicate(shop.vault(), second, shop.settings.home, now=shop.now)
+    assert done.backups == (first.backup_id,)
+    assert done.objects == len({one.object for one in first.entries})
+    assert done.lag_seconds == 60
+    assert second.newest_good() == first
+    assert replicate(shop.vault(), second, shop.settings.home, now=shop.now).objects == 0
+    drill(second, shop.settings, first, now=shop.now)
+    shop.give("tuesday", {"9": ["Kit"]})
+    vault, third = shop.vault(), shop.back_up().manifest
+    key = vault.object_key(third.entry("sql.jsonl").object)
+    vault.store.put_bytes(b"other", key)
+    with pytest.raises(BackupDamaged):
+        replicate(vault, second, shop.settings.home, now=shop.now)
+    state = protection(vault, None, now=shop.now, replica=second)
+    assert state.replica_behind == 1
+    assert second.newest_good() == first
+
+
+def test_what_may_go_goes_manifest_first(shop: BackupShop) -> None:
+    """First only the plan; then manifests go, objects that nobody names, and stones that are not needed."""
+    vault = shop.vault()
+    real, shop.minute = shop.minute, shop.minute - 40 * 24 * 60
+    old = shop.back_up().manifest
+    kept = shop.back_up().manifest
+    vault.pin(kept.backup_id, now=shop.now, why="the books of the year")
+    shop.minute = real
+    shop.give("tuesday", {"9": ["Kit"]})
+    shop.publish()
+    new = shop.back_up().manifest
+    vault.store.put_bytes(b"of a killed backup", vault.object_key("0" * 64))
+    shown = prune(vault, TIGHT, grace=HOUR, now=dt.datetime.now(dt.UTC))
+    assert shown.plan.remove == (old.backup_id,)
+    assert len(vault.ids()) == 3
+    vault.unpin(kept.backup_id)
+    done = prune(vault, TIGHT, grace=dt.timedelta(0), now=dt.datetime.now(dt.UTC), dry_run=False)
+    assert done.plan.remove == (old.backup_id, kept.backup_id)
+    assert vault.ids() == [new.backup_id]
+    assert {one.key.rpartition("/")[2] for one in vault.objects()} == {one.object for one in new.entries}
+    assert verify(vault, new, shop.settings.home, part=(1, 1), now=shop.now).passed
+    shop.back_up()
+    prune(vault, TIGHT, grace=HOUR, now=dt.datetime.now(dt.UTC), dry_run=False)
+    assert vault.removed() <= {old.backup_id, kept.backup_id}
+
+
+def test_nothing_goes_on_a_wrong_clock_or_list(shop: BackupShop) -> None:
+    """A clock that is off, or a manifest that vanished, stops it before anything is removed."""
+    vault = shop.vault()
+    first = shop.back_up().manifest
+    shop.back_up()
+    for off in (dt.timedelta(days=-1), dt.timedelta(days=366)):
+        with pytest.raises(RetentionRefused, match="clock"):
+            prune(vault, TIGHT, grace=HOUR, now=dt.datetime.now(dt.UTC) + off, dry_run=False)
+    vault.store.remove(vault.manifest_key(first.backup_id))
+    with pytest.raises(RetentionRefused, match="lacks 1"):
+        prune(vault, TIGHT, grace=HOUR, now=dt.datetime.now(dt.UTC), dry_run=False)
+
+
+def test_what_the_store_holds_fast_is_left_and_told(shop: BackupShop) -> None:
+    """An object under lock is no failure: the rest goes on, and its name is given."""
+    shop.back_up()
+    stray = shop.vault().object_key("0" * 64)
+    shop.vault().store.put_bytes(b"x", stray)
+    locked = shop.vault(Fault("delete_object", times=-1, before=says(403, "AccessDenied")))
+    done = prune(locked, TIGHT, grace=dt.timedelta(0), now=dt.datetime.now(dt.UTC), dry_run=False)
+    assert stray in done.locked
+
+
+def test_backup_and_prune_do_not_meet(shop: BackupShop) -> None:
+    """A late writer's manifest is not made once another has taken its lease over."""
+    vault = shop.vault()
+
+    def take_over(_: object) -> None:
+        lease = f"{vault.namespace}/lease.json"
+        vault.store.put_bytes(b'{"owner": "another:1:x", "generation": 9, "what": "A prune"}', lease)
+
+    with pytest.raises((Busy, ObjectExists)):
+        shop.back_up(Fault("put_object", first=2, before=take_over))
+    assert vault.ids() == []

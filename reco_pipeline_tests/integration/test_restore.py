@@ -1,0 +1,315 @@
+"""Promises of restoring: what comes back is what was backed up, and nothing is replaced before all of it is checked."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import sqlalchemy as sa
+
+from reco.audit.chain import verify_chain
+from reco.audit.trail import Event, events
+from reco.backup.contents import served_facts
+from reco.backup.keys import Keyring
+from reco.backup.manifest import SQL
+from reco.backup.redis_dump import live_facts
+from reco.backup.restore import Restored, make_plan, restore
+from reco.backup.vault import Vault
+from reco.errors import BackupDamaged, BackupError, BackupKeyWrong, BackupNotFound, RestoreRefused
+from reco.orders.home import open_home
+from reco.orders.ledger import DropStatus
+from reco.settings import Settings
+from reco.snapshot.keys import Keys
+from reco.snapshot.release import release
+from reco.snapshot.store import SnapshotStore
+from reco.storage.homelock import RESTORING, dev_lock
+from reco.storage.sql import open_database
+from reco_pipeline_tests.backup_shop import NOON, OTHER, BackupShop
+from reco_pipeline_tests.object_store import S3Server, running_s3
+from reco_pipeline_tests.postgres import running_postgres
+from reco_pipeline_tests.servers import port_of, running_valkey
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """One S3 server for all tests of this file."""
+    with running_s3(tmp_path_factory.mktemp("s3")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
+    """The Redis of all shops of this file; each has a namespace of its own."""
+    with running_valkey(tmp_path_factory.mktemp("valkey")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
+    """The Redis that is restored to."""
+    with running_valkey(tmp_path_factory.mktemp("other")) as found:
+        yield found
+
+
+@pytest.fixture
+def shop(tmp_path: Path, client: redis.Redis, server: S3Server) -> BackupShop:
+    """A shop with one published drop."""
+    found = BackupShop(tmp_path, client, server)
+    found.give()
+    found.publish()
+    return found
+
+
+def elsewhere(shop: BackupShop, other: redis.Redis, **changes: Any) -> Settings:
+    """An empty machine: another home and Redis for the same namespace."""
+    values: dict[str, Any] = {
+        "home": shop.folder / "elsewhere",
+        "redis_url": url(other),
+        "namespace": shop.settings.namespace,
+    }
+    return Settings(**(values | changes))
+
+
+def url(client: redis.Redis) -> str:
+    return f"redis://127.0.0.1:{port_of(client)}/0"
+
+
+def bring_back(vault: Vault, settings: Settings, *, force: bool = False, **wanted: Any) -> Restored:
+    plan = make_plan(vault, settings, **wanted)
+    return restore(vault, settings, plan, now=NOON + dt.timedelta(days=1), force=force)
+
+
+def test_an_empty_machine_becomes_the_shop(shop: BackupShop, other: redis.Redis) -> None:
+    """From the bucket and the key alone: the same answers, drops, trail and tables; and the shop goes on from there."""
+    manifest = shop.back_up().manifest
+    settings = elsewhere(shop, other)
+    done = bring_back(shop.vault(), settings)
+    assert done.answers_equal is True
+    assert served_facts(other, settings.namespace) == manifest.facts["served"]
+    keys = Keys(settings.namespace)
+    assert live_facts(other, keys).as_dict() == live_facts(shop.client, keys).as_dict()
+    home = open_home(settings)
+    assert [one.sha256 for one in home.ledger.drops()] == [one.sha256 for one in shop.home.ledger.drops()]
+    assert home.ledger.imbalances() == []
+    assert verify_chain(home.ledger.engine, noted={"it": manifest.facts["sql"]["audit_head"]}).whole
+    (mark,) = events(home.ledger.engine, event=Event.HOME_RESTORED)
+    assert mark.details["backup_id"] == manifest.backup_id
+    assert not (settings.home / RESTORING).exists()
+    assert release(home, other, run_id=None, now=shop.now).changed is False
+
+
+def test_a_target_that_lives_is_not_overwritten(shop: BackupShop) -> None:
+    """Without force nothing is touched; with it what was there is moved aside, whole."""
+    manifest = shop.back_up().manifest
+    shop.give("tuesday", {"9": ["Kit", "Lamp"]})
+    shop.publish()
+    newer = SnapshotStore(shop.client, shop.settings.namespace).current_id()
+    with pytest.raises(RestoreRefused, match="2 drops") as refused:
+        bring_back(shop.vault(), shop.settings)
+    assert "--force" in refused.value.hint
+    assert SnapshotStore(shop.client, shop.settings.namespace).current_id() == newer
+    with dev_lock(shop.settings.home), pytest.raises(RestoreRefused, match="are up"):
+        bring_back(shop.vault(), shop.settings, force=True)
+    done = bring_back(shop.vault(), shop.settings, force=True)
+    assert served_facts(shop.client, shop.settings.namespace) == manifest.facts["served"]
+    assert len(shop.home.ledger.drops()) == 1
+    assert done.switched.aside is not None
+    old = open_home(shop.settings.model_copy(update={"home": done.switched.aside}))
+    assert len(old.ledger.drops()) == 2
+    assert old.ledger.imbalances() == []
+
+
+def test_another_redis_gets_the_keys_alone(shop: BackupShop, other: redis.Redis) -> None:
+    """`--into` loads what is served into a Redis of its own and leaves the home as it is."""
+    shop.back_up()
+    before = events(shop.home.ledger.engine)
+    done = bring_back(shop.vault(), shop.settings, into=url(other))
+    assert done.answers_equal
+    assert done.switched.aside is None
+    assert events(shop.home.ledger.engine) == before
+    with pytest.raises(RestoreRefused, match="holds"):
+        bring_back(shop.vault(), shop.settings, into=url(other))
+    other.set(f"{shop.settings.namespace}:20200101T000000Z-00000000:popular:all", "stale")
+    assert bring_back(shop.vault(), shop.settings, into=url(other), force=True).switched.keys_removed == 1
+
+
+Damage = Callable[[Vault, dict[str, str]], None]
+
+
+def _flip(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+def _change(name: str, change: Callable[[bytes], bytes]) -> Damage:
+    def spoil(vault: Vault, objects: dict[str, str]) -> None:
+        key = vault.object_key(objects[name])
+        vault.store.put_bytes(change(vault.store.get_bytes(key)), key)
+
+    return spoil
+
+
+def _swap(vault: Vault, objects: dict[str, str]) -> None:
+    first, second = (vault.object_key(objects[name]) for name in ("redis.resp", SQL))
+    vault.store.put_bytes(vault.store.get_bytes(second), first)
+
+
+def _remove(vault: Vault, objects: dict[str, str]) -> None:
+    vault.store.remove(vault.object_key(objects[SQL]))
+
+
+def _manifest(change: Callable[[bytes], bytes]) -> Damage:
+    def spoil(vault: Vault, _: dict[str, str]) -> None:
+        key = vault.manifest_key(vault.ids()[-1])
+        vault.store.put_bytes(change(vault.store.get_bytes(key)), key)
+
+    return spoil
+
+
+DAMAGES: dict[str, Damage] = {
+    "first byte": _change("redis.resp", lambda data: _flip(data, 0)),
+    "middle byte": _change(SQL, lambda data: _flip(data, len(data) // 2)),
+    "last byte": _change("redis.resp", lambda data: _flip(data, len(data) - 1)),
+    "cut": _change(SQL, lambda data: data[:-100]),
+    "empty": _change(SQL, lambda _: b""),
+    "longer": _change("redis.resp", lambda data: data + b"x"),
+    "another object": _swap,
+    "missing": _remove,
+    "manifest: a count": _manifest(lambda data: data.replace(b'\\"orders\\": 4', b'\\"orders\\": 5')),
+    "manifest: a path": _manifest(lambda data: data.replace(b"lake/orders/", b"lake/../../")),
+    "manifest: cut": _manifest(lambda data: data[:-10]),
+    "manifest: empty": _manifest(lambda _: b""),
+    "manifest: no tag": _manifest(lambda data: data.rpartition(b'"tags"')[0] + b'"tags": []}'),
+    "manifest: twice": _manifest(lambda data: data[:-1] + b', "tags": []}'),
+}
+
+
+@pytest.fixture(scope="module")
+def backed_up(
+    tmp_path_factory: pytest.TempPathFactory, client: redis.Redis, server: S3Server
+) -> tuple[BackupShop, dict[str, bytes]]:
+    """A shop with one backup, and every object of it."""
+    shop = BackupShop(tmp_path_factory.mktemp("damaged"), client, server)
+    shop.give()
+    shop.publish()
+    shop.back_up()
+    vault = shop.vault()
+    return shop, {one.key: vault.store.get_bytes(one.key) for one in vault.store.list(f"{vault.namespace}/")}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_every_damage_is_found_before_anything_is_replaced(
+    backed_up: tuple[BackupShop, dict[str, bytes]], damage: str, other: redis.Redis, tmp_path: Path
+) -> None:
+    """Whatever is flipped, cut, swapped or missing: the restore stops, and the target is as it was."""
+    shop, objects = backed_up
+    vault = shop.vault()
+    names = {entry.name: entry.object for entry in vault.newest_good().entries}
+    settings = elsewhere(shop, other, home=tmp_path / "home")
+    try:
+        DAMAGES[damage](vault, names)
+        left = {one.key: vault.store.get_bytes(one.key) for one in vault.store.list(f"{vault.namespace}/")}
+        assert left != objects
+        with pytest.raises((BackupDamaged, BackupNotFound)):
+            bring_back(vault, settings, backup_id=vault.ids()[-1])
+    finally:
+        for key, data in objects.items():
+            vault.store.put_bytes(data, key)
+    assert [path for path in settings.home.rglob("*") if path.is_file() and path.name != "run.lock"] == []
+    assert not other.keys(f"{settings.namespace}:*")
+
+
+def test_a_wrong_key_is_told_from_damage(backed_up: tuple[BackupShop, dict[str, bytes]], other: redis.Redis) -> None:
+    """Another's identity, or none, is a matter of settings: exit code 2, not 1."""
+    shop, _ = backed_up
+    settings = elsewhere(shop, other)
+    ours = shop.vault().keys.recipients
+    for keys, words in ((Keyring(ours, (str(OTHER),)), "does not open"), (Keyring(ours, ()), "not here")):
+        with pytest.raises(BackupKeyWrong, match=words) as caught:
+            bring_back(shop.vault(keys=keys), settings)
+        assert caught.value.exit_code == 2
+    with pytest.raises(BackupNotFound):
+        bring_back(shop.vault(), settings, backup_id="00000009-20260304T120000Z-00000000")
+
+
+def test_a_restore_cut_short_is_not_worked_on(shop: BackupShop) -> None:
+    """Until it is done again, a home of two times is refused to everybody."""
+    shop.back_up()
+    (shop.settings.home / RESTORING).write_text("{}")
+    with pytest.raises(BackupError, match="cut short"):
+        open_home(shop.settings)
+    bring_back(shop.vault(), shop.settings, force=True)
+    assert shop.home.ledger.imbalances() == []
+
+
+def test_the_state_of_any_moment_comes_back(shop: BackupShop, other: redis.Redis) -> None:
+    """Between two backups: each publish, retraction, reading by another rule and replaced drop, from the second one."""
+    namespace = shop.settings.namespace
+    shop.back_up()
+    states: dict[dt.datetime, tuple[dict[str, str], str]] = {}
+
+    def note() -> None:
+        ledger = {one.name: one.status.value for one in shop.home.ledger.drops() if one.status is DropStatus.INGESTED}
+        states[NOON + dt.timedelta(minutes=shop.minute, seconds=30)] = (ledger, _digest(shop.client, namespace))
+
+    tuesday = shop.give("tuesday", {"9": ["Kit", "Lamp"], "10": ["Kit", "Lamp"]})
+    note()
+    shop.publish()
+    note()
+    shop.home.ledger.retract(tuesday, now=shop.now, reason="wrong file")
+    shop.publish()
+    note()
+    (monday, *_) = shop.home.ledger.drops()
+    shop.home.ledger.retract(monday.key, now=shop.now, reason="rules")
+    shop.give("monday", profile="prototype")
+    shop.give("wednesday", {"11": ["Hose", "Lamp"]})
+    shop.publish()
+    note()
+    shop.back_up()
+    for number, (at, (ledger, digest)) in enumerate(states.items()):
+        settings = elsewhere(shop, other, home=shop.folder / f"then-{number}")
+        done = bring_back(shop.vault(), settings, at=at, force=True)
+        home = open_home(settings)
+        found = {one.name: one.status.value for one in home.ledger.drops() if one.status is DropStatus.INGESTED}
+        assert found == ledger, number
+        assert _digest(other, namespace) == digest, number
+        assert done.plan.moment is not None
+        assert verify_chain(home.ledger.engine).whole
+        assert home.ledger.imbalances() == []
+        profile = next(one.source for one in home.ledger.drops() if one.name == "monday.csv")
+        assert profile == ("prototype" if number == 3 else "auto")
+    with pytest.raises(BackupNotFound, match="No backup was made after"):
+        make_plan(shop.vault(), shop.settings, at=NOON + dt.timedelta(days=2))
+    with pytest.raises(BackupNotFound, match="Nothing had happened"):
+        make_plan(shop.vault(), shop.settings, at=NOON - dt.timedelta(days=2))
+
+
+def _digest(client: redis.Redis, namespace: str) -> str:
+    return str(SnapshotStore(client, namespace).current().manifest["digest"])
+
+
+def test_a_postgres_is_backed_up_and_restored(tmp_path: Path, client: redis.Redis, server: S3Server) -> None:
+    """From SQLite into Postgres and back: the rows, their chain and the triggers; the old schema stays beside."""
+    shop = BackupShop(tmp_path, client, server)
+    shop.give()
+    shop.publish()
+    shop.back_up()
+    with running_postgres() as postgres:
+        settings = Settings(
+            home=tmp_path / "pg", redis_url=url(client), namespace=shop.settings.namespace, database_url=postgres
+        )
+        for round_ in range(2):
+            bring_back(shop.vault(), settings, force=True)
+            home = open_home(settings)
+            assert len(home.ledger.drops()) == 1, round_
+            assert verify_chain(home.ledger.engine).whole
+            home.ledger.retract("monday.csv", now=shop.now, reason="so that the trail goes on")
+            home.ledger.engine.dispose()
+        engine = open_database(postgres)
+        schemas = [one for one in sa.inspect(engine).get_schema_names() if one.startswith("reco")]
+        engine.dispose()
+    assert len(schemas) == 2
+    assert "reco" in schemas

@@ -1,0 +1,103 @@
+"""Promises of retention: what stays, why, and when nothing may be removed at all."""
+
+import datetime as dt
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reco.backup.manifest import make_backup_id
+from reco.backup.retention import Known, Policy, plan_retention
+from reco.errors import RetentionRefused
+
+NOW = dt.datetime(2026, 6, 15, 12, tzinfo=dt.UTC)
+TIGHT = Policy(days=1, daily=0, weekly=0, monthly=0, minimum=1)
+
+
+def backup(number: int, days_ago: float, *, good: bool = True) -> Known:
+    at = NOW - dt.timedelta(days=days_ago)
+    return Known(make_backup_id(number, at, "0" * 8), at, good)
+
+
+def plan(backups: list[Known], policy: Policy = TIGHT, **facts: object):
+    return plan_retention(backups, policy, **({"now": NOW, "store_now": NOW} | facts))  # type: ignore[arg-type]
+
+
+def test_days_weeks_and_months_keep_their_last_good_one() -> None:
+    """A year of daily backups leaves the last days, and one a week and month beyond."""
+    year = [backup(365 - ago, ago) for ago in range(365)]
+    found = plan(year, Policy(days=7, daily=14, weekly=8, monthly=12, minimum=3))
+    assert len(found.keep) == 14 + 5 + 10
+    assert found.keep[year[0].backup_id][0] == "of the last 7 days"
+    assert set(found.keep) | set(found.remove) == {one.backup_id for one in year}
+    assert list(found.remove) == sorted(found.remove)
+
+
+def test_bad_ones_push_no_good_one_out() -> None:
+    """However many suspicious backups come, the good ones stay, and the bad go once their days are over."""
+    backups = [backup(1, 40), backup(2, 30), *(backup(3 + n, 20 - n / 10, good=False) for n in range(50))]
+    found = plan(backups, Policy(days=7, daily=2, weekly=1, monthly=1, minimum=2))
+    assert set(found.keep) == {backups[0].backup_id, backups[1].backup_id}
+    assert plan([backup(1, 30, good=False)]).remove == ()
+
+
+def test_what_was_proven_or_pinned_stays() -> None:
+    """The last proven one and every pinned one stay, whatever the rules say."""
+    backups = [backup(number, 50 - number) for number in range(6)]
+    proven, pinned = backups[1].backup_id, backups[3].backup_id
+    found = plan(
+        backups, verified=[backups[0].backup_id, proven, "00000009-20200101T000000Z-00000000"], pinned=[pinned]
+    )
+    assert set(found.keep) == {proven, pinned, backups[-1].backup_id}
+    assert found.keep[proven] == ("the last one that was proven",)
+
+
+@pytest.mark.parametrize(
+    ("now", "store", "words"),
+    [
+        (dt.timedelta(days=-1), dt.timedelta(days=-1), "clock is or was wrong"),
+        (dt.timedelta(days=366), dt.timedelta(days=366), "backups have stopped"),
+        (dt.timedelta(0), dt.timedelta(minutes=6), "object store"),
+        (dt.timedelta(days=-1), dt.timedelta(0), "object store"),
+    ],
+)
+def test_a_wrong_clock_removes_nothing(now: dt.timedelta, store: dt.timedelta, words: str) -> None:
+    """A clock a day back or a year ahead, or other than the store's, is refused."""
+    backups = [backup(1, 30), backup(2, 0)]
+    with pytest.raises(RetentionRefused, match=words):
+        plan(backups, now=NOW + now, store_now=NOW + store)
+
+
+def test_an_incomplete_list_removes_nothing() -> None:
+    """A list that lacks what the newest backup had seen is refused, unless that was removed on purpose."""
+    old, newest = backup(1, 30), backup(3, 0)
+    seen = Known(newest.backup_id, newest.created_at, good=True, predecessors=(old.backup_id, backup(2, 20).backup_id))
+    with pytest.raises(RetentionRefused, match="lacks 1 backups"):
+        plan([old, seen])
+    assert plan([old, seen], removed=[backup(2, 20).backup_id]).remove == (old.backup_id,)
+
+
+def test_nothing_is_planned_of_nothing() -> None:
+    """No backup, no plan."""
+    assert plan([]).remove == ()
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 50), st.booleans()), max_size=30),
+    st.builds(Policy, *(st.integers(low, 5) for low in (1, 0, 0, 0, 1))),
+    st.randoms(),
+)
+def test_the_last_good_ones_stay_under_every_rule(ages: list[tuple[float, bool]], policy: Policy, chance) -> None:
+    """Whatever the ages and rules: the newest good ones, all young ones and the proven one stay; none is lost."""
+    ages.sort(reverse=True)
+    backups = [backup(number, age, good=good) for number, (age, good) in enumerate(ages)]
+    proven = [chance.choice(backups).backup_id] if backups else []
+    found = plan(backups, policy, verified=proven)
+    good = [one.backup_id for one in backups if one.good]
+    assert set(good[-policy.minimum :]) <= set(found.keep)
+    assert set(proven) <= set(found.keep)
+    assert {one.backup_id for one in backups if NOW - one.created_at < dt.timedelta(days=policy.days)} <= set(
+        found.keep
+    )
+    assert sorted([*found.keep, *found.remove]) == [one.backup_id for one in backups]
+    assert plan([one for one in backups if one.backup_id in found.keep], policy, verified=proven).remove == ()
