@@ -145,6 +145,13 @@ _ITEM_COOCCURRENCE = (
     Column("item_id", "VARCHAR", "One item of the pair.", sources=_from(ORDERS, "item_id")),
     Column("other_id", "VARCHAR", "The other; every pair stands both ways.", sources=_from(ORDERS, "item_id")),
     Column("pair_orders", "BIGINT", "Orders that hold both, exactly.", sources=_PAIR_SOURCES),
+    Column(
+        "pair_weight",
+        "DOUBLE",
+        "What these orders weigh together; null where the score weighs all alike.",
+        nullable=True,
+        sources=(*_PAIR_SOURCES, *_from(ORDERS, "ordered_at")),
+    ),
 )
 
 _EVIDENCE = (*_from(ITEM_COOCCURRENCE, "pair_orders"), *_from(ITEM_STATS, "orders"))
@@ -152,7 +159,12 @@ _SIMILAR_ITEMS = (
     Column("item_id", "VARCHAR", "The item asked for.", sources=_from(ITEM_COOCCURRENCE, "item_id")),
     Column("other_id", "VARCHAR", "Its neighbour.", sources=_from(ITEM_COOCCURRENCE, "other_id")),
     Column("rank", "BIGINT", "1 for the best neighbour, at most 100.", sources=_EVIDENCE),
-    Column("score", "DOUBLE", "Cosine: n_ij / sqrt(n_i n_j).", sources=_EVIDENCE),
+    Column(
+        "score",
+        "DOUBLE",
+        "The score that ranks, 0..1: by default the cosine n_ij / sqrt(n_i n_j).",
+        sources=(*_EVIDENCE, *_from(ITEM_COOCCURRENCE, "pair_weight")),
+    ),
     Column("pair_orders", "BIGINT", "n_ij: orders that hold both.", sources=_from(ITEM_COOCCURRENCE, "pair_orders")),
     Column("confidence", "DOUBLE", "n_ij / n_i.", sources=_EVIDENCE),
     Column(

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from reco.errors import LakeError
-from reco.snapshot.codec import Entry, encode, value_parts
+from reco.snapshot.codec import CODE_STEPS, COSINE, STORED, Entry, encode, value_parts
 from reco.snapshot.keys import (
     BLOCK,
     POPULAR_ALL,
@@ -25,7 +25,6 @@ from reco.snapshot.keys import (
     stats_suffix,
 )
 
-FORMAT = 1
 POPULAR_TOP = 1000
 CATEGORY_TOP = 200
 NAMES_PER_BLOCK = 64  # on average: a hash stays below 128 fields, so Redis keeps it in its compact form
@@ -57,7 +56,8 @@ class SnapshotBuild:
     keys: number of keys; estimated_bytes: about what they will take in Redis.
     """
 
-    def __init__(self, items: pl.DataFrame, lists: pl.DataFrame) -> None:
+    def __init__(self, items: pl.DataFrame, lists: pl.DataFrame, form: int = COSINE) -> None:
+        self.format = form
         self._items = items
         self._lists = lists
         self.items = items.height
@@ -70,17 +70,23 @@ class SnapshotBuild:
         self.keys, self.estimated_bytes, self.digest = self._measure()
 
     @classmethod
-    def from_lake(cls, item_stats: Path, similar_items: Path) -> "SnapshotBuild":
+    def from_lake(cls, item_stats: Path, similar_items: Path, *, stored: bool = False) -> "SnapshotBuild":
         """Reads both tables and checks that they belong together.
 
+        Args:
+            item_stats: the table.
+            similar_items: the table.
+            stored: its scores are not the cosine of exact counts, and so are stored.
+
         Raises:
-            LakeError: a file cannot be read; ranks are not 1..n; a neighbour is no item; a score, confidence or lift is
-                not the one that the counts give.
+            LakeError: a file cannot be read; ranks are not 1..n; a neighbour is no item; a score is out of bounds, or,
+                like confidence and lift, not the one that the counts give.
         """
         items = _read(item_stats, _ITEM_COLUMNS).sort("rank")
         _require_items(items, item_stats)
         similar = _read(similar_items, ("item_id", "other_id", "rank", "score", "pair_orders", "confidence", "lift"))
-        return cls(items, _lists(items, similar, similar_items))
+        form = STORED if stored else COSINE
+        return cls(items, _lists(items, similar, similar_items, form), form)
 
     def entries(self) -> Iterator[Entry]:
         """Every key, as suffix, with its value: bytes for a string, a dict of fields for a hash."""
@@ -128,7 +134,7 @@ class SnapshotBuild:
             yield suffix, blocks[suffix]
 
     def _measure(self) -> tuple[int, int, str]:
-        digest = hashlib.sha256(b"reco snapshot %d, %d orders" % (FORMAT, self.orders or 0))
+        digest = hashlib.sha256(b"reco snapshot %d, %d orders" % (self.format, self.orders or 0))
         keys = size = 0
         for suffix, value in self.entries():
             keys += 1
@@ -180,13 +186,15 @@ def _require_items(items: pl.DataFrame, path: Path) -> None:
         raise LakeError(f"{path} is not usable: {wrong}.", hint="Materialize item_stats again.", path=str(path))
 
 
-def _lists(items: pl.DataFrame, similar: pl.DataFrame, path: Path) -> pl.DataFrame:
+def _lists(items: pl.DataFrame, similar: pl.DataFrame, path: Path, form: int) -> pl.DataFrame:
     """One row per item with neighbours: item_id, value (JSON), neighbours (count), ranks (of the neighbours)."""
     known = items.select("item_id", pl.col("rank").alias("i"), pl.col("orders").alias("n_i"))
     other = items.select(pl.col("item_id").alias("other_id"), pl.col("rank").alias("j"), pl.col("orders").alias("n_j"))
     joined = similar.join(known, on="item_id", how="left").join(other, on="other_id", how="left").sort("i", "rank")
-    _require_similar(items, joined, path)
-    triple = pl.concat_str(pl.lit("["), "j", pl.lit(","), "pair_orders", pl.lit(","), "n_j", pl.lit("]"))
+    _require_similar(items, joined, path, form)
+    code = (pl.col("score").log() * -CODE_STEPS).round().cast(pl.Int64).clip(0)
+    figure = pl.col("n_j") if form == COSINE else code
+    triple = pl.concat_str(pl.lit("["), "j", pl.lit(","), "pair_orders", pl.lit(","), figure, pl.lit("]"))
     return (
         joined.group_by("item_id", maintain_order=True)
         .agg(triple.str.join(",").alias("value"), pl.len().alias("neighbours"), pl.col("j").alias("ranks"))
@@ -194,7 +202,7 @@ def _lists(items: pl.DataFrame, similar: pl.DataFrame, path: Path) -> pl.DataFra
     )
 
 
-def _require_similar(items: pl.DataFrame, joined: pl.DataFrame, path: Path) -> None:
+def _require_similar(items: pl.DataFrame, joined: pl.DataFrame, path: Path, form: int) -> None:
     if not joined.height:
         return
     wrong = ""
@@ -203,8 +211,10 @@ def _require_similar(items: pl.DataFrame, joined: pl.DataFrame, path: Path) -> N
     else:
         total = round(items["orders"][0] / items["share"][0])
         pairs, n_i, n_j = (pl.col(name).cast(pl.Float64) for name in ("pair_orders", "n_i", "n_j"))
+        score = pl.col("score")
+        within = pl.when((score > 0) & (score <= 1)).then(0.0).otherwise(1.0)
         errors = joined.select(
-            score=(pairs / (n_i * n_j).sqrt() - pl.col("score")).abs().max(),
+            score=((pairs / (n_i * n_j).sqrt() - score).abs() if form == COSINE else within).max(),
             confidence=(pairs / n_i - pl.col("confidence")).abs().max(),
             lift=(pairs * total / (n_i * n_j) / pl.col("lift") - 1).abs().max(),
         ).row(0)

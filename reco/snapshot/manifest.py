@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reco.errors import SnapshotDamaged
+from reco.snapshot.codec import COSINE, STORED
 
 Manifest = dict[str, Any]
 
@@ -84,7 +85,7 @@ def read_manifest(raw: bytes, sid: str) -> Manifest:
         or not all(isinstance(value.get(name), kind) for name, kind in _REQUIRED.items())
         or not all(isinstance(value["counts"].get(name), int) for name in COUNTS)
         or value["snapshot_id"] != sid
-        or value["format"] != 1
+        or value["format"] not in (COSINE, STORED)
     ):
         raise SnapshotDamaged(
             f"The manifest of snapshot {sid} is not one that this version wrote.",

@@ -16,8 +16,9 @@ from pathlib import Path
 import redis
 
 from reco.errors import Busy, LakeError, RedisUnavailable, SnapshotDamaged, SnapshotNotFound
+from reco.model.scores import ScoreSettings
 from reco.progress import report as tell
-from reco.snapshot.build import FORMAT, SnapshotBuild
+from reco.snapshot.build import SnapshotBuild
 from reco.snapshot.garbage import prune, published_sids, remove, sweep
 from reco.snapshot.gate import DEPTH, NOT_EMPTY, SAMPLE, Check, GatePolicy, SnapshotSummary, judge, require
 from reco.snapshot.keys import Keys, is_sid, make_sid
@@ -97,7 +98,8 @@ def publish(  # noqa: PLR0913 - each argument is a decision of the caller
             new snapshot may be current; publishing again settles it.
         In every case what is served is one whole snapshot.
     """
-    build = SnapshotBuild.from_lake(item_stats, similar_items)
+    scores = ScoreSettings.from_dict(facts.score_settings)
+    build = SnapshotBuild.from_lake(item_stats, similar_items, stored=not scores.plain)
     if build.orders not in (None, facts.orders):
         raise LakeError(
             f"{item_stats} was made from {build.orders:,} orders, but {facts.orders:,} orders are to be published.",
@@ -222,7 +224,7 @@ def _judge(
 
 def _manifest(sid: str, build: SnapshotBuild, facts: ManifestFacts, now: dt.datetime) -> Manifest:
     return {
-        "format": FORMAT,
+        "format": build.format,
         "snapshot_id": sid,
         "digest": build.digest,
         "published_at": utc_text(now),

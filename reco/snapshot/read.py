@@ -14,6 +14,8 @@ from typing import Any
 from reco.errors import ItemNotFound, SnapshotDamaged, UsageError
 from reco.snapshot.answers import Found, Item, Pick, basket_answer, popular_answer, similar_answer
 from reco.snapshot.codec import (
+    STORED,
+    Evidence,
     Neighbour,
     RankEntry,
     decode_entry,
@@ -21,6 +23,7 @@ from reco.snapshot.codec import (
     decode_neighbours,
     decode_ranks,
     evidence,
+    score_of,
 )
 from reco.snapshot.keys import Keys, name_suffix, popular_suffix, rank_suffix, similar_suffix, stats_suffix
 from reco.snapshot.manifest import Manifest
@@ -73,7 +76,7 @@ class PublishedSnapshot:
         neighbours = found.neighbours[:limit]
         entries = self._entries(one.rank for one in neighbours)
         picks = [
-            Pick(entries[one.rank], one.rank, evidence(found.item.orders, one, self._orders), found.item)
+            Pick(entries[one.rank], one.rank, self._evidence(found.item, one, entries[one.rank]), found.item)
             for one in neighbours
         ]
         return similar_answer(self.manifest, found.item, picks, limit)
@@ -90,7 +93,7 @@ class PublishedSnapshot:
     def basket(self, texts: Sequence[str], limit: int = 10) -> dict[str, Any]:
         """The answer of `basket-recommendations`: what goes with all the items together.
 
-        The score of a candidate is the sum of its cosines with the known items, over their number. Nothing that is in
+        The score of a candidate is the sum of its scores with the known items, over their number. Nothing that is in
         the basket is recommended. When no item is known, or none has a neighbour outside the basket, the popular items
         are given instead, with source `popular`.
         """
@@ -121,7 +124,11 @@ class PublishedSnapshot:
         lists: dict[str, list[int]] = {}
         for (item_id, key), raw in zip(keys.items(), self._fetch([("GET", key) for key in keys.values()]), strict=True):
             try:
-                lists[item_id] = [one.rank for one in decode_neighbours(raw, key)[:depth]] if raw is not None else []
+                lists[item_id] = (
+                    [one.rank for one in decode_neighbours(raw, key, stored=self._stored)[:depth]]
+                    if raw is not None
+                    else []
+                )
             except SnapshotDamaged:
                 continue
         names = self._readable_entries({rank for ranks in lists.values() for rank in ranks})
@@ -131,6 +138,13 @@ class PublishedSnapshot:
     @property
     def _orders(self) -> int:
         return int(self.manifest["counts"]["orders"])
+
+    @property
+    def _stored(self) -> bool:
+        return bool(self.manifest["format"] == STORED)
+
+    def _evidence(self, item: Item, neighbour: Neighbour, other: RankEntry) -> Evidence:
+        return evidence(item.orders, other.orders, neighbour, self._orders, stored=self._stored)
 
     def _key(self, suffix: str) -> bytes:
         return self._keys.key(self.snapshot_id, suffix)
@@ -167,7 +181,7 @@ class PublishedSnapshot:
             if stats is None:
                 continue
             figures = decode_figures(stats, stats_key)
-            neighbours = decode_neighbours(similar, similar_key) if similar is not None else []
+            neighbours = decode_neighbours(similar, similar_key, stored=self._stored) if similar is not None else []
             if len(neighbours) != figures.neighbours:
                 raise _gone(similar_key)
             name = item_id if figures.name is None else figures.name
@@ -216,7 +230,7 @@ class PublishedSnapshot:
         best: dict[int, tuple[float, Found, Neighbour]] = {}
         for one in basket:
             for neighbour in one.neighbours:
-                score = evidence(one.item.orders, neighbour, self._orders).score
+                score = score_of(one.item.orders, neighbour, stored=self._stored)
                 scores[neighbour.rank] = scores.get(neighbour.rank, 0.0) + score
                 if neighbour.rank not in best or score > best[neighbour.rank][0]:
                     best[neighbour.rank] = (score, one, neighbour)
@@ -227,7 +241,7 @@ class PublishedSnapshot:
         picks = []
         for rank in chosen:
             _, one, neighbour = best[rank]
-            proof = evidence(one.item.orders, neighbour, self._orders)
+            proof = self._evidence(one.item, neighbour, entries[rank])
             picks.append(Pick(entries[rank], rank, proof, one.item, scores[rank] / len(basket)))
         return picks
 

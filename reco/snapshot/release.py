@@ -19,7 +19,7 @@ from reco.audit.chain import chain_head
 from reco.audit.trail import Event, append, events, recording
 from reco.catalog.table import CATALOGUE
 from reco.errors import GateRefused, SnapshotDamaged, SnapshotNotFound
-from reco.model.similar import TOP
+from reco.model.scores import ScoreSettings
 from reco.model.tables import ITEM_COOCCURRENCE, ITEM_STATS, SIMILAR_ITEMS, broken_links
 from reco.orders.home import Home
 from reco.orders.ledger import Drop, DropStatus, inputs_digest
@@ -35,7 +35,6 @@ from reco.storage.sql import audit_events
 from reco.storage.sql import snapshots as table
 
 REDIS_SNAPSHOT = "redis_snapshot"
-SCORE_SETTINGS = {"score": "cosine", "top": TOP}
 
 
 def release(
@@ -84,7 +83,7 @@ def model_inputs(home: Home) -> str:
         home.ledger.drops(status=DropStatus.INGESTED),
         file_digest(names) if names.is_file() else "",
         __version__,
-        str(SCORE_SETTINGS),
+        str(ScoreSettings.of(home.settings).as_dict()),
     )
 
 
@@ -209,7 +208,7 @@ def _require_whole(home: Home) -> None:
             hint="Read those drops again (materialize order_lines for them), then publish.",
             problems=wrong[:20],
         )
-    broken = broken_links(home.ledger, home.lake)
+    broken = broken_links(home.ledger, home.lake, ScoreSettings.of(home.settings))
     if broken:
         raise GateRefused(
             f"Not published: the tables of the lake do not belong together: {'; '.join(broken)}.",
@@ -228,7 +227,7 @@ def _facts(home: Home, drops: list[Drop], run_id: str | None) -> ManifestFacts:
         pairs=row_count(lake.existing(ITEM_COOCCURRENCE)) // 2,
         first_ordered_at=extent.first_ordered_at,
         last_ordered_at=extent.last_ordered_at,
-        score_settings=SCORE_SETTINGS,
+        score_settings=ScoreSettings.of(home.settings).as_dict(),
         code_version=__version__,
         audit_head=chain_head(home.ledger.engine),
     )

@@ -11,6 +11,7 @@ import redis
 
 from reco.errors import SnapshotDamaged
 from reco.snapshot.build import SnapshotBuild
+from reco.snapshot.codec import STORED
 from reco.snapshot.keys import Keys
 from reco.snapshot.manifest import read_manifest
 from reco.snapshot.pointer import not_published
@@ -48,16 +49,17 @@ def verify(client: redis.Redis, namespace: str, sid: str, item_stats: Path, simi
         RedisUnavailable: Redis does not answer.
     """
     keys = Keys(namespace)
-    build = SnapshotBuild.from_lake(item_stats, similar_items)
     with redis_errors(client):
         raw = call(client, "GET", keys.manifest(sid))
         if raw is None:
             raise not_published(sid)
+        try:
+            manifest = read_manifest(raw, sid)
+        except SnapshotDamaged:
+            manifest = {}
+        build = SnapshotBuild.from_lake(item_stats, similar_items, stored=manifest.get("format") == STORED)
         report = compare(client, keys, sid, build)
-    try:
-        same = read_manifest(raw, sid)["digest"] == build.digest
-    except SnapshotDamaged:
-        same = False
+    same = manifest.get("digest") == build.digest
     name = keys.manifest(sid).decode()
     return VerifyReport(
         checked=report.checked + 1,
