@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from reco.errors import LakeError
 from reco.model.scores import ScoreSettings
-from reco.storage.columns import TEXT, TIME, Ints, Texts, flags, numbers, read_columns, texts
+from reco.storage.columns import NULL, TEXT, TIME, Ints, Texts, flags, numbers, read_columns, texts
 
 UNIT = 2**30
 """An order of weight 1. Weights are integers in this unit: their sums are exact, whatever the order of adding."""
@@ -33,28 +34,66 @@ class Baskets:
     """The entries (order, item) of all orders, sorted by both.
 
     items: code, by entry; starts, sizes: each order's run of entries; ordered_at: microseconds since 1970, by order
-    (`NEVER` without a time; None: not read).
+    (`NEVER` without a time; None: not read); customers: one code a customer, by order (`NULL` without one; None: not
+    read). Customers of two sources are two.
     """
 
     items: Texts
     starts: Ints
     sizes: Ints
     ordered_at: Ints | None = None
+    customers: Ints | None = None
 
     @classmethod
-    def read(cls, orders: Path, *, times: bool = False) -> "Baskets":
+    def read(cls, orders: Path, *, times: bool = False, customers: bool = False) -> "Baskets":
         """Reads the `orders` table.
 
         Raises:
             LakeError: it is not sorted by order and item, repeats a row, or lacks a column.
         """
-        schema = pa.schema([*_ENTRIES, *([("ordered_at", TIME)] if times else [])])
-        table = read_columns(orders, schema, coded=("source", "order_id", "item_id"))
+        more = [*([("ordered_at", TIME)] if times else []), *([("customer_id", TEXT)] if customers else [])]
+        schema = pa.schema([*_ENTRIES, *more])
+        coded = ("source", "order_id", "item_id", *(["customer_id"] if customers else []))
+        table = read_columns(orders, schema, coded=coded)
         items = texts(table["item_id"])
         starts = order_starts(table, items, orders)
         sizes = np.diff(np.append(starts, table.num_rows))
         ordered_at = numbers(table["ordered_at"], null=NEVER)[starts] if times else None
-        return cls(items, starts, sizes, ordered_at)
+        return cls(items, starts, sizes, ordered_at, _customers(table)[starts] if customers else None)
+
+    def take(self, chosen: NDArray[np.bool_]) -> "Baskets":
+        """Some of the orders, by a flag for each; codes stay."""
+        sizes = self.sizes[chosen]
+        return Baskets(
+            Texts(self.items.values, self.items.codes[np.repeat(chosen, self.sizes)]),
+            _starts(sizes),
+            sizes,
+            None if self.ordered_at is None else self.ordered_at[chosen],
+            None if self.customers is None else self.customers[chosen],
+        )
+
+    def only(self, items: NDArray[np.bool_]) -> "Baskets":
+        """The orders without some of the items, by a flag for each item; orders of which nothing is left go."""
+        kept = items[self.items.codes]
+        left = np.add.reduceat(kept, self.starts, dtype=np.int64) if len(self.starts) else self.sizes
+        sizes = left[left > 0]
+        return Baskets(
+            Texts(self.items.values, self.items.codes[kept]),
+            _starts(sizes),
+            sizes,
+            None if self.ordered_at is None else self.ordered_at[left > 0],
+            None if self.customers is None else self.customers[left > 0],
+        )
+
+    def newest(self, lines: int) -> "Baskets":
+        """The newest orders with at most so many entries in all (the first ones where none has a time)."""
+        if len(self.items.codes) <= lines:
+            return self
+        times = np.zeros(len(self.starts)) if self.ordered_at is None else -self.ordered_at
+        by_age = np.argsort(times, kind="stable")
+        chosen = np.zeros(len(self.starts), bool)
+        chosen[by_age[np.cumsum(self.sizes[by_age]) <= lines]] = True
+        return self.take(chosen)
 
     def weights(self, settings: ScoreSettings) -> Ints | None:
         """What each order adds to its pairs, in `UNIT`: see `ScoreSettings`. None: all weigh one."""
@@ -110,6 +149,17 @@ def order_starts(table: Any, items: Texts, path: Path) -> Ints:
         )
     starts: Ints = np.flatnonzero(np.concatenate([[True], ~same]))
     return starts
+
+
+def _starts(sizes: Ints) -> Ints:
+    found: Ints = np.cumsum(sizes) - sizes
+    return found
+
+
+def _customers(table: Any) -> Ints:
+    customer, source = texts(table["customer_id"]).codes.astype(np.int64), texts(table["source"])
+    found: Ints = np.where(customer == NULL, NULL, customer * max(1, len(source)) + source.codes)
+    return found
 
 
 def _fixed(weights: Any) -> Ints:

@@ -258,12 +258,17 @@ def rank_pairs(settings: ScoreSettings, items: Items, pairs: Pairs) -> Ranked:
     )
     if not (score > 0).all():
         pairs, score = pairs.where(score > 0), score[score > 0]
+    return rank_scored(pairs, score, settings.top)
+
+
+def rank_scored(pairs: Pairs, score: NDArray[np.float64], top: int) -> Ranked:
+    """The first `top` neighbours of each item by score, pair_orders and code of the other."""
     item, other, pair_orders = pairs.item, pairs.other, pairs.orders
     best = np.lexsort((-pair_orders, -score, item))  # stable: equal ones stay in the order of other
     starts = np.flatnonzero(np.concatenate([[True], item[1:] != item[:-1]])) if len(item) else item
     sizes = np.diff(np.append(starts, len(item)))
     rank = np.arange(1, len(item) + 1) - np.repeat(starts, sizes)
-    best, rank = best[rank <= settings.top], rank[rank <= settings.top]
+    best, rank = best[rank <= top], rank[rank <= top]
     return Ranked(item[best], other[best], rank, score[best], pair_orders[best])
 
 
