@@ -13,7 +13,7 @@ import os
 import resource
 import sys
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -27,14 +27,13 @@ from reco.model.evaluation.figures import difference, figures_of
 from reco.model.evaluation.protocol import Protocol, Split, make_split
 from reco.model.scores import ScoreSettings
 
-_WEEK = "TIMESTAMP '2017-01-01' + INTERVAL (7 * week) DAY"
-_UCI = "date_trunc('minute', strptime(InvoiceDate, '%Y-%m-%d %H:%M:%S'))"
-
 
 @dataclass(frozen=True)
 class Shop:
-    """Public orders. query: rows of an `orders` table; share: of the newest orders asked about; item_orders, basket: as
-    in `Protocol`."""
+    """Public orders.
+
+    query: rows of an `orders` table; share: of the newest orders asked about; item_orders, basket: as in `Protocol`.
+    """
 
     query: str
     share: float
@@ -44,15 +43,16 @@ class Shop:
 
 SHOPS = {
     "complete-journey": Shop(
-        f"SELECT basket_id AS o, product_id AS i, household_id AS c, {_WEEK} AS t "
-        "FROM read_csv('{data}/complete_journey_transactions.csv.gz') WHERE quantity > 0 AND sales_value > 0 {where}",
+        "SELECT basket_id AS o, product_id AS i, household_id AS c, "
+        "TIMESTAMP '2017-01-01' + INTERVAL (7 * week) DAY AS t "
+        "FROM read_csv('{data}/complete_journey_transactions.csv.gz') WHERE quantity > 0 AND sales_value > 0",
         share=0.0,
         item_orders=20,
         basket=3,
     ),
     "instacart": Shop(
         "SELECT order_id AS o, product_id AS i, NULL AS c, NULL::TIMESTAMP AS t "
-        "FROM read_csv('{data}/instacart_train_order_products.csv.gz') WHERE true {where}",
+        "FROM read_csv('{data}/instacart_train_order_products.csv.gz') WHERE true",
         share=0.1,
         item_orders=20,
         basket=3,
@@ -60,19 +60,24 @@ SHOPS = {
     "uci": Shop(
         "SELECT InvoiceNo AS o, upper(StockCode) AS i, CustomerID AS c, min(InvoiceDate) OVER (PARTITION BY InvoiceNo) "
         "AS t FROM read_csv('{uci}/**/*.csv', types = {{'InvoiceNo': 'VARCHAR', 'CustomerID': 'VARCHAR', 'StockCode': "
-        "'VARCHAR'}}) WHERE Quantity > 0 AND UnitPrice > 0 {where}",
+        "'VARCHAR'}}) WHERE Quantity > 0 AND UnitPrice > 0",
         share=0.2,
         item_orders=20,
         basket=3,
     ),
     "groceries": Shop(
-        "SELECT \"transaction\" AS o, item AS i, NULL AS c, NULL::TIMESTAMP AS t "
-        "FROM read_csv('{data}/arules_groceries.csv.gz') WHERE true {where}",
+        'SELECT "transaction" AS o, item AS i, NULL AS c, NULL::TIMESTAMP AS t '
+        "FROM read_csv('{data}/arules_groceries.csv.gz') WHERE true",
         share=0.2,
         item_orders=5,
         basket=2,
     ),
 }
+
+_COPY = (
+    "COPY (SELECT 's' AS source, o::VARCHAR AS order_id, i::VARCHAR AS item_id, any_value(c)::VARCHAR AS customer_id, "
+    "min(t)::TIMESTAMP AS ordered_at FROM ({query}) GROUP BY ALL ORDER BY 1, 2, 3) TO '{path}' (FORMAT parquet)"
+)
 
 POWERS = ScoreSettings(
     score="powers", order_size_power=0.5, item_power=0.75, other_power=0.35, sharpness=1.2, min_pair_orders=2
@@ -90,7 +95,7 @@ CONTENDERS: dict[str, ScoreSettings | None] = {
 ALL = 10**9
 
 
-def read_shop(name: str, data: Path, *, where: str = "") -> Baskets:
+def read_shop(name: str, data: Path) -> Baskets:
     """The orders of a public shop."""
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as con:
         con.execute("SET threads = 1")
@@ -101,12 +106,8 @@ def read_shop(name: str, data: Path, *, where: str = "") -> Baskets:
             with tarfile.open(data / "online_retail_by_day.tar.gz") as archive:
                 archive.extractall(uci, filter="data")
         path = Path(folder) / "orders.parquet"
-        query = SHOPS[name].query.format(data=data, uci=uci, where=where)
-        con.execute(
-            f"COPY (SELECT 's' AS source, o::VARCHAR AS order_id, i::VARCHAR AS item_id, any_value(c)::VARCHAR AS "
-            f"customer_id, min(t)::TIMESTAMP AS ordered_at FROM ({query}) GROUP BY ALL ORDER BY 1, 2, 3) "
-            f"TO '{path}' (FORMAT parquet)"
-        )
+        query = SHOPS[name].query.format(data=data, uci=uci)
+        con.execute(_COPY.format(query=query, path=path))
         return Baskets.read(path, times=True, customers=True)
 
 

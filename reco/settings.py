@@ -148,6 +148,27 @@ class Settings(BaseSettings):
     gate_min_overlap: float = Field(
         default=0.2, ge=0, le=1, description="Least mean overlap of the top-10 lists with the published ones."
     )
+    gate_quality_errors: float = Field(
+        default=3.0,
+        ge=0,
+        le=100,
+        description="Standard errors by which the score may be worse than the served; 0: any.",
+    )
+    gate_min_answers: float = Field(
+        default=0.8, ge=0, le=1, description="Share of the score's quality that the lists to publish reach; 0: any."
+    )
+    evaluation_lines: int = Field(
+        default=200_000, ge=0, le=10**9, description="Newest order lines that the evaluation uses; 0: no evaluation."
+    )
+    evaluation_questions: int = Field(
+        default=5000, ge=1, le=10**7, description="Baskets, at most, from which an item is hidden."
+    )
+    evaluation_min_questions: int = Field(
+        default=200, ge=2, le=10**7, description="Fewer such baskets say nothing: the evaluation is left out."
+    )
+    evaluation_metric: Literal["hit_rate", "ndcg", "mrr"] = Field(
+        default="hit_rate", description="The figure that chooses the champion and that the gate compares."
+    )
     quarantine_warn_rate: float = Field(
         default=0.02, ge=0, le=1, description="Share of quarantined lines above which the check warns."
     )

@@ -26,11 +26,11 @@ def ease_lists(split: Split, items: int = ITEMS, ridge: float = LAMBDA) -> tuple
         both = (one >= 0) & (other >= 0)
         gram[one[both], other[both]] = pairs.orders[both]
     gram[np.diag_indices(len(codes))] = split.orders[codes] + ridge
-    inverse = np.linalg.inv(gram)
+    inverse: NDArray[np.float32] = np.linalg.inv(gram)
     del gram
-    weights = inverse / -np.diag(inverse)
+    weights: NDArray[np.float32] = inverse / -np.diag(inverse)
     np.fill_diagonal(weights, 0)
-    return tuple(_lists(weights, codes, len(split.place), top) for top in (len(codes), 100))  # type: ignore[return-value]
+    return _lists(weights, codes, len(split.place), len(codes)), _lists(weights, codes, len(split.place), 100)
 
 
 def _lists(weights: NDArray[np.float32], codes: NDArray[np.int64], width: int, top: int) -> Lists:

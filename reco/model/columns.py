@@ -7,6 +7,7 @@ it with the files that are written. Does not belong here: how a column is comput
 from dataclasses import dataclass
 
 from reco.catalog.table import CATALOGUE
+from reco.model.evaluation.table import MODEL_EVALUATION
 from reco.model.tables import ITEM_COOCCURRENCE, ITEM_STATS, SIMILAR_ITEMS
 from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES
 from reco.orders.merging import MERGED_ITEMS
@@ -175,6 +176,30 @@ _SIMILAR_ITEMS = (
     ),
 )
 
+_FIGURES = {
+    "hit_rate": "HR@10: share of questions whose hidden item is among the first ten.",
+    "ndcg": "NDCG@10 with an ideal DCG of 1: one item is hidden.",
+    "mrr": "Mean of 1 / rank of the hidden item, over all places.",
+}
+_ASKED = (*_from(ORDERS, "source", "order_id", "item_id", "ordered_at"),)
+_MODEL_EVALUATION = (
+    Column("contender", "VARCHAR", "The score, popularity, or the table that is to be published."),
+    Column("settings", "VARCHAR", "Score settings as JSON, where it has some.", nullable=True),
+    Column("questions", "BIGINT", "Baskets from which an item was hidden.", sources=_ASKED),
+    *(
+        Column(f"{name}{suffix}", "DOUBLE", f"Standard error of {name}." if suffix else meaning, sources=_ASKED)
+        for name, meaning in _FIGURES.items()
+        for suffix in ("", "_error")
+    ),
+    Column("repeat_rate", "DOUBLE", "HR@10 of items the customer had bought before.", nullable=True, sources=_ASKED),
+    Column("explore_rate", "DOUBLE", "HR@10 of items new to the customer.", nullable=True, sources=_ASKED),
+    Column("coverage", "DOUBLE", "Share of the items that are ever among the first ten.", sources=_ASKED),
+    Column("novelty", "DOUBLE", "Mean of -log2 of the share of orders, in bits.", nullable=True, sources=_ASKED),
+    Column("popularity_bias", "DOUBLE", "Share of orders of shown over hidden items.", nullable=True, sources=_ASKED),
+    Column("ahead", "DOUBLE", "How far its metric is above the configured score's.", sources=_ASKED),
+    Column("ahead_error", "DOUBLE", "Standard error of that, of paired differences.", sources=_ASKED),
+)
+
 TABLES: dict[str, tuple[Column, ...]] = {
     ORDER_LINES: _ORDER_LINES,
     QUARANTINED_LINES: _QUARANTINED_LINES,
@@ -184,5 +209,6 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ITEM_STATS: _ITEM_STATS,
     ITEM_COOCCURRENCE: _ITEM_COOCCURRENCE,
     SIMILAR_ITEMS: _SIMILAR_ITEMS,
+    MODEL_EVALUATION: _MODEL_EVALUATION,
 }
 """Every table of the lake by name, its columns in the order of the file."""

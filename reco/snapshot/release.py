@@ -15,6 +15,7 @@ import redis
 import sqlalchemy as sa
 
 from reco import __version__
+from reco.alerts.tell import Alert, tell
 from reco.audit.chain import chain_head
 from reco.audit.trail import Event, append, events, recording
 from reco.catalog.table import CATALOGUE
@@ -28,6 +29,7 @@ from reco.orders.profiles import SAMPLE
 from reco.snapshot.gate import GatePolicy
 from reco.snapshot.marks import Made, figures, mark_validated, record_release, store_set
 from reco.snapshot.publish import ManifestFacts, PublishResult, VerifyReport, publish, verify
+from reco.snapshot.quality import quality_checks
 from reco.snapshot.store import RollbackResult, SnapshotStore, stands
 from reco.storage.engine import row_count
 from reco.storage.lake import Lake, file_digest
@@ -64,12 +66,16 @@ def release(
             now=now,
             keep=settings.keep_snapshots,
             force=force,
+            extra_checks=quality_checks(home, client),
         )
     except GateRefused as error:
         served = SnapshotStore(client, settings.namespace).current_id()
         details = {**error.details, "message": error.message, "inputs": model_inputs(home), "served": served}
         with recording(home.ledger.engine) as connection:
             append(connection, Event.GATE_REFUSED, at=now, run_id=run_id, drops=store_set(connection, drops), **details)
+        tell(
+            Alert("gate_refused", f"the snapshot of run {run_id}; {served} is still served", error.message, error.hint)
+        )
         raise
     manifest = SnapshotStore(client, settings.namespace).get(result.snapshot_id).manifest
     record_release(home, result, manifest, Made(inputs, drops, run_id, now))

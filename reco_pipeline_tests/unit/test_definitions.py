@@ -14,6 +14,7 @@ ASSETS = {
     "item_stats",
     "item_cooccurrence",
     "similar_items",
+    "model_evaluation",
     "redis_snapshot",
 }
 CHECKS = {
@@ -45,6 +46,9 @@ CHECKS = {
     "catalogue:listed_items_sold",
     "item_cooccurrence:pairs_symmetric_and_bounded",
     "similar_items:scores_bounded",
+    "model_evaluation:best_score_configured",
+    "model_evaluation:better_than_popular",
+    "model_evaluation:quality_held",
     "redis_snapshot:published_keys_equal blocking",
     "redis_snapshot:items_kept",
     "redis_snapshot:orders_kept",
