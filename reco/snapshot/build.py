@@ -24,6 +24,7 @@ from reco.snapshot.keys import (
     similar_suffix,
     stats_suffix,
 )
+from reco.snapshot.likeness import most_alike
 
 POPULAR_TOP = 1000
 CATEGORY_TOP = 200
@@ -53,6 +54,7 @@ class SnapshotBuild:
     digest: sha256 over format, number of orders, keys (without namespace and snapshot id) and values. Equal data gives
     an equal digest, whenever and by whichever run it is computed.
     orders: all orders of the shop (N), as `item_stats` implies it: orders / share; None without items.
+    items: all items; unsold: those of them that no order holds.
     keys: number of keys; estimated_bytes: about what they will take in Redis.
     """
 
@@ -60,7 +62,9 @@ class SnapshotBuild:
         self.format = form
         self._items = items
         self._lists = lists
+        self._like = _most_alike(items, lists)
         self.items = items.height
+        self.unsold = items.filter(pl.col("orders") == 0).height
         self.similar_rows = int(lists["neighbours"].sum()) if lists.height else 0
         self.orders: int | None = round(items["orders"][0] / items["share"][0]) if items.height else None
         self._names = _names_to_ranks(items)
@@ -70,12 +74,15 @@ class SnapshotBuild:
         self.keys, self.estimated_bytes, self.digest = self._measure()
 
     @classmethod
-    def from_lake(cls, item_stats: Path, similar_items: Path, *, stored: bool = False) -> "SnapshotBuild":
+    def from_lake(
+        cls, item_stats: Path, similar_items: Path, *, catalogue: Path | None = None, stored: bool = False
+    ) -> "SnapshotBuild":
         """Reads both tables and checks that they belong together.
 
         Args:
             item_stats: the table.
             similar_items: the table.
+            catalogue: the table; items that it lists and nobody bought yet are known too, after all others.
             stored: its scores are not the cosine of exact counts, and so are stored.
 
         Raises:
@@ -86,7 +93,8 @@ class SnapshotBuild:
         _require_items(items, item_stats)
         similar = _read(similar_items, ("item_id", "other_id", "rank", "score", "pair_orders", "confidence", "lift"))
         form = STORED if stored else COSINE
-        return cls(items, _lists(items, similar, similar_items, form), form)
+        lists = _lists(items, similar, similar_items, form)
+        return cls(items if catalogue is None else _with_unsold(items, catalogue), lists, form)
 
     def entries(self) -> Iterator[Entry]:
         """Every key, as suffix, with its value: bytes for a string, a dict of fields for a hash."""
@@ -107,7 +115,9 @@ class SnapshotBuild:
         columns = (*_ITEM_COLUMNS[:-1], "neighbours", "value")
         for rank, item_id, name, *figures, neighbours, value in joined.select(columns).iter_rows():
             own_name = None if name == item_id else name
-            yield stats_suffix(item_id), encode([rank, own_name, *map(_plain, figures), neighbours or 0])
+            like = self._like.get(item_id)
+            value_of_stats = [rank, own_name, *map(_plain, figures), neighbours or 0, *([] if like is None else [like])]
+            yield stats_suffix(item_id), encode(value_of_stats)
             if value is not None:
                 yield similar_suffix(item_id), value.encode()
 
@@ -120,8 +130,9 @@ class SnapshotBuild:
             yield rank_suffix(block["rank"][0]), fields
 
     def _popular_entries(self) -> Iterator[Entry]:
-        yield POPULAR_ALL, encode(self._items["rank"].head(POPULAR_TOP).to_list())
-        ranked = self._items.filter(pl.col("category").is_not_null()).group_by("category", maintain_order=True)
+        sold = self._items.filter(pl.col("orders") > 0)
+        yield POPULAR_ALL, encode(sold["rank"].head(POPULAR_TOP).to_list())
+        ranked = sold.filter(pl.col("category").is_not_null()).group_by("category", maintain_order=True)
         tops = dict(ranked.agg(pl.col("rank").head(CATEGORY_TOP)).iter_rows())
         for category in sorted(tops):
             yield popular_suffix(category), encode(tops[category])
@@ -143,6 +154,30 @@ class SnapshotBuild:
                 digest.update(len(part).to_bytes(8, "big") + part)
             size += KEY_OVERHEAD + sum(map(len, parts))
         return keys, size, digest.hexdigest()
+
+
+def _most_alike(items: pl.DataFrame, lists: pl.DataFrame) -> dict[str, int]:
+    """For items without neighbours, the rank of the item with neighbours whose name is most like theirs."""
+    columns = items.select("rank", "item_id", "item_name")
+    return most_alike(columns.join(lists, on="item_id", how="anti"), columns.join(lists, on="item_id", how="semi"))
+
+
+def _with_unsold(items: pl.DataFrame, catalogue: Path) -> pl.DataFrame:
+    """The items, then those that the catalogue lists and no order holds, by id."""
+    if not items.height:
+        return items
+    listed = _read(catalogue, ("item_id", "item_name", "category", "listed")).filter("listed")
+    unsold = listed.unique("item_id", keep="first", maintain_order=True).join(items, on="item_id", how="anti")
+    unsold = unsold.sort("item_id").select(
+        pl.int_range(items.height + 1, items.height + 1 + pl.len(), dtype=pl.Int64).alias("rank"),
+        "item_id",
+        pl.coalesce("item_name", "item_id").alias("item_name"),
+        "category",
+        orders=pl.lit(0, pl.Int64),
+        units=pl.lit(0, pl.Int64),
+        share=pl.lit(0.0),
+    )
+    return pl.concat([items, unsold], how="diagonal")
 
 
 def _plain(value: Any) -> str | int | None:

@@ -29,7 +29,8 @@ class ItemFigures(NamedTuple):
     """The value of `item:{id}:stats`.
 
     name and category are None where the item has none of its own; revenue is a decimal as text; times are ISO 8601 in
-    UTC without a zone; neighbours is the length of the item's list (0: there is no such key).
+    UTC without a zone; neighbours is the length of the item's list (0: there is no such key); like is the rank of
+    the item whose name is most like its own, for an item without neighbours, and left out where there is none.
     """
 
     rank: int
@@ -42,6 +43,7 @@ class ItemFigures(NamedTuple):
     first_sold_at: str | None
     last_sold_at: str | None
     neighbours: int
+    like: int | None = None
 
 
 COSINE, STORED = 1, 2
@@ -110,7 +112,8 @@ def value_parts(value: Value) -> list[bytes]:
 def decode_figures(raw: bytes, key: bytes) -> ItemFigures:
     """Reads `item:{id}:stats`. Raises SnapshotDamaged."""
     value = _array(raw, key)
-    if len(value) != len(ItemFigures._fields) or not _counts(value[0], value[3], value[4], value[9]):
+    fields = len(ItemFigures._fields)
+    if len(value) not in (fields - 1, fields) or not _counts(value[0], value[3], value[4], *value[9:]):
         raise _damaged(key)
     return ItemFigures(*value)
 

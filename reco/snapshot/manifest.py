@@ -57,6 +57,11 @@ class ManifestFacts:
         }
 
 
+def sold_items(counts: Mapping[str, int]) -> int:
+    """The items that an order holds: those of a catalogue alone come and go with it, which is no loss."""
+    return counts["items"] - counts.get("unsold_items", 0)
+
+
 def utc_text(at: dt.datetime | None) -> str | None:
     """A time as ISO 8601 with Z; a time without a zone is UTC."""
     if at is None:

@@ -9,6 +9,7 @@ release checks the ledger and the chain of tables itself.
 
 import datetime as dt
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -67,6 +68,7 @@ def release(
             keep=settings.keep_snapshots,
             force=force,
             extra_checks=quality_checks(home, client),
+            catalogue=_catalogue(lake),
         )
     except GateRefused as error:
         served = SnapshotStore(client, settings.namespace).current_id()
@@ -183,7 +185,8 @@ def verify_current(client: redis.Redis, namespace: str, lake: Lake) -> VerifyRep
     sid = SnapshotStore(client, namespace).current_id()
     if sid is None:
         raise SnapshotNotFound("No snapshot is published.", hint="Materialize redis_snapshot first.")
-    return verify(client, namespace, sid, lake.existing(ITEM_STATS), lake.existing(SIMILAR_ITEMS))
+    stats, similar = lake.existing(ITEM_STATS), lake.existing(SIMILAR_ITEMS)
+    return verify(client, namespace, sid, stats, similar, catalogue=_catalogue(lake))
 
 
 def roll_back(engine: sa.Engine, store: SnapshotStore, to: str | None, *, now: dt.datetime) -> RollbackResult:
@@ -204,6 +207,11 @@ def roll_back(engine: sa.Engine, store: SnapshotStore, to: str | None, *, now: d
             figures_before=figures(connection, result.previous_id),
         )
     return result
+
+
+def _catalogue(lake: Lake) -> Path | None:
+    path = lake.path(CATALOGUE)
+    return path if path.is_file() else None
 
 
 def _require_whole(home: Home) -> None:

@@ -40,7 +40,15 @@ class VerifyReport:
         return not (self.missing or self.different or self.extra)
 
 
-def verify(client: redis.Redis, namespace: str, sid: str, item_stats: Path, similar_items: Path) -> VerifyReport:
+def verify(
+    client: redis.Redis,
+    namespace: str,
+    sid: str,
+    item_stats: Path,
+    similar_items: Path,
+    *,
+    catalogue: Path | None = None,
+) -> VerifyReport:
     """Compares a published snapshot, its manifest's digest included, with the tables it was made from.
 
     Raises:
@@ -57,7 +65,8 @@ def verify(client: redis.Redis, namespace: str, sid: str, item_stats: Path, simi
             manifest = read_manifest(raw, sid)
         except SnapshotDamaged:
             manifest = {}
-        build = SnapshotBuild.from_lake(item_stats, similar_items, stored=manifest.get("format") == STORED)
+        stored = manifest.get("format") == STORED
+        build = SnapshotBuild.from_lake(item_stats, similar_items, catalogue=catalogue, stored=stored)
         report = compare(client, keys, sid, build)
     same = manifest.get("digest") == build.digest
     name = keys.manifest(sid).decode()
