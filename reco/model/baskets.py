@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from reco.errors import LakeError
 from reco.model.scores import ScoreSettings
-from reco.storage.columns import NULL, TEXT, TIME, Ints, Texts, flags, numbers, read_columns, texts
+from reco.storage.columns import NULL, TEXT, TIME, Ints, Texts, numbers, read_columns, texts
 
 UNIT = 2**30
 """An order of weight 1. Weights are integers in this unit: their sums are exact, whatever the order of adding."""
