@@ -19,13 +19,13 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from benchmarks.contenders.ease import ease_lists
+from benchmarks.contenders.ease import EASE, SCALED, regress
 from reco.model.baskets import Baskets
 from reco.model.evaluation.answers import Answers, answer, most_popular
 from reco.model.evaluation.contenders import learn
 from reco.model.evaluation.figures import difference, figures_of
 from reco.model.evaluation.protocol import Protocol, Split, make_split
-from reco.model.scores import ScoreSettings
+from reco.model.scores import TOP, ScoreSettings
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ _COPY = (
     "min(t)::TIMESTAMP AS ordered_at FROM ({query}) GROUP BY ALL ORDER BY 1, 2, 3) TO '{path}' (FORMAT parquet)"
 )
 
+ALL = 10**9
 POWERS = ScoreSettings(
     score="powers", order_size_power=0.5, item_power=0.75, other_power=0.35, sharpness=1.2, min_pair_orders=2
 )
@@ -91,8 +92,8 @@ CONTENDERS: dict[str, ScoreSettings | None] = {
     "cosine": ScoreSettings(),
     "first try": FIRST_TRY,
     "powers": POWERS,
+    "cosine, all": replace(ScoreSettings(), top=ALL),
 }
-ALL = 10**9
 
 
 def read_shop(name: str, data: Path) -> Baskets:
@@ -131,7 +132,8 @@ def compare(split: Split, contenders: dict[str, ScoreSettings | None], *, peers:
     for name, settings in contenders.items():
         found[name] = answer(learn(split.learnt, {name: settings})[name], split)
     if peers:
-        found["EASE, all"], found["EASE, top 100"] = (answer(one, split) for one in ease_lists(split))
+        found["EASE, all"], found["EASE"] = (answer(one, split) for one in regress(split, EASE, ALL, TOP))
+        found["scaled EASE"] = answer(regress(split, SCALED, TOP)[0], split)
     base = found.get("cosine")
     print("| contender | HR@10 | s.e. | NDCG@10 | MRR | new to the customer | coverage | against cosine |")
     print("|---|---|---|---|---|---|---|---|")
@@ -161,7 +163,7 @@ def main() -> None:
         f"{given.shop}: {len(split.learnt.starts):,} orders learnt from, {split.known:,} items, "
         f"{len(split.questions):,} questions, {'later orders' if split.by_time else 'a random share of the orders'}\n"
     )
-    compare(split, CONTENDERS | {"cosine, all": replace(ScoreSettings(), top=ALL)}, peers=given.peers)
+    compare(split, CONTENDERS, peers=given.peers)
     used = resource.getrusage(resource.RUSAGE_SELF)
     print(f"\n{used.ru_utime + used.ru_stime:.0f} CPU seconds, {used.ru_maxrss / 1024:,.0f} MB")
 

@@ -158,7 +158,7 @@ class Settings(BaseSettings):
         default=0.8, ge=0, le=1, description="Share of the score's quality that the lists to publish reach; 0: any."
     )
     evaluation_lines: int = Field(
-        default=200_000, ge=0, le=10**9, description="Newest order lines that the evaluation uses; 0: no evaluation."
+        default=100_000, ge=0, le=10**9, description="Newest order lines that the evaluation uses; 0: no evaluation."
     )
     evaluation_questions: int = Field(
         default=5000, ge=1, le=10**7, description="Baskets, at most, from which an item is hidden."
