@@ -58,7 +58,7 @@ def item_stats(lake: LakeResource, database: DatabaseResource) -> dg.Materialize
 def item_cooccurrence(lake: LakeResource) -> dg.MaterializeResult:
     """How many orders hold both of two items: exact counts of every pair, in both directions."""
     store = lake.open()
-    report, digest = make_cooccurrence(store)
+    report, digest = make_cooccurrence(store, lake.scores())
     return dg.MaterializeResult(
         metadata={
             **table_metadata(
@@ -83,9 +83,9 @@ def item_cooccurrence(lake: LakeResource) -> dg.MaterializeResult:
     metadata=definition_metadata(SIMILAR_ITEMS),
 )
 def similar_items(lake: LakeResource) -> dg.MaterializeResult:
-    """The neighbours of each item by cosine similarity, best first, with orders, confidence and lift as evidence."""
+    """The neighbours of each item by the chosen score, best first, with orders, confidence and lift as evidence."""
     store = lake.open()
-    report, digest = make_similar(store)
+    report, digest = make_similar(store, lake.scores())
     return dg.MaterializeResult(
         metadata={
             **table_metadata(

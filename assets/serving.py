@@ -9,6 +9,7 @@ import dagster as dg
 from pydantic import Field
 
 from assets.common import OWNERS, SERVING
+from assets.evaluation import model_evaluation
 from assets.model import item_stats, similar_items
 from reco.audit.chain import chain_head
 from reco.errors import GateRefused
@@ -32,7 +33,7 @@ class PublishConfig(dg.Config):
 
 @dg.asset(
     name=REDIS_SNAPSHOT,
-    deps=[item_stats, similar_items],
+    deps=[item_stats, similar_items, model_evaluation],
     group_name=SERVING,
     kinds={"redis"},
     owners=OWNERS,

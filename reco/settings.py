@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -140,6 +140,30 @@ class Settings(BaseSettings):
         le=3660,
         description="Days for which the embedded Redis server can be cut at a second; 0: not at all.",
     )
+    score: Literal["cosine", "jaccard", "confidence", "llr", "powers"] = Field(
+        default="cosine", description="The score that ranks similar items."
+    )
+    score_min_pair_orders: int = Field(
+        default=0, ge=0, le=10**6, description="Orders a pair needs to be kept; 0: 2 for `powers`, else 1."
+    )
+    score_shrinkage: float = Field(
+        default=0.0, ge=0, le=10**6, description="Orders at which a pair's score is halved for its few orders; 0: off."
+    )
+    score_half_life_days: float = Field(
+        default=0.0, ge=0, le=36600, description="Age in days at which an order weighs half, from the newest; 0: off."
+    )
+    score_order_size_power: float = Field(
+        default=0.5, ge=0, le=4, description="`powers`: an order of n items weighs 1/(n-1) to this power."
+    )
+    score_item_power: float = Field(
+        default=0.75, ge=0, le=2, description="`powers`: power of the orders of the item asked for, in the divisor."
+    )
+    score_other_power: float = Field(
+        default=0.35, ge=0, le=2, description="`powers`: power of the orders of its neighbour, in the divisor."
+    )
+    score_sharpness: float = Field(
+        default=1.2, gt=0, le=10, description="`powers`: power of the quotient; above 1 strong pairs decide a basket."
+    )
     gate_max_item_loss: float = Field(
         default=0.3, ge=0, le=1, description="Share of items a snapshot may lose against the published one."
     )
@@ -148,6 +172,27 @@ class Settings(BaseSettings):
     )
     gate_min_overlap: float = Field(
         default=0.2, ge=0, le=1, description="Least mean overlap of the top-10 lists with the published ones."
+    )
+    gate_quality_errors: float = Field(
+        default=3.0,
+        ge=0,
+        le=100,
+        description="Standard errors by which the score may be worse than the served; 0: any.",
+    )
+    gate_min_answers: float = Field(
+        default=0.8, ge=0, le=1, description="Share of the score's quality that the lists to publish reach; 0: any."
+    )
+    evaluation_lines: int = Field(
+        default=100_000, ge=0, le=10**9, description="Newest order lines that the evaluation uses; 0: no evaluation."
+    )
+    evaluation_questions: int = Field(
+        default=5000, ge=1, le=10**7, description="Baskets, at most, from which an item is hidden."
+    )
+    evaluation_min_questions: int = Field(
+        default=200, ge=2, le=10**7, description="Fewer such baskets say nothing: the evaluation is left out."
+    )
+    evaluation_metric: Literal["hit_rate", "ndcg", "mrr"] = Field(
+        default="hit_rate", description="The figure that chooses the champion and that the gate compares."
     )
     quarantine_warn_rate: float = Field(
         default=0.02, ge=0, le=1, description="Share of quarantined lines above which the check warns."
@@ -249,6 +294,12 @@ class Settings(BaseSettings):
                 raise ValueError("must be a folder or s3://bucket/prefix")
             return value
         return None if value is None else Path(os.path.abspath(Path(value).expanduser()))
+
+    @model_validator(mode="after")
+    def _scores_within_one(self) -> "Settings":
+        if self.score == "powers" and self.score_item_power + self.score_other_power < 1:
+            raise ValueError("RECO_SCORE_ITEM_POWER and RECO_SCORE_OTHER_POWER add up to less than 1")
+        return self
 
     @field_validator("timezone")
     @classmethod

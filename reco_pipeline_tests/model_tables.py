@@ -15,6 +15,7 @@ import polars as pl
 
 from reco.model.cooccurrence import CooccurrenceReport, build_cooccurrence
 from reco.model.item_stats import ItemStatsReport, build_item_stats
+from reco.model.scores import ScoreSettings
 from reco.model.similar import SimilarReport, build_similar
 from reco.orders.accepted import OrderPart
 from reco.orders.view import OrdersReport, build_orders
@@ -96,7 +97,7 @@ class Built:
         return [path.read_bytes() for path in (self.orders, self.stats, self.pairs, self.similar)]
 
 
-def build(folder: Path, parts: Sequence[OrderPart], *, top: int = 100) -> Built:
+def build(folder: Path, parts: Sequence[OrderPart], *, scores: ScoreSettings | None = None) -> Built:
     """Makes every table from these parts in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     orders, stats, pairs, similar = (folder / f"{name}.parquet" for name in ("orders", "stats", "pairs", "similar"))
@@ -107,6 +108,6 @@ def build(folder: Path, parts: Sequence[OrderPart], *, top: int = 100) -> Built:
         similar,
         build_orders(parts, orders),
         build_item_stats(orders, [p.path for p in parts], None, stats, batches=[p.batch for p in parts]),
-        build_cooccurrence(orders, pairs),
-        build_similar(stats, pairs, similar, top),
+        build_cooccurrence(orders, pairs, scores),
+        build_similar(stats, pairs, similar, scores, orders=orders),
     )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from reco.backup.manifest import Manifest
     from reco.backup.vault import Vault
+    from reco.model.scores import ScoreSettings
     from reco.orders.home import Home
     from reco.orders.ledger import DropLedger
 
@@ -49,6 +50,12 @@ class LakeResource(dg.ConfigurableResource):
     def open(self) -> Lake:
         """The lake; its folders are made when something is written."""
         return Lake(self.settings.load().home / "lake")
+
+    def scores(self) -> "ScoreSettings":
+        """How the pairs of this home are scored."""
+        from reco.model.scores import ScoreSettings
+
+        return ScoreSettings.of(self.settings.load())
 
 
 class DatabaseResource(dg.ConfigurableResource):

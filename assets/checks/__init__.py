@@ -6,6 +6,7 @@ a poor drop only warns.
 """
 
 from assets.checks.catalogue import catalogue_checks
+from assets.checks.evaluation import evaluated_model
 from assets.checks.ingest import drops_and_lines, lines_reconcile
 from assets.checks.model import pairs_symmetric_and_bounded, scores_bounded
 from assets.checks.orders import volume_usual
@@ -20,5 +21,6 @@ all_checks = [
     catalogue_checks,
     pairs_symmetric_and_bounded,
     scores_bounded,
+    evaluated_model,
     served_snapshot,
 ]

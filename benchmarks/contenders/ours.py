@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+from reco.model.scores import ScoreSettings
 from reco.model.tables import make_cooccurrence, make_item_stats, make_similar
 from reco.orders.home import open_home
 from reco.orders.ingest import ingest
@@ -25,8 +26,9 @@ def main(csv: Path, *, publish: bool) -> None:
     (read,) = ingest(home.ledger, [one.drop.key for one in given if one.drop], now=now, run_id=None)
     make_orders(home.ledger, home.lake, now=now, run_id=None)
     make_item_stats(home.ledger, home.lake)
-    pairs, _ = make_cooccurrence(home.lake)
-    similar, _ = make_similar(home.lake)
+    scores = ScoreSettings.of(home.settings)
+    pairs, _ = make_cooccurrence(home.lake, scores)
+    similar, _ = make_similar(home.lake, scores)
     if publish:
         from reco.snapshot.release import release  # noqa: PLC0415 - not part of the work up to similar items
         from reco.storage.redis import open_redis  # noqa: PLC0415 - see above

@@ -47,12 +47,16 @@ class Recommendation(BaseModel):
 
     item_id: str
     item_name: str
-    similarity_score: float = Field(ge=0, le=1, description="Cosine; for popular items, purchases against the first.")
+    similarity_score: float = Field(
+        ge=0, le=1, description="The score of the model; for popular items, purchases against the first."
+    )
     reason: str
     popularity_rank: int = Field(description="1: in most orders.")
     purchases: int = Field(description="Orders that hold the item.")
     evidence: EvidenceDocument | None
-    source: Literal["similar", "basket", "popular", "popular_category"]
+    source: Literal["similar", "basket", "similar_name", "popular", "popular_category"] = Field(
+        description="What it is recommended for; `similar_name` and popular items stand in where no order speaks."
+    )
 
 
 class Metadata(BaseModel):
@@ -64,7 +68,7 @@ class Metadata(BaseModel):
     total_recommendations: int
     snapshot_id: str
     generated_at: str = Field(description="When the snapshot was published.")
-    source: Literal["similar", "basket", "popular", "popular_category", "memory"] = Field(
+    source: Literal["similar", "basket", "similar_name", "popular", "popular_category", "memory"] = Field(
         description="`memory`: an earlier snapshot, kept in memory, answers because the current one cannot be read."
     )
     degraded: bool

@@ -167,6 +167,24 @@ CATALOGUE: tuple[CheckEntry, ...] = (
         "Scores and confidences lie in 0..1, ranks run 1..100 without a gap.",
     ),
     CheckEntry(
+        "model_evaluation",
+        "best_score_configured",
+        Weight.WARNING,
+        "No other score finds hidden items clearly more often than the configured one.",
+    ),
+    CheckEntry(
+        "model_evaluation",
+        "better_than_popular",
+        Weight.WARNING,
+        "The configured score finds hidden items more often than naming the most popular items does.",
+    ),
+    CheckEntry(
+        "model_evaluation",
+        "quality_held",
+        Weight.WARNING,
+        "The configured score and its lists answer no worse than the served score, learnt from the same orders.",
+    ),
+    CheckEntry(
         "redis_snapshot",
         "published_keys_equal",
         Weight.BLOCKING,

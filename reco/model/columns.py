@@ -7,6 +7,7 @@ it with the files that are written. Does not belong here: how a column is comput
 from dataclasses import dataclass
 
 from reco.catalog.table import CATALOGUE
+from reco.model.evaluation.table import MODEL_EVALUATION
 from reco.model.tables import ITEM_COOCCURRENCE, ITEM_STATS, SIMILAR_ITEMS
 from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES
 from reco.orders.merging import MERGED_ITEMS
@@ -145,6 +146,13 @@ _ITEM_COOCCURRENCE = (
     Column("item_id", "VARCHAR", "One item of the pair.", sources=_from(ORDERS, "item_id")),
     Column("other_id", "VARCHAR", "The other; every pair stands both ways.", sources=_from(ORDERS, "item_id")),
     Column("pair_orders", "BIGINT", "Orders that hold both, exactly.", sources=_PAIR_SOURCES),
+    Column(
+        "pair_weight",
+        "DOUBLE",
+        "What these orders weigh together; null where the score weighs all alike.",
+        nullable=True,
+        sources=(*_PAIR_SOURCES, *_from(ORDERS, "ordered_at")),
+    ),
 )
 
 _EVIDENCE = (*_from(ITEM_COOCCURRENCE, "pair_orders"), *_from(ITEM_STATS, "orders"))
@@ -152,7 +160,12 @@ _SIMILAR_ITEMS = (
     Column("item_id", "VARCHAR", "The item asked for.", sources=_from(ITEM_COOCCURRENCE, "item_id")),
     Column("other_id", "VARCHAR", "Its neighbour.", sources=_from(ITEM_COOCCURRENCE, "other_id")),
     Column("rank", "BIGINT", "1 for the best neighbour, at most 100.", sources=_EVIDENCE),
-    Column("score", "DOUBLE", "Cosine: n_ij / sqrt(n_i n_j).", sources=_EVIDENCE),
+    Column(
+        "score",
+        "DOUBLE",
+        "The score that ranks, 0..1: by default the cosine n_ij / sqrt(n_i n_j).",
+        sources=(*_EVIDENCE, *_from(ITEM_COOCCURRENCE, "pair_weight")),
+    ),
     Column("pair_orders", "BIGINT", "n_ij: orders that hold both.", sources=_from(ITEM_COOCCURRENCE, "pair_orders")),
     Column("confidence", "DOUBLE", "n_ij / n_i.", sources=_EVIDENCE),
     Column(
@@ -161,6 +174,30 @@ _SIMILAR_ITEMS = (
         "n_ij N / (n_i n_j): how much more often than by chance.",
         sources=(*_EVIDENCE, *_from(ITEM_STATS, "share")),
     ),
+)
+
+_FIGURES = {
+    "hit_rate": "HR@10: share of questions whose hidden item is among the first ten.",
+    "ndcg": "NDCG@10 with an ideal DCG of 1: one item is hidden.",
+    "mrr": "Mean of 1 / rank of the hidden item, over all places.",
+}
+_ASKED = (*_from(ORDERS, "source", "order_id", "item_id", "ordered_at"),)
+_MODEL_EVALUATION = (
+    Column("contender", "VARCHAR", "The score, popularity, or the table that is to be published."),
+    Column("settings", "VARCHAR", "Score settings as JSON, where it has some.", nullable=True),
+    Column("questions", "BIGINT", "Baskets from which an item was hidden.", sources=_ASKED),
+    *(
+        Column(f"{name}{suffix}", "DOUBLE", f"Standard error of {name}." if suffix else meaning, sources=_ASKED)
+        for name, meaning in _FIGURES.items()
+        for suffix in ("", "_error")
+    ),
+    Column("repeat_rate", "DOUBLE", "HR@10 of items the customer had bought before.", nullable=True, sources=_ASKED),
+    Column("explore_rate", "DOUBLE", "HR@10 of items new to the customer.", nullable=True, sources=_ASKED),
+    Column("coverage", "DOUBLE", "Share of the items that are ever among the first ten.", sources=_ASKED),
+    Column("novelty", "DOUBLE", "Mean of -log2 of the share of orders, in bits.", nullable=True, sources=_ASKED),
+    Column("popularity_bias", "DOUBLE", "Share of orders of shown over hidden items.", nullable=True, sources=_ASKED),
+    Column("ahead", "DOUBLE", "How far its metric is above the configured score's.", sources=_ASKED),
+    Column("ahead_error", "DOUBLE", "Standard error of that, of paired differences.", sources=_ASKED),
 )
 
 TABLES: dict[str, tuple[Column, ...]] = {
@@ -172,5 +209,6 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ITEM_STATS: _ITEM_STATS,
     ITEM_COOCCURRENCE: _ITEM_COOCCURRENCE,
     SIMILAR_ITEMS: _SIMILAR_ITEMS,
+    MODEL_EVALUATION: _MODEL_EVALUATION,
 }
 """Every table of the lake by name, its columns in the order of the file."""

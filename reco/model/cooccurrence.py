@@ -9,27 +9,36 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from reco.errors import LakeError
-from reco.storage.columns import (
-    COUNT,
-    TEXT,
-    Ints,
-    Texts,
-    lake_errors,
-    number_column,
-    read_columns,
-    text_column,
-    texts,
-    write_table,
-)
+from reco.model.baskets import UNIT, Baskets
+from reco.model.scores import ScoreSettings
+from reco.storage.columns import COUNT, REAL, TEXT, Ints, lake_errors, number_column, text_column, write_table
 from reco.storage.engine import require_files
 
 PORTION = 2**18
 """Pair occurrences counted at once, which bounds the memory and stays in the caches; one item's are never divided."""
 
-_ENTRIES_SCHEMA = pa.schema([("source", TEXT), ("order_id", TEXT), ("item_id", TEXT)])
-COOCCURRENCE_SCHEMA = pa.schema([("item_id", TEXT), ("other_id", TEXT), ("pair_orders", COUNT)])
+COOCCURRENCE_SCHEMA = pa.schema([("item_id", TEXT), ("other_id", TEXT), ("pair_orders", COUNT), ("pair_weight", REAL)])
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Pairs of items, both directions, sorted by item and other.
+
+    item, other: codes; orders: in how many orders both stand; weight: what these orders weigh together (None: one
+    each).
+    """
+
+    item: Ints
+    other: Ints
+    orders: Ints
+    weight: NDArray[np.float64] | None = None
+
+    def where(self, kept: NDArray[np.bool_]) -> "Pairs":
+        """Some of them."""
+        weight = None if self.weight is None else self.weight[kept]
+        return Pairs(self.item[kept], self.other[kept], self.orders[kept], weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,44 +56,19 @@ class CooccurrenceReport:
     items_with_neighbour: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Baskets:
-    """The entries (order, item) of all orders. item: code, by entry; starts, sizes: each order's run of entries."""
-
-    items: Texts
-    starts: Ints
-    sizes: Ints
-
-    @classmethod
-    def read(cls, orders: Path) -> "_Baskets":
-        table = read_columns(orders, _ENTRIES_SCHEMA, coded=("source", "order_id", "item_id"))
-        items = texts(table["item_id"])
-        if not table.num_rows:
-            return cls(items, np.empty(0, np.int64), np.empty(0, np.int64))
-        source, order = texts(table["source"]).codes, texts(table["order_id"]).codes
-        same_source = source[1:] == source[:-1]
-        same = same_source & (order[1:] == order[:-1])
-        later = (source[1:] > source[:-1]) | (same_source & (order[1:] > order[:-1]))
-        if not (later | (same & (items.codes[1:] > items.codes[:-1]))).all():
-            raise LakeError(
-                f"{orders} is not sorted by order and item, or repeats a row.",
-                hint="Materialize orders again: its file is damaged.",
-                path=str(orders),
-            )
-        starts = np.flatnonzero(np.concatenate([[True], ~same]))
-        return cls(items, starts, np.diff(np.append(starts, table.num_rows)))
-
-
-def build_cooccurrence(orders: Path, out: Path) -> CooccurrenceReport:
+def build_cooccurrence(orders: Path, out: Path, settings: ScoreSettings | None = None) -> CooccurrenceReport:
     """Writes the `item_cooccurrence` table: every pair of items that share an order, in both directions.
 
-    pair_orders(a, b) is the number of distinct (source, order_id) with a and b, a <> b. For one portion of the items
+    pair_orders(a, b) is the number of distinct (source, order_id) with a and b, a <> b; pair_weight is the sum of these
+    orders' weights where the score settings weigh orders (by size or age), else null. For one portion of the items
     after another, each entry of an item is joined with all entries of its order, and the pairs are sorted and counted
     as single integers: the work is that of sorting the pair occurrences, and the memory does not grow with the pairs.
 
     Args:
         orders: the `orders` table; its order and that no row repeats are relied on and checked.
-        out: Parquet file to write: item_id, other_id, pair_orders BIGINT; sorted by item_id, other_id.
+        out: Parquet file to write: item_id, other_id, pair_orders BIGINT, pair_weight DOUBLE; sorted by item_id,
+            other_id.
+        settings: what an order weighs; None: one each.
 
     Raises:
         LakeError: the input is missing or damaged, or the file could not be written.
@@ -92,11 +76,20 @@ def build_cooccurrence(orders: Path, out: Path) -> CooccurrenceReport:
     require_files("item_cooccurrence", [orders])
     rows = occurrences = with_neighbour = 0
     with lake_errors("item_cooccurrence"):
-        baskets = _Baskets.read(orders)
+        settings = settings or ScoreSettings()
+        baskets = Baskets.read(orders, times=bool(settings.half_life_days))
         names = baskets.items.values
         with write_table(out, COOCCURRENCE_SCHEMA) as writer:
-            for item, other, count in _portions(baskets):
-                writer.write(text_column(names, item), text_column(names, other), number_column(count))
+            for pairs in count_pairs(baskets, baskets.weights(settings)):
+                item, count = pairs.item, pairs.orders
+                known = np.full(len(count), pairs.weight is not None)
+                weight = np.zeros(len(count)) if pairs.weight is None else pairs.weight
+                writer.write(
+                    text_column(names, item),
+                    text_column(names, pairs.other),
+                    number_column(count),
+                    number_column(weight, REAL, known=known),
+                )
                 rows += len(count)
                 occurrences += int(count.sum())
                 with_neighbour += 1 + int(np.count_nonzero(np.diff(item)))
@@ -109,11 +102,17 @@ def build_cooccurrence(orders: Path, out: Path) -> CooccurrenceReport:
     )
 
 
-def _portions(baskets: _Baskets) -> Iterator[tuple[Ints, Ints, Ints]]:
-    """The pairs as item, other and count, sorted by item and other, all pairs of an item in one portion."""
+def count_pairs(baskets: Baskets, weights: Ints | None = None) -> Iterator[Pairs]:
+    """All pairs of items that share an order, a portion of the items at a time, all pairs of an item in one portion.
+
+    Args:
+        baskets: the entries of the orders.
+        weights: what each order weighs, in `baskets.UNIT`; None: one each.
+    """
     item, width = baskets.items.codes.astype(np.int64), len(baskets.items)
     size = np.repeat(baskets.sizes, baskets.sizes)
     start = np.repeat(baskets.starts, baskets.sizes)
+    heavy = None if weights is None else np.repeat(weights, baskets.sizes)
     small = item.astype(np.uint16) if width < 2**16 else item  # sorted by radix
     by_item = np.argsort(small, kind="stable")
     by_item = by_item[size[by_item] > 1]
@@ -125,10 +124,9 @@ def _portions(baskets: _Baskets) -> Iterator[tuple[Ints, Ints, Ints]]:
         high = max(low + 1, int(np.searchsorted(work, done + PORTION, side="right")))
         mine = by_item[entries[low] : entries[high]]
         if len(mine):
-            partners = _partners(start[mine], size[mine])
-            one, other, count = _count(np.repeat(item[mine] - low, size[mine]), item[partners], (high - low, width))
-            apart = one + low != other
-            yield one[apart] + low, other[apart], count[apart]
+            others = item[_partners(start[mine], size[mine])]
+            each = None if heavy is None else np.repeat(heavy[mine], size[mine])
+            yield _count(np.repeat(item[mine], size[mine]), others, each, low, (high - low, width))
         low = high
 
 
@@ -138,10 +136,22 @@ def _partners(start: Ints, size: Ints) -> Ints:
     return np.repeat(start - ends + size, size) + np.arange(ends[-1])
 
 
-def _count(one: Ints, other: Ints, shape: tuple[int, int]) -> tuple[Ints, Ints, Ints]:
-    """The distinct pairs of two equally long arrays, sorted, and how often each stands there; `shape` bounds both."""
-    pair = one * shape[1] + other
-    pair = np.sort(pair.astype(np.int32) if shape[0] * shape[1] < 2**31 else pair)  # half the bytes to sort
+def _count(one: Ints, other: Ints, weight: Ints | None, low: int, shape: tuple[int, int]) -> Pairs:
+    """The distinct pairs of two equally long arrays, without those of an item with itself, and how often each is there.
+
+    `low` is the first item, and `shape` bounds both from there.
+    """
+    pair = (one - low) * shape[1] + other
+    pair = pair.astype(np.int32) if shape[0] * shape[1] < 2**31 else pair  # half the bytes to sort
+    if weight is None:
+        pair = np.sort(pair)
+    else:
+        by_pair = np.argsort(pair, kind="stable")
+        pair, weight = pair[by_pair], weight[by_pair]
     first = np.flatnonzero(np.concatenate([[True], pair[1:] != pair[:-1]]))
     one, other = np.divmod(pair[first].astype(np.int64), shape[1])
-    return one, other, np.diff(np.append(first, len(pair)))
+    one += low
+    apart = one != other
+    count = np.diff(np.append(first, len(pair)))
+    total = None if weight is None else np.add.reduceat(weight, first)[apart] / UNIT
+    return Pairs(one[apart], other[apart], count[apart], total)

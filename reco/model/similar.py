@@ -14,7 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from reco.errors import LakeError, UsageError
+from reco.errors import LakeError
+from reco.model.baskets import UNIT, Baskets
+from reco.model.cooccurrence import Pairs
+from reco.model.scores import ScoreSettings, score_pairs
 from reco.storage.columns import (
     COUNT,
     NULL,
@@ -26,13 +29,13 @@ from reco.storage.columns import (
     number_column,
     numbers,
     read_columns,
+    reals,
     text_column,
     texts,
     write_table,
 )
 from reco.storage.engine import require_files
 
-TOP = 100
 _STATS_SCHEMA = pa.schema([("item_id", TEXT), ("orders", COUNT), ("share", REAL)])
 SIMILAR_SCHEMA = pa.schema(
     [
@@ -65,13 +68,19 @@ class SimilarReport:
     median_best_score: float | None
 
 
-def build_similar(item_stats: Path, cooccurrence: Path, out: Path, top: int = TOP) -> SimilarReport:
-    """Writes the `similar_items` table: at most `top` neighbours of each item by cosine.
+def build_similar(
+    item_stats: Path,
+    cooccurrence: Path,
+    out: Path,
+    settings: ScoreSettings | None = None,
+    *,
+    orders: Path | None = None,
+) -> SimilarReport:
+    """Writes the `similar_items` table: the best neighbours of each item by the chosen score.
 
-    With n_i the orders that hold item i, n_ij those that hold both and N all orders:
+    The scores and their sources are in `reco.model.scores`. What stands beside the score is evidence, from exact counts
+    whatever the score weighs; with n_i the orders that hold item i, n_ij those that hold both and N all orders:
 
-    - score = n_ij / sqrt(n_i n_j): the cosine of the items' 0/1 order vectors, also called Ochiai coefficient
-      (A. Ochiai 1957; for item-to-item recommendation B. Sarwar et al., WWW 2001, section 3.1.1);
     - confidence = n_ij / n_i: the share of orders with i that hold j (R. Agrawal et al., SIGMOD 1993);
     - lift = n_ij N / (n_i n_j): how much more often than if they were independent (S. Brin et al., SIGMOD 1997, there
       called interest). It is evidence only: ranking by it favours pairs of rare items.
@@ -81,31 +90,36 @@ def build_similar(item_stats: Path, cooccurrence: Path, out: Path, top: int = TO
 
     Args:
         item_stats: the `item_stats` table; N is read from it as orders / share.
-        cooccurrence: the `item_cooccurrence` table, both directions, in its order.
+        cooccurrence: the `item_cooccurrence` table, both directions, in its order, made with the same settings.
         out: Parquet file to write: item_id, other_id, rank BIGINT (1..top), score DOUBLE (0..1], pair_orders BIGINT,
             confidence DOUBLE (0..1], lift DOUBLE (> 0); sorted by item_id, rank.
-        top: neighbours kept for an item, at least 1.
+        settings: which score, and what is kept; None: cosine of all pairs.
+        orders: the `orders` table; needed where orders weigh by their age.
 
     Raises:
-        UsageError: `top` is below 1.
-        LakeError: an input is missing or damaged, co-occurrence has items the stats do not know, or the file could not
-            be written.
+        LakeError: an input is missing or damaged, co-occurrence has items the stats do not know or was made with other
+            settings, or the file could not be written.
     """
-    if top < 1:
-        raise UsageError(f"similar_items cannot keep {top} neighbours.", hint="Give a top of at least 1.")
-    require_files("similar_items", [item_stats, cooccurrence])
+    settings = settings or ScoreSettings()
+    decays = bool(settings.half_life_days)
+    require_files("similar_items", [item_stats, cooccurrence, *([orders] if decays and orders else [])])
     best: list[NDArray[np.float64]] = []
     rows = full = 0
     with lake_errors("similar_items"):
-        items = _Items.read(item_stats)
+        items = Items.read(item_stats)
+        totals = items.decayed(orders, settings) if decays and orders else items
         with write_table(out, SIMILAR_SCHEMA) as writer:
-            for item, other, pair_orders in _by_item(cooccurrence, items):
-                ranked = _rank(items, item, other, pair_orders, top)
+            for pairs in _by_item(cooccurrence, items, settings):
+                ranked = rank_pairs(settings, totals, pairs)
+                if not len(ranked.item):
+                    continue
                 writer.write(
-                    text_column(items.names, ranked.item), text_column(items.names, ranked.other), *ranked.evidence
+                    text_column(items.names, ranked.item),
+                    text_column(items.names, ranked.other),
+                    *_evidence(items, ranked),
                 )
                 rows += len(ranked.item)
-                full += int(np.count_nonzero(ranked.rank == top))
+                full += int(np.count_nonzero(ranked.rank == settings.top))
                 best.append(ranked.score[ranked.rank == 1])
     scores = np.concatenate(best) if best else np.empty(0)
     return SimilarReport(
@@ -113,28 +127,47 @@ def build_similar(item_stats: Path, cooccurrence: Path, out: Path, top: int = TO
         items_without=len(items.names) - len(scores),
         rows=rows,
         full=full,
-        orders=items.all_orders,
+        orders=round(items.total),
         mean_neighbours=rows / len(scores) if len(scores) else 0.0,
         median_best_score=float(np.median(scores)) if len(scores) else None,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Items:
-    """What the stats say. names: item ids, ascending; orders: n_i of each, by its place; all_orders: N."""
+class Items:
+    """The items of a model.
+
+    names: their ids, ascending; orders: float64, by place: how many orders hold each (or what these weigh); total: all
+    orders (or their weight).
+    """
 
     names: Arrow
     orders: NDArray[np.float64]
-    all_orders: int
+    total: float
 
     @classmethod
-    def read(cls, item_stats: Path) -> "_Items":
+    def read(cls, item_stats: Path) -> "Items":
+        """The items of an `item_stats` table."""
         table = read_columns(item_stats, _STATS_SCHEMA)
         ids, counts = texts(table["item_id"]), numbers(table["orders"])
         orders = np.zeros(len(ids))
         orders[ids.codes] = counts
         everything = round(int(counts[0]) / table["share"][0].as_py()) if len(counts) else 0
         return cls(ids.values, orders, everything)
+
+    def decayed(self, orders: Path, settings: ScoreSettings) -> "Items":
+        """The same items with their orders weighed by age.
+
+        Raises:
+            LakeError: the orders hold items that are not these.
+        """
+        baskets = Baskets.read(orders, times=True)
+        weights = baskets.decay(settings)
+        if weights is None:
+            return self
+        if len(baskets.items) != len(self.names) or not baskets.items.values.equals(self.names):
+            raise _other_items(orders)
+        return Items(self.names, baskets.item_totals(weights) / UNIT, float(weights.sum()) / UNIT)
 
     def places(self, column: Any, path: Path) -> Ints:
         """The place of each item of a column.
@@ -147,57 +180,107 @@ class _Items:
         places = numbers(pa.chunked_array([places]), null=NULL)
         known: Ints = places[found.codes]
         if (known == NULL).any():
-            raise LakeError(
-                f"similar_items cannot be computed: {path} has items that item_stats does not know.",
-                hint="Materialize item_stats and item_cooccurrence again, from the same orders.",
-                cooccurrence=str(path),
-            )
+            raise _other_items(path)
         return known
 
 
-def _by_item(cooccurrence: Path, items: _Items) -> Iterator[tuple[Ints, Ints, Ints]]:
-    """The pairs as item, other and pair_orders, in the order of the file, all pairs of an item at once."""
-    waiting: list[Ints] = [np.empty(0, np.int64)] * 3
+def _other_items(path: Path) -> LakeError:
+    return LakeError(
+        f"similar_items cannot be computed: {path} has items that item_stats does not know.",
+        hint="Materialize item_stats and item_cooccurrence again, from the same orders.",
+        path=str(path),
+    )
+
+
+def _by_item(cooccurrence: Path, items: Items, settings: ScoreSettings) -> Iterator[Pairs]:
+    """The pairs in the order of the file, all pairs of an item at once."""
+    names = ["item_id", "other_id", "pair_orders", *(["pair_weight"] if settings.weighs_orders else [])]
+    waiting: list[NDArray[Any]] = [np.empty(0, np.int64)] * len(names)
     with pq.ParquetFile(cooccurrence, read_dictionary=["item_id", "other_id"]) as file:
         for group in range(file.num_row_groups):
-            table = file.read_row_group(group, columns=["item_id", "other_id", "pair_orders"], use_threads=False)
-            read = [items.places(table[name], cooccurrence) for name in ("item_id", "other_id")]
-            columns = [np.concatenate(two) for two in zip(waiting, [*read, numbers(table["pair_orders"])], strict=True)]
+            table = file.read_row_group(group, columns=names, use_threads=False)
+            read: list[NDArray[Any]] = [items.places(table[name], cooccurrence) for name in names[:2]]
+            read.append(numbers(table["pair_orders"]))
+            if settings.weighs_orders:
+                read.append(_weights(table["pair_weight"], read[2], cooccurrence))
+            columns = [np.concatenate(two) for two in zip(waiting, read, strict=True)]
             whole = int(np.searchsorted(columns[0], columns[0][-1]))  # the last item may go on in the next group
             waiting = [column[whole:] for column in columns]
             if whole:
-                yield columns[0][:whole], columns[1][:whole], columns[2][:whole]
+                yield Pairs(*(column[:whole] for column in columns))
     if len(waiting[0]):
-        yield waiting[0], waiting[1], waiting[2]
+        yield Pairs(*waiting)
+
+
+def _weights(column: Arrow, pair_orders: Ints, path: Path) -> NDArray[np.float64]:
+    """The weights of pairs; their orders where none of the shop has a time and so none weighs less than one."""
+    found = reals(column)
+    if np.isnan(found).all():
+        return pair_orders.astype(np.float64)
+    if np.isnan(found).any() or (found > pair_orders).any():
+        raise LakeError(
+            f"{path} was made with other score settings: it has pairs without a weight, or with one above their count.",
+            hint="Materialize item_cooccurrence and similar_items again, in one run.",
+            path=str(path),
+        )
+    return found
 
 
 @dataclass(frozen=True, slots=True)
-class _Ranked:
-    """The neighbours kept of some items, best first."""
+class Ranked:
+    """The neighbours kept of some items, best first: codes of item and other, rank 1.., score, exact pair_orders."""
 
     item: Ints
     other: Ints
     rank: Ints
     score: NDArray[np.float64]
-    evidence: tuple[Arrow, ...]
+    pair_orders: Ints
 
 
-def _rank(items: _Items, item: Ints, other: Ints, pair_orders: Ints, top: int) -> _Ranked:
-    """The first `top` neighbours of each item; the pairs come sorted by item and other."""
-    n_item, n_other = items.orders[item], items.orders[other]
-    score = pair_orders / np.sqrt(n_item * n_other)
-    confidence = pair_orders / n_item
-    lift = (pair_orders * float(items.all_orders)) / (n_item * n_other)
+def rank_pairs(settings: ScoreSettings, items: Items, pairs: Pairs) -> Ranked:
+    """The best neighbours of each item.
+
+    Args:
+        settings: the score, its support threshold and how many are kept.
+        items: their orders, or the weight of these where age weighs.
+        pairs: all pairs of some items.
+    """
+    if settings.min_pair_orders > 1:
+        pairs = pairs.where(pairs.orders >= settings.min_pair_orders)
+    both = pairs.orders if pairs.weight is None else pairs.weight
+    score = score_pairs(
+        settings,
+        both,
+        items.orders[pairs.item],
+        items.orders[pairs.other],
+        total=items.total,
+        pair_orders=pairs.orders,
+    )
+    if not (score > 0).all():
+        pairs, score = pairs.where(score > 0), score[score > 0]
+    return rank_scored(pairs, score, settings.top)
+
+
+def rank_scored(pairs: Pairs, score: NDArray[np.float64], top: int) -> Ranked:
+    """The first `top` neighbours of each item by score, pair_orders and code of the other."""
+    item, other, pair_orders = pairs.item, pairs.other, pairs.orders
     best = np.lexsort((-pair_orders, -score, item))  # stable: equal ones stay in the order of other
-    starts = np.flatnonzero(np.concatenate([[True], item[1:] != item[:-1]]))
+    starts = np.flatnonzero(np.concatenate([[True], item[1:] != item[:-1]])) if len(item) else item
     sizes = np.diff(np.append(starts, len(item)))
     rank = np.arange(1, len(item) + 1) - np.repeat(starts, sizes)
     best, rank = best[rank <= top], rank[rank <= top]
-    evidence = (
-        number_column(rank),
-        number_column(score[best], REAL),
-        number_column(pair_orders[best]),
-        number_column(confidence[best], REAL),
-        number_column(lift[best], REAL),
+    return Ranked(item[best], other[best], rank, score[best], pair_orders[best])
+
+
+def _evidence(items: Items, ranked: Ranked) -> tuple[Arrow, ...]:
+    """The columns from rank to lift; `items` with exact orders."""
+    n_item, n_other = items.orders[ranked.item], items.orders[ranked.other]
+    confidence = ranked.pair_orders / n_item
+    lift = (ranked.pair_orders * float(items.total)) / (n_item * n_other)
+    return (
+        number_column(ranked.rank),
+        number_column(ranked.score, REAL),
+        number_column(ranked.pair_orders),
+        number_column(confidence, REAL),
+        number_column(lift, REAL),
     )
-    return _Ranked(item[best], other[best], rank, score[best], evidence)

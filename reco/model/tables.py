@@ -3,10 +3,13 @@
 Belongs here: paths, stamps and the chain of digests. Does not belong here: the SQL of a table.
 """
 
+import json
+
 from reco.catalog.table import CATALOGUE
 from reco.errors import LakeError
 from reco.model.cooccurrence import CooccurrenceReport, build_cooccurrence
 from reco.model.item_stats import ItemStatsReport, build_item_stats
+from reco.model.scores import ScoreSettings
 from reco.model.similar import SimilarReport, build_similar
 from reco.orders.ledger import DropLedger, DropStatus, inputs_digest
 from reco.orders.merging import MERGED_ITEMS
@@ -21,7 +24,7 @@ SIMILAR_ITEMS = "similar_items"
 INPUTS = {
     ITEM_STATS: (ORDERS, CATALOGUE),
     ITEM_COOCCURRENCE: (ORDERS,),
-    SIMILAR_ITEMS: (ITEM_STATS, ITEM_COOCCURRENCE),
+    SIMILAR_ITEMS: (ITEM_STATS, ITEM_COOCCURRENCE),  # ages of orders come with the pairs' weights
 }
 
 
@@ -44,33 +47,40 @@ def make_item_stats(ledger: DropLedger, lake: Lake) -> tuple[ItemStatsReport, st
     return report, lake.stamp(ITEM_STATS, inputs).digest
 
 
-def make_cooccurrence(lake: Lake) -> tuple[CooccurrenceReport, str]:
+def make_cooccurrence(lake: Lake, settings: ScoreSettings | None = None) -> tuple[CooccurrenceReport, str]:
     """Makes `item_cooccurrence` from `orders`; also returns its digest."""
-    inputs = _inputs(lake, ITEM_COOCCURRENCE)
+    settings = settings or ScoreSettings()
+    inputs = _inputs(lake, ITEM_COOCCURRENCE) | _weighing(settings)
     with stage(ITEM_COOCCURRENCE), lake.replace(ITEM_COOCCURRENCE) as path:
-        report = build_cooccurrence(lake.existing(ORDERS), path)
+        report = build_cooccurrence(lake.existing(ORDERS), path, settings)
     return report, lake.stamp(ITEM_COOCCURRENCE, inputs).digest
 
 
-def make_similar(lake: Lake) -> tuple[SimilarReport, str]:
+def make_similar(lake: Lake, settings: ScoreSettings | None = None) -> tuple[SimilarReport, str]:
     """Makes `similar_items` from the stats and the pairs; also returns its digest."""
-    inputs = _inputs(lake, SIMILAR_ITEMS)
+    settings = settings or ScoreSettings()
+    inputs = _inputs(lake, SIMILAR_ITEMS) | _scoring(settings)
     with stage(SIMILAR_ITEMS), lake.replace(SIMILAR_ITEMS) as path:
-        report = build_similar(lake.existing(ITEM_STATS), lake.existing(ITEM_COOCCURRENCE), path)
+        report = build_similar(
+            lake.existing(ITEM_STATS), lake.existing(ITEM_COOCCURRENCE), path, settings, orders=lake.existing(ORDERS)
+        )
     return report, lake.stamp(SIMILAR_ITEMS, inputs).digest
 
 
-def broken_links(ledger: DropLedger, lake: Lake) -> list[str]:
+def broken_links(ledger: DropLedger, lake: Lake, settings: ScoreSettings | None = None) -> list[str]:
     """Sentences on every table that was not made from what now stands in the lake; empty when all belong together.
 
     A run of one asset alone, or two runs at once, can leave tables of different days side by side. Each is whole, but
-    publishing them together would mix two models.
+    publishing them together would mix two models. The same goes for tables of other score settings.
     """
+    settings = settings or ScoreSettings()
     problems: list[str] = []
     expected: dict[str, dict[str, str]] = {
         ORDERS: {INPUT: inputs_digest(ledger.drops(status=DropStatus.INGESTED))},
         **{name: _inputs(lake, name, missing_ok=True) for name in INPUTS},
     }
+    expected[ITEM_COOCCURRENCE] |= _weighing(settings)
+    expected[SIMILAR_ITEMS] |= _scoring(settings)
     for name, inputs in expected.items():
         stamp = lake.read_stamp(name)
         if stamp is None:
@@ -80,6 +90,17 @@ def broken_links(ledger: DropLedger, lake: Lake) -> list[str]:
         if stale:
             problems.append(f"{name} was made from another state of {' and '.join(stale)}")
     return problems
+
+
+def _weighing(settings: ScoreSettings) -> dict[str, str]:
+    """What of the score settings changes the pairs: how much an order weighs."""
+    if not settings.weighs_orders:
+        return {}
+    return {"score settings": f"size {settings.order_size_power}, half-life {settings.half_life_days}"}
+
+
+def _scoring(settings: ScoreSettings) -> dict[str, str]:
+    return {"score settings": json.dumps(settings.as_dict(), sort_keys=True)}
 
 
 def _inputs(lake: Lake, name: str, *, missing_ok: bool = False) -> dict[str, str]:

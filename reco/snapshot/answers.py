@@ -14,6 +14,7 @@ from reco.snapshot.manifest import Manifest
 
 SIMILAR = "similar"
 BASKET = "basket"
+SIMILAR_NAME = "similar_name"
 POPULAR = "popular"
 POPULAR_CATEGORY = "popular_category"
 
@@ -22,7 +23,8 @@ POPULAR_CATEGORY = "popular_category"
 class Item:
     """An item as the snapshot knows it, with the figures of `item_stats`.
 
-    item_name is the id where there is no name; neighbours is the length of its list of similar items.
+    item_name is the id where there is no name; neighbours is the length of its list of similar items; like is the rank
+    of the item whose name is most like its own, where it has no neighbours.
     """
 
     item_id: str
@@ -36,6 +38,7 @@ class Item:
     first_sold_at: str | None
     last_sold_at: str | None
     neighbours: int
+    like: int | None = None
 
 
 class Found(NamedTuple):
@@ -48,7 +51,7 @@ class Found(NamedTuple):
 class Pick(NamedTuple):
     """A recommended item, and for which item of the question it was picked (None: because it is popular).
 
-    score: 0..1; None: the one of the evidence.
+    score: 0..1; None: the one of the evidence. source: what it comes from, where that is not the answer's own kind.
     """
 
     entry: RankEntry
@@ -56,15 +59,17 @@ class Pick(NamedTuple):
     proof: Evidence | None
     because: Item | None
     score: float | None = None
+    source: str | None = None
 
 
 def similar_answer(manifest: Manifest, item: Item, picks: Sequence[Pick], limit: int) -> dict[str, Any]:
     """The body of `similar-items`."""
     extra: dict[str, Any] = {"item_id": item.item_id, "item_name": item.item_name}
-    if not picks:
-        extra["note"] = f"{item.item_name} was never in an order with another item."
-    body = [_recommendation(pick, SIMILAR, _bought_together(pick)) for pick in picks]
-    return _answer(manifest, body, "similar-items", {"item": item.item_id, "limit": limit}, source=SIMILAR, extra=extra)
+    if not item.neighbours:
+        extra["note"] = f"{item.item_name} {_alone(manifest, item)}: these are stand-ins."
+    body = [_own_or_stand_in(manifest, pick, SIMILAR, item) for pick in picks]
+    source = (picks[0].source if picks else None) or SIMILAR
+    return _answer(manifest, body, "similar-items", {"item": item.item_id, "limit": limit}, source=source, extra=extra)
 
 
 def popular_answer(
@@ -86,18 +91,16 @@ def basket_answer(
     known: Sequence[str],
     unknown: Sequence[str],
 ) -> dict[str, Any]:
-    """The body of `basket-recommendations`; picks without evidence are popular items that stand in."""
-    stand_in = not picks or picks[0].proof is None
+    """The body of `basket-recommendations`; picks with a source of their own stand in."""
+    source = (picks[0].source if picks else POPULAR) or BASKET
     extra: dict[str, Any] = {"known_items": list(known), "unknown_items": list(unknown)}
-    if stand_in:
+    if source != BASKET:
         what = "has neighbours outside it" if known else "is known"
-        extra["note"] = f"No item of the basket {what}: these are the popular items."
-        body = _popular(manifest, picks, POPULAR)
-    else:
-        body = [_recommendation(pick, BASKET, _bought_together(pick)) for pick in picks]
+        stand_ins = "the popular items" if source == POPULAR else "stand-ins"
+        extra["note"] = f"No item of the basket {what}: these are {stand_ins}."
+    body = [_own_or_stand_in(manifest, pick, BASKET, pick.because) for pick in picks]
     # The order of a basket changes nothing, so it does not change the id either.
     parameters = {"items": sorted(asked), "limit": limit}
-    source = POPULAR if stand_in else BASKET
     return _answer(manifest, body, "basket-recommendations", parameters, source=source, extra=extra)
 
 
@@ -142,18 +145,36 @@ def _recommendation(pick: Pick, source: str, reason: str, score: float | None = 
     }
 
 
+def _own_or_stand_in(manifest: Manifest, pick: Pick, own: str, item: Item | None) -> dict[str, Any]:
+    """A recommendation by evidence, or of what stands in for it, said to be so."""
+    if pick.source is None:
+        return _recommendation(pick, own, _bought_together(pick))
+    if pick.source == SIMILAR_NAME:
+        assert pick.because is not None
+        assert item is not None
+        return _recommendation(pick, SIMILAR_NAME, f"{_bought_together(pick)}, an item with a similar name")
+    what = "Popular in its category: in" if pick.source == POPULAR_CATEGORY else "In"
+    return _recommendation(pick, pick.source, _in_orders(manifest, pick, what), pick.score)
+
+
 def _popular(manifest: Manifest, picks: Sequence[Pick], source: str) -> list[dict[str, Any]]:
-    total = manifest["counts"]["orders"]
     first = picks[0].entry.orders if picks else 1
-    return [
-        _recommendation(
-            pick,
-            source,
-            f"In {_orders(pick.entry.orders)} ({percent(pick.entry.orders / total)} of all orders)",
-            pick.entry.orders / first,
-        )
-        for pick in picks
-    ]
+    return [_recommendation(pick, source, _in_orders(manifest, pick), pick.entry.orders / first) for pick in picks]
+
+
+def _in_orders(manifest: Manifest, pick: Pick, what: str = "In") -> str:
+    share = percent(pick.entry.orders / manifest["counts"]["orders"])
+    return f"{what} {_orders(pick.entry.orders)} ({share} of all orders)"
+
+
+def _alone(manifest: Manifest, item: Item) -> str:
+    """Why an item has no neighbours."""
+    if not item.orders:
+        return "was never sold"
+    support = manifest.get("score_settings", {}).get("min_pair_orders", 1)
+    if support == 1:
+        return "was never in an order with another item"
+    return f"was not in {_orders(support)} with any other item"
 
 
 def _bought_together(pick: Pick) -> str:

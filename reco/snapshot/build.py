@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from reco.errors import LakeError
-from reco.snapshot.codec import Entry, encode, value_parts
+from reco.snapshot.codec import CODE_STEPS, COSINE, STORED, Entry, encode, value_parts
 from reco.snapshot.keys import (
     BLOCK,
     POPULAR_ALL,
@@ -24,8 +24,8 @@ from reco.snapshot.keys import (
     similar_suffix,
     stats_suffix,
 )
+from reco.snapshot.likeness import most_alike
 
-FORMAT = 1
 POPULAR_TOP = 1000
 CATEGORY_TOP = 200
 NAMES_PER_BLOCK = 64  # on average: a hash stays below 128 fields, so Redis keeps it in its compact form
@@ -54,13 +54,17 @@ class SnapshotBuild:
     digest: sha256 over format, number of orders, keys (without namespace and snapshot id) and values. Equal data gives
     an equal digest, whenever and by whichever run it is computed.
     orders: all orders of the shop (N), as `item_stats` implies it: orders / share; None without items.
+    items: all items; unsold: those of them that no order holds.
     keys: number of keys; estimated_bytes: about what they will take in Redis.
     """
 
-    def __init__(self, items: pl.DataFrame, lists: pl.DataFrame) -> None:
+    def __init__(self, items: pl.DataFrame, lists: pl.DataFrame, form: int = COSINE) -> None:
+        self.format = form
         self._items = items
         self._lists = lists
+        self._like = _most_alike(items, lists)
         self.items = items.height
+        self.unsold = items.filter(pl.col("orders") == 0).height
         self.similar_rows = int(lists["neighbours"].sum()) if lists.height else 0
         self.orders: int | None = round(items["orders"][0] / items["share"][0]) if items.height else None
         self._names = _names_to_ranks(items)
@@ -70,17 +74,27 @@ class SnapshotBuild:
         self.keys, self.estimated_bytes, self.digest = self._measure()
 
     @classmethod
-    def from_lake(cls, item_stats: Path, similar_items: Path) -> "SnapshotBuild":
+    def from_lake(
+        cls, item_stats: Path, similar_items: Path, *, catalogue: Path | None = None, stored: bool = False
+    ) -> "SnapshotBuild":
         """Reads both tables and checks that they belong together.
 
+        Args:
+            item_stats: the table.
+            similar_items: the table.
+            catalogue: the table; items that it lists and nobody bought yet are known too, after all others.
+            stored: its scores are not the cosine of exact counts, and so are stored.
+
         Raises:
-            LakeError: a file cannot be read; ranks are not 1..n; a neighbour is no item; a score, confidence or lift is
-                not the one that the counts give.
+            LakeError: a file cannot be read; ranks are not 1..n; a neighbour is no item; a score is out of bounds, or,
+                like confidence and lift, not the one that the counts give.
         """
         items = _read(item_stats, _ITEM_COLUMNS).sort("rank")
         _require_items(items, item_stats)
         similar = _read(similar_items, ("item_id", "other_id", "rank", "score", "pair_orders", "confidence", "lift"))
-        return cls(items, _lists(items, similar, similar_items))
+        form = STORED if stored else COSINE
+        lists = _lists(items, similar, similar_items, form)
+        return cls(items if catalogue is None else _with_unsold(items, catalogue), lists, form)
 
     def entries(self) -> Iterator[Entry]:
         """Every key, as suffix, with its value: bytes for a string, a dict of fields for a hash."""
@@ -101,7 +115,9 @@ class SnapshotBuild:
         columns = (*_ITEM_COLUMNS[:-1], "neighbours", "value")
         for rank, item_id, name, *figures, neighbours, value in joined.select(columns).iter_rows():
             own_name = None if name == item_id else name
-            yield stats_suffix(item_id), encode([rank, own_name, *map(_plain, figures), neighbours or 0])
+            like = self._like.get(item_id)
+            value_of_stats = [rank, own_name, *map(_plain, figures), neighbours or 0, *([] if like is None else [like])]
+            yield stats_suffix(item_id), encode(value_of_stats)
             if value is not None:
                 yield similar_suffix(item_id), value.encode()
 
@@ -114,8 +130,9 @@ class SnapshotBuild:
             yield rank_suffix(block["rank"][0]), fields
 
     def _popular_entries(self) -> Iterator[Entry]:
-        yield POPULAR_ALL, encode(self._items["rank"].head(POPULAR_TOP).to_list())
-        ranked = self._items.filter(pl.col("category").is_not_null()).group_by("category", maintain_order=True)
+        sold = self._items.filter(pl.col("orders") > 0)
+        yield POPULAR_ALL, encode(sold["rank"].head(POPULAR_TOP).to_list())
+        ranked = sold.filter(pl.col("category").is_not_null()).group_by("category", maintain_order=True)
         tops = dict(ranked.agg(pl.col("rank").head(CATEGORY_TOP)).iter_rows())
         for category in sorted(tops):
             yield popular_suffix(category), encode(tops[category])
@@ -128,7 +145,7 @@ class SnapshotBuild:
             yield suffix, blocks[suffix]
 
     def _measure(self) -> tuple[int, int, str]:
-        digest = hashlib.sha256(b"reco snapshot %d, %d orders" % (FORMAT, self.orders or 0))
+        digest = hashlib.sha256(b"reco snapshot %d, %d orders" % (self.format, self.orders or 0))
         keys = size = 0
         for suffix, value in self.entries():
             keys += 1
@@ -137,6 +154,30 @@ class SnapshotBuild:
                 digest.update(len(part).to_bytes(8, "big") + part)
             size += KEY_OVERHEAD + sum(map(len, parts))
         return keys, size, digest.hexdigest()
+
+
+def _most_alike(items: pl.DataFrame, lists: pl.DataFrame) -> dict[str, int]:
+    """For items without neighbours, the rank of the item with neighbours whose name is most like theirs."""
+    columns = items.select("rank", "item_id", "item_name")
+    return most_alike(columns.join(lists, on="item_id", how="anti"), columns.join(lists, on="item_id", how="semi"))
+
+
+def _with_unsold(items: pl.DataFrame, catalogue: Path) -> pl.DataFrame:
+    """The items, then those that the catalogue lists and no order holds, by id."""
+    if not items.height:
+        return items
+    listed = _read(catalogue, ("item_id", "item_name", "category", "listed")).filter("listed")
+    unsold = listed.unique("item_id", keep="first", maintain_order=True).join(items, on="item_id", how="anti")
+    unsold = unsold.sort("item_id").select(
+        pl.int_range(items.height + 1, items.height + 1 + pl.len(), dtype=pl.Int64).alias("rank"),
+        "item_id",
+        pl.coalesce("item_name", "item_id").alias("item_name"),
+        "category",
+        orders=pl.lit(0, pl.Int64),
+        units=pl.lit(0, pl.Int64),
+        share=pl.lit(0.0),
+    )
+    return pl.concat([items, unsold], how="diagonal")
 
 
 def _plain(value: Any) -> str | int | None:
@@ -180,13 +221,15 @@ def _require_items(items: pl.DataFrame, path: Path) -> None:
         raise LakeError(f"{path} is not usable: {wrong}.", hint="Materialize item_stats again.", path=str(path))
 
 
-def _lists(items: pl.DataFrame, similar: pl.DataFrame, path: Path) -> pl.DataFrame:
+def _lists(items: pl.DataFrame, similar: pl.DataFrame, path: Path, form: int) -> pl.DataFrame:
     """One row per item with neighbours: item_id, value (JSON), neighbours (count), ranks (of the neighbours)."""
     known = items.select("item_id", pl.col("rank").alias("i"), pl.col("orders").alias("n_i"))
     other = items.select(pl.col("item_id").alias("other_id"), pl.col("rank").alias("j"), pl.col("orders").alias("n_j"))
     joined = similar.join(known, on="item_id", how="left").join(other, on="other_id", how="left").sort("i", "rank")
-    _require_similar(items, joined, path)
-    triple = pl.concat_str(pl.lit("["), "j", pl.lit(","), "pair_orders", pl.lit(","), "n_j", pl.lit("]"))
+    _require_similar(items, joined, path, form)
+    code = (pl.col("score").log() * -CODE_STEPS).round().cast(pl.Int64).clip(0)
+    figure = pl.col("n_j") if form == COSINE else code
+    triple = pl.concat_str(pl.lit("["), "j", pl.lit(","), "pair_orders", pl.lit(","), figure, pl.lit("]"))
     return (
         joined.group_by("item_id", maintain_order=True)
         .agg(triple.str.join(",").alias("value"), pl.len().alias("neighbours"), pl.col("j").alias("ranks"))
@@ -194,7 +237,7 @@ def _lists(items: pl.DataFrame, similar: pl.DataFrame, path: Path) -> pl.DataFra
     )
 
 
-def _require_similar(items: pl.DataFrame, joined: pl.DataFrame, path: Path) -> None:
+def _require_similar(items: pl.DataFrame, joined: pl.DataFrame, path: Path, form: int) -> None:
     if not joined.height:
         return
     wrong = ""
@@ -203,8 +246,10 @@ def _require_similar(items: pl.DataFrame, joined: pl.DataFrame, path: Path) -> N
     else:
         total = round(items["orders"][0] / items["share"][0])
         pairs, n_i, n_j = (pl.col(name).cast(pl.Float64) for name in ("pair_orders", "n_i", "n_j"))
+        score = pl.col("score")
+        within = pl.when((score > 0) & (score <= 1)).then(0.0).otherwise(1.0)
         errors = joined.select(
-            score=(pairs / (n_i * n_j).sqrt() - pl.col("score")).abs().max(),
+            score=((pairs / (n_i * n_j).sqrt() - score).abs() if form == COSINE else within).max(),
             confidence=(pairs / n_i - pl.col("confidence")).abs().max(),
             lift=(pairs * total / (n_i * n_j) / pl.col("lift") - 1).abs().max(),
         ).row(0)

@@ -11,6 +11,7 @@ import redis
 
 from reco.errors import SnapshotDamaged, SnapshotNotFound
 from reco.snapshot.gate import DEPTH, SAMPLE, mean_overlap
+from reco.snapshot.manifest import sold_items
 from reco.snapshot.store import SnapshotStore
 
 
@@ -56,7 +57,7 @@ def served_change(client: redis.Redis, namespace: str, *, shown: int = 20) -> Sn
     current = store.get(sid)
     now = current.manifest["counts"]
     previous_id = current.manifest.get("previous_id")
-    alone = SnapshotChange(sid, previous_id, now["items"], now["orders"])
+    alone = SnapshotChange(sid, previous_id, sold_items(now), now["orders"])
     if previous_id is None:
         return alone
     try:
@@ -71,9 +72,9 @@ def served_change(client: redis.Redis, namespace: str, *, shown: int = 20) -> Sn
     return SnapshotChange(
         sid,
         previous_id,
-        now["items"],
+        sold_items(now),
         now["orders"],
-        before["items"],
+        sold_items(before),
         before["orders"],
         mean_overlap(lists, fresh),
         tuple(

@@ -3,7 +3,8 @@
 Belongs here: the one definition of each value's form. Does not belong here: where the figures come from, or keys.
 
 All values are JSON in UTF-8. An item stands in lists by its *rank* (1 = in most orders), which is unique in a snapshot:
-a few digits instead of a long id. Scores are not stored; they are computed from the counts, as in `reco.model.similar`.
+a few digits instead of a long id. A cosine is not stored but computed from the counts, as in `reco.model.scores`; any
+other score is stored as its *code*, the logarithm of it in steps of a fifth of a percent.
 """
 
 import json
@@ -12,6 +13,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from reco.errors import SnapshotDamaged
+
+CODE_STEPS = 500
+"""A score s is stored as round(-500 ln s): three or four digits, and never more than 0.1 % beside it."""
 
 Value = bytes | dict[bytes, bytes]  # a string, or a hash
 Entry = tuple[str, Value]  # the suffix of a key, and its value
@@ -25,7 +29,8 @@ class ItemFigures(NamedTuple):
     """The value of `item:{id}:stats`.
 
     name and category are None where the item has none of its own; revenue is a decimal as text; times are ISO 8601 in
-    UTC without a zone; neighbours is the length of the item's list (0: there is no such key).
+    UTC without a zone; neighbours is the length of the item's list (0: there is no such key); like is the rank of
+    the item whose name is most like its own, for an item without neighbours, and left out where there is none.
     """
 
     rank: int
@@ -38,14 +43,22 @@ class ItemFigures(NamedTuple):
     first_sold_at: str | None
     last_sold_at: str | None
     neighbours: int
+    like: int | None = None
+
+
+COSINE, STORED = 1, 2
+"""Formats of a snapshot: scores are computed from the counts, or stored. An older version refuses the second."""
 
 
 class Neighbour(NamedTuple):
-    """One element of `item:{id}:similar`: another item, the orders with both, and the orders with the other."""
+    """One element of `item:{id}:similar`: another item, the orders with both, and how similar the two are.
+
+    figure: the orders that hold the other item, where the snapshot's score is the cosine; else the code of the score.
+    """
 
     rank: int
     pair_orders: int
-    orders: int
+    figure: int
 
 
 class RankEntry(NamedTuple):
@@ -65,15 +78,25 @@ class Evidence(NamedTuple):
     confidence: float
 
 
-def evidence(item_orders: int, neighbour: Neighbour, all_orders: int) -> Evidence:
-    """Cosine, lift and confidence from counts, with the operations of `reco.model.similar` in its order."""
-    n_i, n_j = float(item_orders), float(neighbour.orders)
+def evidence(item_orders: int, other_orders: int, neighbour: Neighbour, all_orders: int, *, stored: bool) -> Evidence:
+    """Score, lift and confidence, with the operations of `reco.model` in its order.
+
+    `stored`: the snapshot stores scores. confidence and lift always follow from exact counts.
+    """
+    n_i, n_j = float(item_orders), float(other_orders)
     return Evidence(
-        score=neighbour.pair_orders / math.sqrt(n_i * n_j),
+        score=score_of(item_orders, neighbour, stored=stored),
         pair_orders=neighbour.pair_orders,
         lift=(neighbour.pair_orders * float(all_orders)) / (n_i * n_j),
         confidence=neighbour.pair_orders / n_i,
     )
+
+
+def score_of(item_orders: int, neighbour: Neighbour, *, stored: bool) -> float:
+    """The score of a neighbour of an item in this many orders."""
+    if stored:
+        return math.exp(-neighbour.figure / CODE_STEPS)
+    return neighbour.pair_orders / math.sqrt(float(item_orders) * float(neighbour.figure))
 
 
 def encode(value: Sequence[Any]) -> bytes:
@@ -89,15 +112,16 @@ def value_parts(value: Value) -> list[bytes]:
 def decode_figures(raw: bytes, key: bytes) -> ItemFigures:
     """Reads `item:{id}:stats`. Raises SnapshotDamaged."""
     value = _array(raw, key)
-    if len(value) != len(ItemFigures._fields) or not _counts(value[0], value[3], value[4], value[9]):
+    fields = len(ItemFigures._fields)
+    if len(value) not in (fields - 1, fields) or not _counts(value[0], value[3], value[4], *value[9:]):
         raise _damaged(key)
     return ItemFigures(*value)
 
 
-def decode_neighbours(raw: bytes, key: bytes) -> list[Neighbour]:
-    """Reads `item:{id}:similar`. Raises SnapshotDamaged."""
+def decode_neighbours(raw: bytes, key: bytes, *, stored: bool = False) -> list[Neighbour]:
+    """Reads `item:{id}:similar`, of a snapshot that stores scores or not. Raises SnapshotDamaged."""
     value = _array(raw, key)
-    if not all(isinstance(one, list) and len(one) == 3 and _counts(*one) and one[2] > 0 for one in value):
+    if not all(isinstance(one, list) and len(one) == 3 and _counts(*one) and (stored or one[2] > 0) for one in value):
         raise _damaged(key)
     return [Neighbour(*one) for one in value]
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reco.errors import SnapshotDamaged
+from reco.snapshot.codec import COSINE, STORED
 
 Manifest = dict[str, Any]
 
@@ -56,6 +57,11 @@ class ManifestFacts:
         }
 
 
+def sold_items(counts: Mapping[str, int]) -> int:
+    """The items that an order holds: those of a catalogue alone come and go with it, which is no loss."""
+    return counts["items"] - counts.get("unsold_items", 0)
+
+
 def utc_text(at: dt.datetime | None) -> str | None:
     """A time as ISO 8601 with Z; a time without a zone is UTC."""
     if at is None:
@@ -84,7 +90,7 @@ def read_manifest(raw: bytes, sid: str) -> Manifest:
         or not all(isinstance(value.get(name), kind) for name, kind in _REQUIRED.items())
         or not all(isinstance(value["counts"].get(name), int) for name in COUNTS)
         or value["snapshot_id"] != sid
-        or value["format"] != 1
+        or value["format"] not in (COSINE, STORED)
     ):
         raise SnapshotDamaged(
             f"The manifest of snapshot {sid} is not one that this version wrote.",

@@ -16,13 +16,14 @@ from pathlib import Path
 import redis
 
 from reco.errors import Busy, LakeError, RedisUnavailable, SnapshotDamaged, SnapshotNotFound
+from reco.model.scores import ScoreSettings
 from reco.progress import report as tell
-from reco.snapshot.build import FORMAT, SnapshotBuild
+from reco.snapshot.build import SnapshotBuild
 from reco.snapshot.garbage import prune, published_sids, remove, sweep
 from reco.snapshot.gate import DEPTH, NOT_EMPTY, SAMPLE, Check, GatePolicy, SnapshotSummary, judge, require
 from reco.snapshot.keys import Keys, is_sid, make_sid
 from reco.snapshot.lease import Lease, LeasePolicy, lost
-from reco.snapshot.manifest import Manifest, ManifestFacts, utc_text, write_manifest
+from reco.snapshot.manifest import Manifest, ManifestFacts, sold_items, utc_text, write_manifest
 from reco.snapshot.pointer import Outcome, current_sid, publish_pointer
 from reco.snapshot.read import PublishedSnapshot
 from reco.snapshot.store import SnapshotStore, memory_of
@@ -71,6 +72,7 @@ def publish(  # noqa: PLR0913 - each argument is a decision of the caller
     keep: int,
     force: bool = False,
     extra_checks: Sequence[Check] = (),
+    catalogue: Path | None = None,
     lease_policy: LeasePolicy | None = None,
 ) -> PublishResult:
     """Makes the tables of the lake the current snapshot. Progress goes to `reco.progress`.
@@ -86,6 +88,7 @@ def publish(  # noqa: PLR0913 - each argument is a decision of the caller
         keep: how many of the newest snapshots stay, the new one included; the current one stays in any case.
         force: publish although the gate refuses; the manifest records it.
         extra_checks: verdicts from elsewhere (an evaluation), judged like the gate's own.
+        catalogue: Parquet file of the table, whose unsold items are known too; None: there is none.
         lease_policy: how long to wait for another publish.
 
     Raises:
@@ -97,7 +100,8 @@ def publish(  # noqa: PLR0913 - each argument is a decision of the caller
             new snapshot may be current; publishing again settles it.
         In every case what is served is one whole snapshot.
     """
-    build = SnapshotBuild.from_lake(item_stats, similar_items)
+    scores = ScoreSettings.from_dict(facts.score_settings)
+    build = SnapshotBuild.from_lake(item_stats, similar_items, catalogue=catalogue, stored=not scores.plain)
     if build.orders not in (None, facts.orders):
         raise LakeError(
             f"{item_stats} was made from {build.orders:,} orders, but {facts.orders:,} orders are to be published.",
@@ -210,25 +214,26 @@ def _judge(
     previous: PublishedSnapshot | None, build: SnapshotBuild, facts: ManifestFacts, policy: GatePolicy
 ) -> tuple[Check, ...]:
     if previous is None:
-        return judge(None, SnapshotSummary(build.items, facts.orders), policy)
+        return judge(None, SnapshotSummary(build.items - build.unsold, facts.orders), policy)
     try:
         lists = previous.top_lists(SAMPLE, DEPTH)
     except SnapshotDamaged:  # its counts still guard; a damaged snapshot must not keep a whole one out
         lists = {}
     counts = previous.manifest["counts"]
-    new = SnapshotSummary(build.items, facts.orders, build.top_lists(lists, DEPTH))
-    return judge(SnapshotSummary(counts["items"], counts["orders"], lists), new, policy)
+    new = SnapshotSummary(build.items - build.unsold, facts.orders, build.top_lists(lists, DEPTH))
+    return judge(SnapshotSummary(sold_items(counts), counts["orders"], lists), new, policy)
 
 
 def _manifest(sid: str, build: SnapshotBuild, facts: ManifestFacts, now: dt.datetime) -> Manifest:
     return {
-        "format": FORMAT,
+        "format": build.format,
         "snapshot_id": sid,
         "digest": build.digest,
         "published_at": utc_text(now),
         "name_blocks": build.name_blocks,
         "counts": {
             "items": build.items,
+            "unsold_items": build.unsold,
             "orders": facts.orders,
             "pairs": facts.pairs,
             "similar_rows": build.similar_rows,

@@ -8,12 +8,24 @@ ends with a look at the manifest, and if it is still there everything read befor
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from reco.errors import ItemNotFound, SnapshotDamaged, UsageError
-from reco.snapshot.answers import Found, Item, Pick, basket_answer, popular_answer, similar_answer
+from reco.snapshot.answers import (
+    POPULAR,
+    POPULAR_CATEGORY,
+    SIMILAR_NAME,
+    Found,
+    Item,
+    Pick,
+    basket_answer,
+    popular_answer,
+    similar_answer,
+)
 from reco.snapshot.codec import (
+    STORED,
+    Evidence,
     Neighbour,
     RankEntry,
     decode_entry,
@@ -21,6 +33,7 @@ from reco.snapshot.codec import (
     decode_neighbours,
     decode_ranks,
     evidence,
+    score_of,
 )
 from reco.snapshot.keys import Keys, name_suffix, popular_suffix, rank_suffix, similar_suffix, stats_suffix
 from reco.snapshot.manifest import Manifest
@@ -61,7 +74,8 @@ class PublishedSnapshot:
     def similar(self, text: str, limit: int = 10) -> dict[str, Any]:
         """The answer of `similar-items`: what is bought together with an item, most similar first.
 
-        An item that was never bought together with another has no recommendations, and `metadata.note` says so.
+        For an item without neighbours others stand in, each labelled by its source: what is bought together with the
+        item of the most similar name, then popular items of its category, then popular ones; `metadata.note` says so.
 
         Raises:
             ItemNotFound: see `resolve`.
@@ -73,10 +87,10 @@ class PublishedSnapshot:
         neighbours = found.neighbours[:limit]
         entries = self._entries(one.rank for one in neighbours)
         picks = [
-            Pick(entries[one.rank], one.rank, evidence(found.item.orders, one, self._orders), found.item)
+            Pick(entries[one.rank], one.rank, self._evidence(found.item, one, entries[one.rank]), found.item)
             for one in neighbours
         ]
-        return similar_answer(self.manifest, found.item, picks, limit)
+        return similar_answer(self.manifest, found.item, picks or self._stand_ins([found.item], limit), limit)
 
     def popular(self, limit: int = 10, category: str | None = None) -> dict[str, Any]:
         """The answer of `popular-items`: the items in most orders, of a category or of the whole shop.
@@ -90,9 +104,9 @@ class PublishedSnapshot:
     def basket(self, texts: Sequence[str], limit: int = 10) -> dict[str, Any]:
         """The answer of `basket-recommendations`: what goes with all the items together.
 
-        The score of a candidate is the sum of its cosines with the known items, over their number. Nothing that is in
-        the basket is recommended. When no item is known, or none has a neighbour outside the basket, the popular items
-        are given instead, with source `popular`.
+        The score of a candidate is the sum of its scores with the known items, over their number. Nothing that is in
+        the basket is recommended. When no item is known, or none has a neighbour outside the basket, others stand in,
+        as for a single item; for unknown items the popular ones, with source `popular`.
         """
         _require_limit(limit)
         asked = list(dict.fromkeys(texts))
@@ -101,8 +115,7 @@ class PublishedSnapshot:
         unknown = [text for text, one in zip(asked, found, strict=True) if one is None]
         picks = self._merge(list(known.values()), limit)
         if not picks:
-            taken = {one.item.rank for one in known.values()}
-            picks = [pick for pick in self._popular(limit + len(taken), None) if pick.rank not in taken][:limit]
+            picks = self._stand_ins([one.item for one in known.values()], limit)
         return basket_answer(self.manifest, picks, limit, asked=asked, known=list(known), unknown=unknown)
 
     def item_ids(self) -> list[str]:
@@ -121,7 +134,11 @@ class PublishedSnapshot:
         lists: dict[str, list[int]] = {}
         for (item_id, key), raw in zip(keys.items(), self._fetch([("GET", key) for key in keys.values()]), strict=True):
             try:
-                lists[item_id] = [one.rank for one in decode_neighbours(raw, key)[:depth]] if raw is not None else []
+                lists[item_id] = (
+                    [one.rank for one in decode_neighbours(raw, key, stored=self._stored)[:depth]]
+                    if raw is not None
+                    else []
+                )
             except SnapshotDamaged:
                 continue
         names = self._readable_entries({rank for ranks in lists.values() for rank in ranks})
@@ -131,6 +148,13 @@ class PublishedSnapshot:
     @property
     def _orders(self) -> int:
         return int(self.manifest["counts"]["orders"])
+
+    @property
+    def _stored(self) -> bool:
+        return bool(self.manifest["format"] == STORED)
+
+    def _evidence(self, item: Item, neighbour: Neighbour, other: RankEntry) -> Evidence:
+        return evidence(item.orders, other.orders, neighbour, self._orders, stored=self._stored)
 
     def _key(self, suffix: str) -> bytes:
         return self._keys.key(self.snapshot_id, suffix)
@@ -167,7 +191,7 @@ class PublishedSnapshot:
             if stats is None:
                 continue
             figures = decode_figures(stats, stats_key)
-            neighbours = decode_neighbours(similar, similar_key) if similar is not None else []
+            neighbours = decode_neighbours(similar, similar_key, stored=self._stored) if similar is not None else []
             if len(neighbours) != figures.neighbours:
                 raise _gone(similar_key)
             name = item_id if figures.name is None else figures.name
@@ -211,12 +235,61 @@ class PublishedSnapshot:
         entries = self._entries(ranks)
         return [Pick(entries[rank], rank, None, None) for rank in ranks]
 
+    def _stand_ins(self, items: Sequence[Item], limit: int) -> list[Pick]:
+        """What is shown for items that nothing was bought with: by name, by category, popular."""
+        taken = {item.rank for item in items}
+        depth = limit + len(taken)
+        picks: list[Pick] = []
+        for some in self._rungs(items, depth):
+            for pick in some:
+                if pick.rank not in taken and len(picks) < limit:
+                    taken.add(pick.rank)
+                    picks.append(pick)
+            if len(picks) >= limit:
+                break
+        return picks
+
+    def _rungs(self, items: Sequence[Item], depth: int) -> Iterator[list[Pick]]:
+        for item in items:
+            if item.like:
+                yield self._by_name(item, depth)
+        for category in dict.fromkeys(item.category for item in items if item.category):
+            yield self._popular_or_none(2 * depth, category)
+        yield self._popular_or_none(3 * depth, None)
+
+    def _by_name(self, item: Item, limit: int) -> list[Pick]:
+        """What is bought together with the item whose name is most like this one's."""
+        assert item.like is not None
+        like = self._by_id([self._entries([item.like])[item.like].item_id])
+        found = next(iter(like.values()))
+        neighbours = found.neighbours[:limit]
+        entries = self._entries(one.rank for one in neighbours)
+        return [
+            Pick(
+                entries[one.rank],
+                one.rank,
+                self._evidence(found.item, one, entries[one.rank]),
+                found.item,
+                source=SIMILAR_NAME,
+            )
+            for one in neighbours
+        ]
+
+    def _popular_or_none(self, limit: int, category: str | None) -> list[Pick]:
+        """Popular items that stand in, scored against the first; none where a category never sold anything."""
+        try:
+            picks = self._popular(limit, category)
+        except ItemNotFound:
+            return []
+        source = POPULAR if category is None else POPULAR_CATEGORY
+        return [pick._replace(score=pick.entry.orders / picks[0].entry.orders, source=source) for pick in picks]
+
     def _merge(self, basket: Sequence[Found], limit: int) -> list[Pick]:
         scores: dict[int, float] = {}
         best: dict[int, tuple[float, Found, Neighbour]] = {}
         for one in basket:
             for neighbour in one.neighbours:
-                score = evidence(one.item.orders, neighbour, self._orders).score
+                score = score_of(one.item.orders, neighbour, stored=self._stored)
                 scores[neighbour.rank] = scores.get(neighbour.rank, 0.0) + score
                 if neighbour.rank not in best or score > best[neighbour.rank][0]:
                     best[neighbour.rank] = (score, one, neighbour)
@@ -227,7 +300,7 @@ class PublishedSnapshot:
         picks = []
         for rank in chosen:
             _, one, neighbour = best[rank]
-            proof = evidence(one.item.orders, neighbour, self._orders)
+            proof = self._evidence(one.item, neighbour, entries[rank])
             picks.append(Pick(entries[rank], rank, proof, one.item, scores[rank] / len(basket)))
         return picks
 

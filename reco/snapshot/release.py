@@ -9,17 +9,19 @@ release checks the ledger and the chain of tables itself.
 
 import datetime as dt
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import redis
 import sqlalchemy as sa
 
 from reco import __version__
+from reco.alerts.tell import Alert, tell
 from reco.audit.chain import chain_head
 from reco.audit.trail import Event, append, events, recording
 from reco.catalog.table import CATALOGUE
 from reco.errors import GateRefused, SnapshotDamaged, SnapshotNotFound
-from reco.model.similar import TOP
+from reco.model.scores import ScoreSettings
 from reco.model.tables import ITEM_COOCCURRENCE, ITEM_STATS, SIMILAR_ITEMS, broken_links
 from reco.orders.home import Home
 from reco.orders.ledger import Drop, DropStatus, inputs_digest
@@ -28,6 +30,7 @@ from reco.orders.profiles import SAMPLE
 from reco.snapshot.gate import GatePolicy
 from reco.snapshot.marks import Made, figures, mark_validated, record_release, store_set
 from reco.snapshot.publish import ManifestFacts, PublishResult, VerifyReport, publish, verify
+from reco.snapshot.quality import quality_checks
 from reco.snapshot.store import RollbackResult, SnapshotStore, stands
 from reco.storage.engine import row_count
 from reco.storage.lake import Lake, file_digest
@@ -35,7 +38,6 @@ from reco.storage.sql import audit_events
 from reco.storage.sql import snapshots as table
 
 REDIS_SNAPSHOT = "redis_snapshot"
-SCORE_SETTINGS = {"score": "cosine", "top": TOP}
 
 
 def release(
@@ -65,12 +67,17 @@ def release(
             now=now,
             keep=settings.keep_snapshots,
             force=force,
+            extra_checks=quality_checks(home, client),
+            catalogue=_catalogue(lake),
         )
     except GateRefused as error:
         served = SnapshotStore(client, settings.namespace).current_id()
         details = {**error.details, "message": error.message, "inputs": model_inputs(home), "served": served}
         with recording(home.ledger.engine) as connection:
             append(connection, Event.GATE_REFUSED, at=now, run_id=run_id, drops=store_set(connection, drops), **details)
+        tell(
+            Alert("gate_refused", f"the snapshot of run {run_id}; {served} is still served", error.message, error.hint)
+        )
         raise
     manifest = SnapshotStore(client, settings.namespace).get(result.snapshot_id).manifest
     record_release(home, result, manifest, Made(inputs, drops, run_id, now))
@@ -84,7 +91,7 @@ def model_inputs(home: Home) -> str:
         home.ledger.drops(status=DropStatus.INGESTED),
         file_digest(names) if names.is_file() else "",
         __version__,
-        str(SCORE_SETTINGS),
+        str(ScoreSettings.of(home.settings).as_dict()),
     )
 
 
@@ -178,7 +185,8 @@ def verify_current(client: redis.Redis, namespace: str, lake: Lake) -> VerifyRep
     sid = SnapshotStore(client, namespace).current_id()
     if sid is None:
         raise SnapshotNotFound("No snapshot is published.", hint="Materialize redis_snapshot first.")
-    return verify(client, namespace, sid, lake.existing(ITEM_STATS), lake.existing(SIMILAR_ITEMS))
+    stats, similar = lake.existing(ITEM_STATS), lake.existing(SIMILAR_ITEMS)
+    return verify(client, namespace, sid, stats, similar, catalogue=_catalogue(lake))
 
 
 def roll_back(engine: sa.Engine, store: SnapshotStore, to: str | None, *, now: dt.datetime) -> RollbackResult:
@@ -201,6 +209,11 @@ def roll_back(engine: sa.Engine, store: SnapshotStore, to: str | None, *, now: d
     return result
 
 
+def _catalogue(lake: Lake) -> Path | None:
+    path = lake.path(CATALOGUE)
+    return path if path.is_file() else None
+
+
 def _require_whole(home: Home) -> None:
     wrong = [one.message for one in home.ledger.imbalances()]
     if wrong:
@@ -209,7 +222,7 @@ def _require_whole(home: Home) -> None:
             hint="Read those drops again (materialize order_lines for them), then publish.",
             problems=wrong[:20],
         )
-    broken = broken_links(home.ledger, home.lake)
+    broken = broken_links(home.ledger, home.lake, ScoreSettings.of(home.settings))
     if broken:
         raise GateRefused(
             f"Not published: the tables of the lake do not belong together: {'; '.join(broken)}.",
@@ -228,7 +241,7 @@ def _facts(home: Home, drops: list[Drop], run_id: str | None) -> ManifestFacts:
         pairs=row_count(lake.existing(ITEM_COOCCURRENCE)) // 2,
         first_ordered_at=extent.first_ordered_at,
         last_ordered_at=extent.last_ordered_at,
-        score_settings=SCORE_SETTINGS,
+        score_settings=ScoreSettings.of(home.settings).as_dict(),
         code_version=__version__,
         audit_head=chain_head(home.ledger.engine),
     )

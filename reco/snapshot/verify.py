@@ -11,6 +11,7 @@ import redis
 
 from reco.errors import SnapshotDamaged
 from reco.snapshot.build import SnapshotBuild
+from reco.snapshot.codec import STORED
 from reco.snapshot.keys import Keys
 from reco.snapshot.manifest import read_manifest
 from reco.snapshot.pointer import not_published
@@ -39,7 +40,15 @@ class VerifyReport:
         return not (self.missing or self.different or self.extra)
 
 
-def verify(client: redis.Redis, namespace: str, sid: str, item_stats: Path, similar_items: Path) -> VerifyReport:
+def verify(
+    client: redis.Redis,
+    namespace: str,
+    sid: str,
+    item_stats: Path,
+    similar_items: Path,
+    *,
+    catalogue: Path | None = None,
+) -> VerifyReport:
     """Compares a published snapshot, its manifest's digest included, with the tables it was made from.
 
     Raises:
@@ -48,16 +57,18 @@ def verify(client: redis.Redis, namespace: str, sid: str, item_stats: Path, simi
         RedisUnavailable: Redis does not answer.
     """
     keys = Keys(namespace)
-    build = SnapshotBuild.from_lake(item_stats, similar_items)
     with redis_errors(client):
         raw = call(client, "GET", keys.manifest(sid))
         if raw is None:
             raise not_published(sid)
+        try:
+            manifest = read_manifest(raw, sid)
+        except SnapshotDamaged:
+            manifest = {}
+        stored = manifest.get("format") == STORED
+        build = SnapshotBuild.from_lake(item_stats, similar_items, catalogue=catalogue, stored=stored)
         report = compare(client, keys, sid, build)
-    try:
-        same = read_manifest(raw, sid)["digest"] == build.digest
-    except SnapshotDamaged:
-        same = False
+    same = manifest.get("digest") == build.digest
     name = keys.manifest(sid).decode()
     return VerifyReport(
         checked=report.checked + 1,

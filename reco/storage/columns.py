@@ -94,6 +94,12 @@ def numbers(column: Arrow, *, null: int = 0) -> Ints:
     return found
 
 
+def reals(column: Arrow) -> NDArray[np.float64]:
+    """A column of doubles, NaN where it has no value."""
+    found: NDArray[np.float64] = _values(column.cast(REAL).combine_chunks(), np.float64, np.nan)
+    return found
+
+
 def flags(column: Arrow) -> NDArray[np.bool_]:
     """A column of booleans without nulls."""
     found: NDArray[np.bool_] = _values(column.cast(pa.uint8()), np.uint8).astype(bool)
@@ -117,7 +123,7 @@ def index_array(indices: Arrow) -> NDArray[np.int32]:
     return found
 
 
-def _values(column: Arrow, dtype: Any, null: int = 0) -> Any:
+def _values(column: Arrow, dtype: Any, null: float = 0) -> Any:
     # Not `to_numpy`, which imports pandas to see whether it is asked for.
     if column.null_count == len(column):
         return np.full(len(column), null, dtype)

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import duckdb
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -95,6 +96,7 @@ def test_a_first_publish_becomes_current(client, store, tables):
     manifest = store.current().manifest
     assert manifest["counts"] == {
         "items": 5,
+        "unsold_items": 0,
         "orders": 10,
         "pairs": 4,
         "similar_rows": 8,
@@ -390,12 +392,79 @@ def test_similar_items_of_a_shop_counted_by_hand(client, store, tables):
     assert metadata["recommendation_id"] != store.current().similar("p", 3)["metadata"]["recommendation_id"]
 
 
-def test_an_item_without_neighbours_says_why_it_has_no_list(client, store, tables):
-    """An empty answer is explained."""
+def test_popular_items_stand_in_for_an_item_without_neighbours(client, store, tables):
+    """What stands in is labelled, item by item and as a whole, and the answer says why."""
     tables.publish(client)
-    answer = store.current().similar("x")
-    assert answer["recommendations"] == []
-    assert answer["metadata"]["note"] == "x was never in an order with another item."
+    answer = store.current().similar("x", 2)
+    assert [(one["item_id"], one["source"], one["evidence"]) for one in answer["recommendations"]] == [
+        ("p", "popular", None),
+        ("w", "popular", None),
+    ]
+    assert answer["recommendations"][0]["reason"] == "In 6 orders (60 % of all orders)"
+    assert answer["metadata"]["source"] == "popular"
+    assert answer["metadata"]["note"] == "x was never in an order with another item: these are stand-ins."
+
+
+def test_an_item_of_a_like_name_stands_in_then_the_category_then_the_shop(client, store, tmp_path):
+    """For a lonely item come the neighbours of the one named most alike, then its category, then what is popular."""
+    baskets = [{"old", "hose"}, {"old", "hose", "cap"}, {"lamp"}, {"lamp", "cap"}, {"lamp", "cap"}, {"fresh"}]
+    names = {"old": "Gas Detector XT 40", "fresh": "Gas Detector XT 50", "lamp": "Work Lamp"}
+    lake = write_tables(tmp_path, baskets, names=names, categories={"fresh": "light", "lamp": "light"})
+    lake.publish(client)
+    answer = store.current().similar("fresh")
+    assert [(one["item_id"], one["source"]) for one in answer["recommendations"]] == [
+        ("hose", "similar_name"),
+        ("cap", "similar_name"),
+        ("lamp", "popular_category"),
+        ("old", "popular"),
+    ]
+    first = answer["recommendations"][0]
+    assert first["reason"] == (
+        "Bought together in 2 orders (100 % of orders with Gas Detector XT 40), an item with a similar name"
+    )
+    assert first["evidence"]["pair_orders"] == 2
+    assert answer["metadata"]["source"] == "similar_name"
+    assert ids(store.current().basket(["fresh"])) == ids(answer)
+    assert store.current().basket(["fresh"])["metadata"]["source"] == "similar_name"
+
+
+def test_every_item_gets_an_answer_also_those_nobody_bought(client, store, tables, tmp_path):
+    """Items that a catalogue lists and no order holds are known by id and name, and get what stands in for them."""
+    listed = {
+        "item_id": ["n1", "n2", "n3", "p", "gone"],
+        "item_name": ["Water Level Meter II", None, "Thing", "PID", "Old"],
+        "category": ["water", "gas", "none", "gas", "gas"],
+        "listed": [True, True, True, True, False],
+    }
+    pl.DataFrame(listed).write_parquet(tmp_path / "catalogue.parquet")
+    tables.publish(client, catalogue=tmp_path / "catalogue.parquet")
+    current = store.current()
+    assert verify(
+        client,
+        SHOP,
+        current.snapshot_id,
+        tables.item_stats,
+        tables.similar_items,
+        catalogue=tmp_path / "catalogue.parquet",
+    ).passed
+    new = current.resolve("Water Level Meter II")
+    assert (new.item_id, new.rank, new.orders, new.category) == ("n1", len(tables.stats) + 1, 0, "water")
+    answer = current.similar("n1")
+    assert answer["recommendations"][0]["source"] == "similar_name"
+    assert answer["metadata"]["note"] == "Water Level Meter II was never sold: these are stand-ins."
+    assert [one["source"] for one in current.similar("n2", 3)["recommendations"]] == ["popular_category"] * 2 + [
+        "popular"
+    ]
+    with pytest.raises(ItemNotFound):
+        current.resolve("gone")
+    everything = [*(row["item_id"] for row in tables.stats), "n1", "n2", "n3"]
+    for item in everything:
+        found = ids(current.similar(item, 3))
+        assert found
+        assert not {item, "n1", "n2", "n3"} & set(found)
+    assert not {"n1", "n2", "n3"} & set(ids(current.popular(100)))
+    # A catalogue that is taken out again is no loss of items.
+    assert tables.publish(client, gate=GatePolicy(max_item_loss=0, max_order_loss=0, min_overlap=0)).changed
 
 
 def test_popular_items_of_a_shop_counted_by_hand(client, store, tables):
@@ -739,8 +808,10 @@ def test_whatever_is_published_reads_back(server, shop):
         by_name.setdefault(row["item_name"], row["item_id"])
         answer = current.similar(row["item_id"], 100)
         rows = [one for one in tables.similar if one["item_id"] == row["item_id"]]
-        assert ids(answer) == [one["other_id"] for one in rows]
-        for got, want in zip(answer["recommendations"], rows, strict=True):
+        own = [one for one in answer["recommendations"] if one["source"] == "similar"]
+        assert [one["item_id"] for one in own] == [one["other_id"] for one in rows]
+        assert rows or len(ids(answer)) == len(tables.stats) - 1
+        for got, want in zip(own, rows, strict=True):
             assert got["similarity_score"] == pytest.approx(want["score"], rel=1e-14)
             assert got["evidence"]["lift"] == pytest.approx(want["lift"], rel=1e-14)
             assert got["evidence"]["confidence"] == want["confidence"]

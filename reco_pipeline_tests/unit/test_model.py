@@ -18,6 +18,7 @@ from reco.errors import LakeError, UsageError
 from reco.model.checks import check_key_nulls, check_similar_bounds, check_symmetry
 from reco.model.cooccurrence import build_cooccurrence
 from reco.model.item_stats import build_item_stats
+from reco.model.scores import ScoreSettings
 from reco.model.similar import build_similar
 from reco.orders.merging import write_merged
 from reco.orders.view import build_orders
@@ -148,12 +149,12 @@ def test_one_batch_number_for_each_part(tmp_path: Path, shop: Built) -> None:
 def test_cooccurrence_known_answer(shop: Built) -> None:
     """Pairs are counted by order, in both directions, sorted."""
     assert rows(shop.pairs) == [
-        ("cal", "pid", 2),
-        ("cal", "pump", 1),
-        ("pid", "cal", 2),
-        ("pid", "pump", 1),
-        ("pump", "cal", 1),
-        ("pump", "pid", 1),
+        ("cal", "pid", 2, None),
+        ("cal", "pump", 1, None),
+        ("pid", "cal", 2, None),
+        ("pid", "pump", 1, None),
+        ("pump", "cal", 1, None),
+        ("pump", "pid", 1, None),
     ]
     report = shop.pairs_report
     assert (report.orders, report.baskets_with_pairs, report.pairs) == (4, 2, 3)
@@ -165,7 +166,10 @@ def test_repeats_and_equal_order_ids_of_two_sources_make_no_pair(tmp_path: Path)
     lines = [line("1", "a", source="s"), line("1", "a", source="s"), line("1", "b", source="t")]
     assert rows(build(tmp_path / "out", [part(tmp_path, "d", lines)]).pairs) == []
     lines += [line("1", "a", source="t"), line("1", "b", source="t")]
-    assert rows(build(tmp_path / "both", [part(tmp_path, "d", lines)]).pairs) == [("a", "b", 1), ("b", "a", 1)]
+    assert rows(build(tmp_path / "both", [part(tmp_path, "d", lines)]).pairs) == [
+        ("a", "b", 1, None),
+        ("b", "a", 1, None),
+    ]
 
 
 @pytest.mark.parametrize("damage", ["repeated", "unsorted items", "unsorted orders", "unsorted sources"])
@@ -190,7 +194,9 @@ def test_ids_are_sorted_by_bytes_whatever_they_hold(tmp_path: Path) -> None:
     """Ids that look like numbers, differ in case or hold other scripts stay apart and sort by their bytes."""
     ids = ["10", "9", "009", "a", "A", "é", "e\u0301", "日本", "it's", 'say "x"', " ", "Z", "😀", "\\"]
     made = build(tmp_path / "out", [part(tmp_path, "d", baskets([ids]))])
-    expected = sorted(((i, j, 1) for i in ids for j in ids if i != j), key=lambda r: (r[0].encode(), r[1].encode()))
+    expected = sorted(
+        ((i, j, 1, None) for i in ids for j in ids if i != j), key=lambda r: (r[0].encode(), r[1].encode())
+    )
     assert rows(made.pairs) == expected
 
 
@@ -236,11 +242,11 @@ def test_equal_scores_rank_by_pair_orders_then_id(tmp_path: Path) -> None:
 
 def test_top_keeps_the_first_neighbours(tmp_path: Path, shop: Built) -> None:
     """A smaller top is the head of the full list, and below one it is refused."""
-    report = build_similar(shop.stats, shop.pairs, tmp_path / "one", top=1)
+    report = build_similar(shop.stats, shop.pairs, tmp_path / "one", ScoreSettings(top=1))
     assert rows(tmp_path / "one") == [r for r in rows(shop.similar) if r[2] == 1]
     assert (report.rows, report.full) == (3, 3)
-    with pytest.raises(UsageError, match="0 neighbours"):
-        build_similar(shop.stats, shop.pairs, tmp_path / "none", top=0)
+    with pytest.raises(UsageError, match="top and min_pair_orders"):
+        ScoreSettings(top=0)
 
 
 def test_checkerboard(tmp_path: Path) -> None:
@@ -291,7 +297,9 @@ def test_schemas_are_the_contract(shop: Built) -> None:
         ("revenue", "DECIMAL(38,4)"), ("customers", count), ("first_sold_at", time), ("last_sold_at", time),
         ("rank", count), ("share", real),
     ]  # fmt: skip
-    assert list(types(shop.pairs).items()) == [("item_id", text), ("other_id", text), ("pair_orders", count)]
+    assert list(types(shop.pairs).items()) == [
+        ("item_id", text), ("other_id", text), ("pair_orders", count), ("pair_weight", real),
+    ]  # fmt: skip
     assert list(types(shop.similar).items()) == [
         ("item_id", text), ("other_id", text), ("rank", count), ("score", real), ("pair_orders", count),
         ("confidence", real), ("lift", real),
@@ -327,13 +335,13 @@ def test_the_model_is_what_a_plain_count_says(
 ) -> None:
     """Random baskets give exactly what counting them one by one gives, and pass every check."""
     folder = tmp_path_factory.mktemp("model")
-    made = build(folder, [part(folder, "d", baskets(orders))], top=3)
+    made = build(folder, [part(folder, "d", baskets(orders))], scores=ScoreSettings(top=3))
     n = Counter(item for items in orders for item in set(items))
     pair = Counter(p for items in orders for i, j in combinations(sorted(set(items)), 2) for p in ((i, j), (j, i)))
     assert [(r[0], r[3], r[9]) for r in rows(made.stats)] == [
         (item, n[item], rank) for rank, item in enumerate(sorted(n, key=lambda i: (-n[i], i)), start=1)
     ]
-    assert rows(made.pairs) == [(*p, pair[p]) for p in sorted(pair)]
+    assert rows(made.pairs) == [(*p, pair[p], None) for p in sorted(pair)]
     expected = []
     for item in sorted(n):
         scored = sorted((-pair[item, j] / math.sqrt(n[item] * n[j]), -pair[item, j], j) for j in n if pair[item, j])

@@ -42,7 +42,7 @@ def test_shares_read_like_a_person_would_say_them(share, words):
 
 def test_evidence_is_computed_from_counts():
     """17 of 20 orders with i hold j, which is in 40 of 100: cosine, lift and confidence by hand."""
-    got = evidence(20, Neighbour(3, 17, 40), 100)
+    got = evidence(20, 40, Neighbour(3, 17, 40), 100, stored=False)
     assert got == Evidence(score=17 / 800**0.5, pair_orders=17, lift=17 * 100 / 800, confidence=0.85)
 
 
@@ -95,7 +95,8 @@ def test_a_manifest_reads_back_as_written():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"format": 2},
+        {"format": 3},
+        {"format": "1"},
         {"snapshot_id": "other"},
         {"digest": None},
         {"counts": COUNTS | {"keys": "3"}},

@@ -53,7 +53,7 @@ def test_every_value_of_a_small_shop(tmp_path):
         "item:b:similar": [[1, 2, 4], [3, 1, 2]],
         "item:c:stats": [3, "Same", None, 2, 2, None, None, None, None, 2],
         "item:c:similar": [[1, 2, 4], [2, 1, 2]],
-        "item:d:stats": [4, "Same", "X", 1, 1, None, None, None, None, 0],
+        "item:d:stats": [4, "Same", "X", 1, 1, None, None, None, None, 0, 3],  # c has the same name
         "popular:all": [1, 2, 3, 4],
         "popular:X": [1, 4],
         "popular:%61ll": [2],
