@@ -77,7 +77,7 @@ def show_difference(
     ] = None,
     after: Annotated[str | None, typer.Argument(metavar="B", help="Snapshot id; the served one if not given.")] = None,
     depth: Annotated[int, typer.Option("--depth", min=1, max=100, help="Neighbours of each list to compare.")] = 10,
-    shown: Annotated[int, typer.Option("--limit", min=0, help="How many changed lists to show.")] = 20,
+    shown: Annotated[int, typer.Option("--limit", min=0, max=10_000, help="How many changed lists to show.")] = 20,
     as_json: JsonFlag = False,
 ) -> None:
     """What snapshot B changed against A: items gained and lost, lists changed, and how much they overlap.
