@@ -3,12 +3,12 @@
 # ARGS goes to the command behind `run` and the test targets: make run ARGS="--orders my.csv", make test ARGS="-k lake".
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rest test-full dev bench lint format lock wheel clean
+.PHONY: help run test test-rest test-full dev demo-disaster bench lint format lock wheel clean
 ARGS ?=
 PYTEST := .venv/bin/python -m pytest
 
 help: ## list the targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 run: ## set up, then orders in, recommendations out (reco run)
 	@scripts/bootstrap.sh
@@ -29,6 +29,10 @@ test-full: ## all tests; coverage of reco/ must reach the bound in pyproject.tom
 dev: ## set up, then everything up until Ctrl-C: Dagster UI on port 3000, daemon, API (reco dev)
 	@scripts/bootstrap.sh
 	@exec .venv/bin/reco dev $(ARGS)
+
+demo-disaster: ## set up, then kill and wipe Redis under load and restore it from a backup
+	@scripts/bootstrap.sh
+	@.venv/bin/python -m benchmarks.demo_disaster
 
 bench: ## set up, then measure us beside our peers; fails where a kept ratio got worse (benchmarks/ratios.json)
 	@scripts/bootstrap.sh dev

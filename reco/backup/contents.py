@@ -111,6 +111,7 @@ def served_facts(client: redis.Redis, namespace: str) -> dict[str, Any] | None:
         "snapshot_id": current.snapshot_id,
         "digest": current.manifest["digest"],
         **{name: current.manifest["counts"][name] for name in ("items", "orders", "pairs")},
+        "score_settings": current.manifest.get("score_settings"),
         "answers": len(answers) + 1,
         "answers_sha256": hashlib.sha256(text.encode()).hexdigest(),
     }

@@ -21,6 +21,7 @@ from reco.backup.redis_dump import live_facts
 from reco.backup.restore import make_plan, restore
 from reco.backup.vault import Checked, Vault
 from reco.errors import BackupDamaged, DrillFailed
+from reco.model.scores import ScoreSettings
 from reco.orders.home import Home, open_home
 from reco.progress import stage
 from reco.settings import Settings
@@ -147,6 +148,7 @@ def _rebuilt(home: Home, manifest: Manifest, now: dt.datetime) -> Comparison:
     if newest is None or not comparable or newest.details.get("inputs") != manifest.facts["inputs"]:
         why = "drops wait to be published, or an earlier snapshot is served"
         return Comparison(REBUILT, passed=True, found=why, expected="not comparable")
-    build = rebuild(home, now=now)
+    scores = served.get("score_settings")
+    build = rebuild(home, now=now, scores=ScoreSettings.from_dict(scores) if scores else None)
     digest = build.digest if build is not None else "none"
     return Comparison(REBUILT, digest == served["digest"], digest, served["digest"])

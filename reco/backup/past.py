@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from reco.audit.trail import AuditEvent, Event
 from reco.backup.contents import served_facts
-from reco.backup.manifest import SQL, Manifest
+from reco.backup.manifest import SETTINGS, SQL, Manifest
 from reco.backup.prepare import Prepared, fetch_entry
 from reco.backup.rebuild import rebuild
 from reco.backup.redis_dump import dump, load, read_dump
@@ -193,7 +193,12 @@ def rewind(prepared: Prepared, moment: Moment, settings: Settings, *, now: dt.da
         BackupDamaged: what comes out is not what the trail says was served then; nothing was changed outside of it.
     """
     assert moment.event_id is not None
-    own = settings.model_copy(update={"home": prepared.folder, "redis_url": None, "database_url": None})
+    told = json.loads((prepared.folder / SETTINGS).read_text(encoding="utf-8"))
+    scores = {
+        name: value for name, value in told.items() if name.startswith("score") and name in type(settings).model_fields
+    }
+    here = {"home": prepared.folder, "redis_url": None, "database_url": None}
+    own = settings.model_copy(update=scores | here)
     engine = open_database(own.sql_url)
     home = Home(own, Lake(prepared.lake), DropLedger(engine, Lake(prepared.lake), Pseudonyms.of_home(own)))
     try:
@@ -214,8 +219,8 @@ def rewind(prepared: Prepared, moment: Moment, settings: Settings, *, now: dt.da
             connection.exec_driver_sql("PRAGMA journal_mode = DELETE")
     finally:
         engine.dispose()
-    told = {**prepared.manifest.facts, "redis": facts.as_dict(), "served": served}
-    return replace(prepared, manifest=replace(prepared.manifest, facts=told))
+    facts_then = {**prepared.manifest.facts, "redis": facts.as_dict(), "served": served}
+    return replace(prepared, manifest=replace(prepared.manifest, facts=facts_then))
 
 
 def _publish_event(trail: Sequence[AuditEvent], served: AuditEvent) -> AuditEvent:

@@ -7,7 +7,8 @@ Belongs here: that one sequence, for drills and for going back in time. Does not
 import datetime as dt
 
 from reco.catalog.ledger import CatalogueLedger
-from reco.catalog.table import make_catalogue
+from reco.catalog.table import CATALOGUE, make_catalogue
+from reco.model.scores import ScoreSettings
 from reco.model.tables import ITEM_STATS, SIMILAR_ITEMS, make_cooccurrence, make_item_stats, make_similar
 from reco.orders.home import Home
 from reco.orders.ledger import DropStatus
@@ -15,8 +16,13 @@ from reco.orders.orders import make_orders
 from reco.snapshot.build import SnapshotBuild
 
 
-def rebuild(home: Home, *, now: dt.datetime) -> SnapshotBuild | None:
+def rebuild(home: Home, *, now: dt.datetime, scores: ScoreSettings | None = None) -> SnapshotBuild | None:
     """Makes every table behind a snapshot anew, and the draft of one; None where no drop is ingested.
+
+    Args:
+        home: the home.
+        now: zone-aware, for the trail.
+        scores: how pairs are scored; those of the settings of the home if not given.
 
     Raises:
         LakeError: the lines of a drop are not in the lake, or a table cannot be made.
@@ -26,6 +32,13 @@ def rebuild(home: Home, *, now: dt.datetime) -> SnapshotBuild | None:
     make_catalogue(CatalogueLedger(home.ledger.engine, home.lake), home.lake)
     make_orders(home.ledger, home.lake, now=now, run_id=None)
     make_item_stats(home.ledger, home.lake)
-    make_cooccurrence(home.lake)
-    make_similar(home.lake)
-    return SnapshotBuild.from_lake(home.lake.existing(ITEM_STATS), home.lake.existing(SIMILAR_ITEMS))
+    scores = scores or ScoreSettings.of(home.settings)
+    make_cooccurrence(home.lake, scores)
+    make_similar(home.lake, scores)
+    names = home.lake.path(CATALOGUE)
+    return SnapshotBuild.from_lake(
+        home.lake.existing(ITEM_STATS),
+        home.lake.existing(SIMILAR_ITEMS),
+        catalogue=names if names.is_file() else None,
+        stored=not scores.plain,
+    )

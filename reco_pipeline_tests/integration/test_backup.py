@@ -16,7 +16,10 @@ from reco_pipeline_tests.backup_shop import OTHER, BackupShop
 from reco_pipeline_tests.object_store import S3Server, running_s3
 from reco_pipeline_tests.servers import running_valkey
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning"),
+    pytest.mark.timeout(600),  # on a busy machine a restore takes a minute
+]
 
 
 @pytest.fixture(scope="module")

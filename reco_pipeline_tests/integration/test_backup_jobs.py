@@ -23,7 +23,10 @@ from reco_pipeline_tests.servers import running_valkey
 from resources.home import DatabaseResource, SettingsResource, VaultResource
 
 SPAWN = multiprocessing.get_context("spawn")
-pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning"),
+    pytest.mark.timeout(600),  # on a busy machine a restore takes a minute
+]
 
 
 @pytest.fixture(scope="module")

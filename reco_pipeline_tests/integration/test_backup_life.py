@@ -21,7 +21,10 @@ from reco_pipeline_tests.faulty_store import QUICK, Fault, says
 from reco_pipeline_tests.object_store import S3Server, running_s3
 from reco_pipeline_tests.servers import running_valkey
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning"),
+    pytest.mark.timeout(600),  # on a busy machine a restore takes a minute
+]
 TIGHT = Policy(days=1, daily=0, weekly=0, monthly=0, minimum=1)
 REAL_NOW = dt.datetime.now(dt.UTC)
 HOUR = dt.timedelta(hours=1)

@@ -31,7 +31,10 @@ from reco_pipeline_tests.object_store import S3Server, running_s3
 from reco_pipeline_tests.postgres import running_postgres
 from reco_pipeline_tests.servers import port_of, running_valkey
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning"),
+    pytest.mark.timeout(600),  # on a busy machine a restore takes a minute
+]
 
 
 @pytest.fixture(scope="module")
@@ -291,6 +294,7 @@ def _digest(client: redis.Redis, namespace: str) -> str:
     return str(SnapshotStore(client, namespace).current().manifest["digest"])
 
 
+@pytest.mark.slow
 def test_a_postgres_is_backed_up_and_restored(tmp_path: Path, client: redis.Redis, server: S3Server) -> None:
     """From SQLite into Postgres and back: the rows, their chain and the triggers; the old schema stays beside."""
     shop = BackupShop(tmp_path, client, server)

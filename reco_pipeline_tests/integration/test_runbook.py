@@ -20,7 +20,10 @@ from reco_pipeline_tests.object_store import S3Server, running_s3
 from reco_pipeline_tests.servers import port_of, running_valkey
 from reco_pipeline_tests.shop import ROOT
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning"),
+    pytest.mark.timeout(600),  # on a busy machine a restore takes a minute
+]
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
 PAGES = {
     page.splitlines()[0]: re.findall(r"^    reco (.+)$", page, flags=re.MULTILINE)
@@ -42,6 +45,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[redis.Re
         yield one, two
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_of_a_page_works(
     page: str,
