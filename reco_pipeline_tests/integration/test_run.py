@@ -83,7 +83,7 @@ def test_a_bad_drop_does_not_stop_the_good_ones(shop: Shop) -> None:
     assert state.pop("good.csv") == ("ingested", None)
     assert {status for status, _ in state.values()} == {"failed"}
     assert all(name in error for name, (_, error) in state.items())
-    assert "colour" in state["foreign.csv"][1]
+    assert "2 fields" in state["foreign.csv"][1]
     assert "order" in state["foreign.csv"][1]
     assert done.json["published"]
     assert done.json["orders"] == 5
