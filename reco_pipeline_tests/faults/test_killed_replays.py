@@ -36,7 +36,7 @@ def home(tmp_path: Path) -> Home:
         home.ledger.register([(tmp_path / name, load_profile("auto"))], now=NOON)
     ingest(home.ledger, [drop.key for drop in home.ledger.drops()], now=NOON, run_id=None)
     export_open(home, Selection(), tmp_path / "mend.csv", now=NOON)
-    mended = (tmp_path / "mend.csv").read_bytes().replace(b",x\r\n", b",2\r\n").replace(b",y\r\n", b",3\r\n")
+    mended = (tmp_path / "mend.csv").read_bytes().replace(b'"x"\r\n', b'"2"\r\n').replace(b'"y"\r\n', b'"3"\r\n')
     (tmp_path / "mend.csv").write_bytes(mended)
     return home
 

@@ -271,7 +271,7 @@ def test_replayed_lines_reach_the_snapshot_and_are_seen(graph: Graph) -> None:
     assert graph.give(a=day(1, "1-0,Probe,none,c0,2024-03-01 10:00:00")).success
     assert unpublished(graph.home) is None
     export_open(graph.home, Selection(), graph.folder / "mend.csv", now=dt.datetime.now(dt.UTC))
-    mended = (graph.folder / "mend.csv").read_bytes().replace(b",none,", b",1,")
+    mended = (graph.folder / "mend.csv").read_bytes().replace(b'"none"', b'"1"')
     (graph.folder / "mend.csv").write_bytes(mended)
     replay_file(graph.home, graph.folder / "mend.csv", now=dt.datetime.now(dt.UTC), actor="a test")
     assert unpublished(graph.home) is not None
