@@ -53,6 +53,12 @@ class ShadowedPackageError(ConfigError):
     code = "package_shadowed"
 
 
+class KeyNotFound(UsageError):
+    """There is no API key of that id."""
+
+    code = "key_not_found"
+
+
 class ItemNotFound(UsageError):
     """The current snapshot knows no item of that id or name."""
 

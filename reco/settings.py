@@ -7,6 +7,7 @@ a setting that nothing uses.
 import os
 import re
 from functools import cached_property
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -24,6 +25,7 @@ from reco.errors import ConfigError
 
 PREFIX = "RECO_"
 CONFIG_FILE = "RECO_CONFIG_FILE"
+ORIGIN = re.compile(r"https?://[^/\s*,]+")
 S3_PLACE = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?")
 
 
@@ -278,8 +280,40 @@ class Settings(BaseSettings):
         default=0.5, ge=0, le=1, description="Mean overlap of the top-10 lists with those before that warns when below."
     )
 
-    api_host: str = Field(default="127.0.0.1", min_length=1, description="Address the API listens on: loopback only.")
+    api_host: str = Field(
+        default="127.0.0.1", min_length=1, description="Address the API listens on; other than loopback needs API keys."
+    )
     api_port: int = Field(default=8000, ge=0, le=65535, description="Port of the API; 0: any free one.")
+    api_peppers: SecretStr | None = Field(
+        default=None, description="Peppers of API keys as NAME:SECRET, newest first; unset: made in the home's `keys`."
+    )
+    api_rate_limit: int = Field(
+        default=100, ge=0, le=1_000_000, description="Requests a minute for a key, else an address; 0: no limit."
+    )
+    api_trusted_proxies: str = Field(
+        default="", description="Addresses or networks, separated by commas, whose X-Forwarded-For is believed."
+    )
+    api_cors_origins: str = Field(
+        default="", description="Origins, separated by commas, whose web pages may read answers; none by default."
+    )
+
+    @field_validator("api_trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for one in _listed(value):
+            try:
+                ip_network(one)
+            except ValueError:
+                raise ValueError(f"{one!r} is no address or network such as 10.0.0.0/8") from None
+        return value
+
+    @field_validator("api_cors_origins")
+    @classmethod
+    def _origins(cls, value: str) -> str:
+        for one in _listed(value):
+            if not ORIGIN.fullmatch(one):
+                raise ValueError(f"{one!r} is no origin such as https://shop.example")
+        return value
 
     @field_validator("home")
     @classmethod
@@ -332,11 +366,25 @@ class Settings(BaseSettings):
         return self.inbox or self.home / "inbox"
 
     @cached_property
+    def trusted_proxies(self) -> list[str]:
+        """The addresses and networks of `api_trusted_proxies`."""
+        return _listed(self.api_trusted_proxies)
+
+    @cached_property
+    def cors_origins(self) -> list[str]:
+        """The origins of `api_cors_origins`."""
+        return _listed(self.api_cors_origins)
+
+    @cached_property
     def sql_url(self) -> str:
         """The SQLAlchemy URL in effect, password included: never log it."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.home / 'reco.sqlite'}"
+
+
+def _listed(value: str) -> list[str]:
+    return [one.strip() for one in value.split(",") if one.strip()]
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -4,30 +4,38 @@ Belongs here: which parts it has, and in which order a request passes them. Does
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from reco import __version__
+from reco.api.access import Access
 from reco.api.documents import install_openapi
-from reco.api.edge import BoundedBody, LoopbackHost
+from reco.api.edge import Bounds, BrowserHeaders, OpenToThisMachine
 from reco.api.follower import Follower
+from reco.api.keyring import KeyRing
+from reco.api.limits import RateLimit
 from reco.api.problems import LastResort, install_handlers
 from reco.api.routes import add_routes
+from reco.api.scopes import RouteTable
 
 
-def create_app(follower: Follower) -> FastAPI:
-    """The application. Its lifespan looks for the current snapshot once, then follows the pointer until the end."""
+def create_app(
+    follower: Follower, ring: KeyRing, limit: RateLimit | None = None, cors_origins: Sequence[str] = ()
+) -> FastAPI:
+    """The application. Its lifespan looks for the current snapshot once, then follows it and the keys until the end."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await follower.look()
-        following = asyncio.create_task(follower.follow())
+        tasks = [asyncio.create_task(follower.follow()), asyncio.create_task(ring.follow())]
         yield
-        following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         await follower.close()
 
     app = FastAPI(
@@ -36,12 +44,23 @@ def create_app(follower: Follower) -> FastAPI:
         description="Recommendations from the current snapshot, each with its evidence.",
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,
         redoc_url=None,
     )
     # The one added last is the outermost.
-    app.add_middleware(BoundedBody)
-    app.add_middleware(LoopbackHost)
+    app.add_middleware(Access, ring, limit, RouteTable())
+    app.add_middleware(Bounds)
+    app.add_middleware(OpenToThisMachine, lambda: ring.open)
+    if cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "X-API-Key", "Content-Type"],
+            expose_headers=["RateLimit", "RateLimit-Policy", "Retry-After"],
+        )
     app.add_middleware(LastResort)
+    app.add_middleware(BrowserHeaders)
     install_handlers(app)
     add_routes(app, follower)
     install_openapi(app)

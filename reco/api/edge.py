@@ -1,13 +1,15 @@
-"""What a request must pass before any route sees it.
+"""What a request must pass before anybody asks who sent it, and what every answer carries.
 
-Belongs here: the loopback rule for addresses and Host headers, and the bound on bodies. Does not belong here: routes,
-and API keys.
+Belongs here: the rule of the open service, the bounds on address lines and bodies, header fields for browsers. Does not
+belong here: API keys and rate limits (`access`), and routes.
 
-There are no API keys, so the service is for this machine alone. Listening on the loopback keeps other machines out; the
-Host header keeps out web pages that point a name of theirs at 127.0.0.1 (DNS rebinding) to read answers in a browser.
+Without API keys the service is for this machine alone. Listening on the loopback keeps other machines out; the Host
+header keeps out web pages that point a name of theirs at 127.0.0.1 (DNS rebinding) to read answers in a browser; what
+a proxy passed on comes from elsewhere, whatever its Host header says now.
 """
 
 import ipaddress
+from collections.abc import Callable
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,6 +17,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from reco.api.problems import problem
 
 BODY_BYTES = 1_000_000
+URL_BYTES = 16_384
+_PASSED_ON = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
+# For browsers: an answer is data. It is not to be guessed at, framed, run or remembered.
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
 
 
 def is_loopback(host: str) -> bool:
@@ -26,19 +39,20 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class LoopbackHost:
-    """Refuses requests whose Host header is not this machine's loopback."""
+class OpenToThisMachine:
+    """While the service is open, refuses requests that are not from this machine to this machine."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, is_open: Callable[[], bool]) -> None:
         self._app = app
+        self._is_open = is_open
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes on or answers 403."""
-        if scope["type"] == "http" and not _is_for_us(scope):
+        if scope["type"] == "http" and self._is_open() and not _is_for_us(scope):
             refused = problem(
                 403,
                 "host_not_allowed",
-                "The Host header is not localhost or an address of the loopback.",
+                "The Host header is not localhost or an address of the loopback, or the request came through a proxy.",
                 hint="Without API keys the service answers this machine only: ask http://127.0.0.1 or http://localhost.",
             )
             await refused(scope, receive, send)
@@ -46,14 +60,22 @@ class LoopbackHost:
         await self._app(scope, receive, send)
 
 
-class BoundedBody:
-    """Stops reading a body that is larger than any question."""
+class Bounds:
+    """Refuses an address line, and stops reading a body, that is larger than any question."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes on; whoever reads too much of the body gets a 413 to raise."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > URL_BYTES:
+            await problem(414, "url_too_long", f"An address may have at most {URL_BYTES:,} bytes.")(
+                scope, receive, send
+            )
+            return
         got = 0
 
         async def counted() -> Message:
@@ -64,12 +86,32 @@ class BoundedBody:
                 raise HTTPException(413, f"A body may have at most {BODY_BYTES:,} bytes.")
             return message
 
-        await self._app(scope, counted if scope["type"] == "http" else receive, send)
+        await self._app(scope, counted, send)
+
+
+class BrowserHeaders:
+    """Gives every answer the header fields that it has not set itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._fields = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes requests on."""
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                given = list(message.get("headers", ()))
+                names = {name for name, _ in given}
+                message = {**message, "headers": given + [one for one in self._fields if one[0] not in names]}
+            await send(message)
+
+        await self._app(scope, receive, sending if scope["type"] == "http" else send)
 
 
 def _is_for_us(scope: Scope) -> bool:
     hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-    if len(hosts) != 1:
+    if len(hosts) != 1 or any(name in _PASSED_ON for name, _ in scope["headers"]):
         return False
     host, colon, port = hosts[0].rpartition(":")
     if colon and port.isdecimal():

@@ -19,7 +19,7 @@ from reco.errors import DependencyUnavailable, ItemNotFound, RecoError, Snapshot
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
 
-CODES = {
+OF_STATUS = {
     400: "request_invalid",
     404: "route_not_found",
     405: "method_not_allowed",
@@ -40,7 +40,7 @@ class FieldProblem(BaseModel):
 class Problem(BaseModel):
     """A problem document as of RFC 9457, with a stable `code`."""
 
-    type: str = Field(description="Always `about:blank`: `code` tells what it is.")
+    type: str = Field(description="Where the code is documented: `/problems#CODE` of this service.")
     title: str = Field(description="The words of the status.")
     status: int
     code: str = Field(description="Stable: made for programs.")
@@ -54,9 +54,20 @@ def problem(
     status: int, code: str, detail: str, *, headers: dict[str, str] | None = None, **extra: Any
 ) -> JSONResponse:
     """A problem document as a response; parts that are empty are left out."""
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": detail}
+    body = {
+        "type": f"/problems#{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+    }
     body |= {name: value for name, value in extra.items() if value}
     return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)
+
+
+def no_such_route() -> JSONResponse:
+    """The answer to a path that is of no route."""
+    return problem(404, OF_STATUS[404], "There is no such route.", hint="/docs lists the routes.")
 
 
 def install_handlers(app: FastAPI) -> None:
@@ -119,16 +130,16 @@ async def _of_request(_request: Request, error: Exception) -> JSONResponse:
     # Place and reason only: the input may hold what cannot be written, and the caller knows it.
     parts = [{"field": ".".join(map(str, one["loc"])), "message": one["msg"]} for one in error.errors()]
     detail = "; ".join(f"{part['field']}: {part['message']}" for part in parts) + "."
-    return problem(422, CODES[422], detail, hint="/docs shows what is expected.", errors=parts)
+    return problem(422, OF_STATUS[422], detail, hint="/docs shows what is expected.", errors=parts)
 
 
 async def _of_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    code = CODES.get(error.status_code, "request_refused")
-    detail = error.detail
     if error.status_code == 404:
-        detail = "There is no such route."
-    elif error.status_code == 405:
+        return no_such_route()
+    code = OF_STATUS.get(error.status_code, "request_refused")
+    detail = error.detail
+    if error.status_code == 405:
         detail = f"{request.method} is not a method of this route."
     headers = dict(error.headers) if error.headers else None
     return problem(error.status_code, code, detail, headers=headers, hint="/docs lists the routes.")

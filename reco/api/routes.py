@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Path, Query
 from fastapi.responses import JSONResponse
-from starlette.convertors import Convertor, register_url_convertor
 
 from reco import __version__
+from reco.api import paths
 from reco.api.documents import MAX_LIMIT, MAX_TEXT, Alive, Answer, Basket, Health, Ready, problems
 from reco.api.follower import Follower
 from reco.api.ladder import Ladder
+from reco.api.pages import pages
 from reco.snapshot.manifest import utc_text
 
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items.")]
@@ -33,27 +34,14 @@ _FOUND: dict[int | str, dict[str, Any]] = {200: {"model": Answer}}
 _COMMON = {"s422": "The request is not valid.", "s503": _UNAVAILABLE}
 
 
-class _AnyText(Convertor[str]):
-    """The rest of a path, whatever it holds: a name may have slashes, and even line breaks."""
-
-    regex = r"[\s\S]*"
-
-    def convert(self, value: str) -> str:
-        """The text itself; it is decoded already."""
-        return value
-
-    def to_string(self, value: str) -> str:
-        """The text itself."""
-        return value
-
-
-register_url_convertor("anytext", _AnyText())
+paths.register()
 
 
 def add_routes(app: FastAPI, follower: Follower) -> None:
     """All routes of the service."""
     app.include_router(_recommendations(Ladder(follower)), prefix="/api/v1", tags=["recommendations"])
     app.include_router(_health(follower), tags=["health"])
+    app.include_router(pages())
 
 
 def _recommendations(ladder: Ladder) -> APIRouter:

@@ -14,6 +14,8 @@ import uvicorn
 from reco.api.app import create_app
 from reco.api.edge import is_loopback
 from reco.api.follower import Follower
+from reco.api.keyring import KeyRing, open_ring
+from reco.api.limits import RateLimit
 from reco.errors import AddressUnavailable, ConfigError
 from reco.settings import Settings
 from reco.storage.redis_service import ServiceRedis
@@ -28,19 +30,23 @@ def serve(settings: Settings, ready: Callable[[str], None]) -> None:
     `ready` hears the URL as soon as connections are taken.
 
     Raises:
-        ConfigError: it would be open to other machines, or without keys in production.
+        ConfigError: it would be open to other machines, or to anybody in production.
+        DatabaseUnavailable: the keys cannot be read.
         AddressUnavailable: the address is taken, or not one of this machine.
         RedisUnavailable: the embedded server could not be started.
     """
-    require_closed(settings)
+    ring = open_ring(settings)
+    require_closed(settings, ring)
     with _listening(settings.api_host, settings.api_port) as listener, ServiceRedis(settings) as redis:
+        limit = RateLimit(redis, settings.namespace, settings.api_rate_limit) if settings.api_rate_limit else None
         config = uvicorn.Config(
-            create_app(Follower(redis, settings.namespace)),
+            create_app(Follower(redis, settings.namespace), ring, limit, settings.cors_origins),
             lifespan="on",
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=False,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=settings.trusted_proxies,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         server = uvicorn.Server(config)
@@ -49,22 +55,25 @@ def serve(settings: Settings, ready: Callable[[str], None]) -> None:
             server.run(sockets=[listener])
 
 
-def require_closed(settings: Settings) -> None:
-    """Refuses what would leave the service open to others: there are no API keys.
+def require_closed(settings: Settings, ring: KeyRing) -> None:
+    """Refuses what would leave the service open to others than this machine.
 
     Raises:
-        ConfigError: the host is not of the loopback, or the profile is production.
+        ConfigError: no API key is usable, and the host is not of the loopback or the profile is production.
     """
+    if ring.usable:
+        return
+    hint = "Make a key with `reco keys create NAME --scope read`, then start again."
     if settings.profile == "production":
         raise ConfigError(
-            "RECO_PROFILE=production needs API keys, which this version does not have.",
-            hint="Serve with the local profile, on this machine only.",
+            "RECO_PROFILE=production needs an API key, and there is none that is active.",
+            hint=hint,
             settings=["RECO_PROFILE"],
         )
     if not is_loopback(settings.api_host):
         raise ConfigError(
-            f"RECO_API_HOST={settings.api_host} would open the API to other machines, and it has no API keys.",
-            hint="Use 127.0.0.1, ::1 or localhost.",
+            f"RECO_API_HOST={settings.api_host} would open the API to other machines, and no API key is active.",
+            hint=f"{hint} Or listen on 127.0.0.1.",
             settings=["RECO_API_HOST"],
         )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from reco.errors import ConfigError
 from reco.settings import Settings
-from reco.storage.lake import fsync_folder
+from reco.storage.secret_file import make_once
 
 PREFIX = "p_"
 KEY_BYTES = 32
@@ -53,8 +53,7 @@ class Pseudonyms:
         if self._given is not None:
             return self._given.encode()
         try:
-            if not self._file.exists():
-                self._make()
+            make_once(self._file, os.urandom(KEY_BYTES).hex())
             return bytes.fromhex(self._file.read_text(encoding="ascii").strip())
         except (OSError, ValueError) as error:
             raise ConfigError(
@@ -62,20 +61,3 @@ class Pseudonyms:
                 hint="Restore it from a backup of the home: with another key, known customers would count twice.",
                 settings=["RECO_PRIVACY_KEY"],
             ) from error
-
-    def _make(self) -> None:
-        """Two processes may come here at once: the first key stands, whole, before anybody can read it."""
-        folder = self._file.parent
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = folder / f".{self._file.name}.{os.getpid()}.tmp"
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            os.write(handle, os.urandom(KEY_BYTES).hex().encode())
-            os.fsync(handle)
-            os.link(temporary, self._file)
-            fsync_folder(folder)
-        except FileExistsError:
-            pass
-        finally:
-            os.close(handle)
-            temporary.unlink()

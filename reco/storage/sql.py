@@ -22,7 +22,7 @@ from reco.storage.append_only import append_only
 
 SCHEMA = "reco"
 VERSION_TABLE = "reco_alembic_version"
-HEAD = "0005"
+HEAD = "0006"
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
@@ -181,6 +181,22 @@ snapshots = sa.Table(
     sa.Column("redis_keys", sa.BigInteger, nullable=False),
     sa.Column("redis_bytes", sa.BigInteger, nullable=False),
     sa.Column("forced", sa.Boolean, nullable=False),
+)
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("key_id", sa.Text, primary_key=True, comment="Public: names the key in lists and logs."),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("scopes", sa.JSON, nullable=False),
+    sa.Column("mac", sa.Text, nullable=False, comment="HMAC-SHA-256 of the key under a pepper; the key is not kept."),
+    sa.Column("pepper", sa.Text, nullable=False, comment="Name of that pepper."),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("expires_at", UtcDateTime),
+    sa.Column("revoked_at", UtcDateTime),
+    sa.Column("replaces", sa.Text, comment="Id of the key it was made to replace."),
+    sa.Column("last_used_at", UtcDateTime, comment="To the minute."),
 )
 
 

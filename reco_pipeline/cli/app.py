@@ -14,6 +14,7 @@ from reco_pipeline.cli import (
     drops,
     forget,
     inspect,
+    keys,
     pipeline,
     quarantine,
     redis,
@@ -58,6 +59,7 @@ app.command("similar")(ask.similar)
 app.command("popular")(ask.popular)
 app.command("basket")(ask.basket)
 app.command("serve")(serve.serve)
+app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")
 audit.app.command("trace")(trace.trace)
 audit.app.command("forget")(forget.forget)

@@ -4,8 +4,6 @@ Does not belong here: what they do (`reco.orders.quarantine`, `reco.orders.repla
 """
 
 import datetime as dt
-import getpass
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -194,6 +192,7 @@ def replay(
     from reco.orders.profiles import load_profile
     from reco.orders.replay import replay_file, replay_lines
     from reco.storage.homelock import home_lock
+    from reco_pipeline.cli.start import account
 
     chosen = bool(drop or reason or everything)
     if (file is None) != (chosen and source is not None) or (file is not None and (chosen or source)):
@@ -205,13 +204,13 @@ def replay(
     now = dt.datetime.now(dt.UTC)
     with home_lock(home.settings.home, wait_seconds=LOCK_SECONDS):
         if file is not None:
-            report = replay_file(home, file, now=now, actor=_actor())
+            report = replay_file(home, file, now=now, actor=account())
         else:
             from reco_pipeline.pending import take_item_files
 
             profile = load_profile(source or "")
             take_item_files(home, [profile], now=now)
-            report = replay_lines(home, _selection(drop, reason), profile, now=now, actor=_actor())
+            report = replay_lines(home, _selection(drop, reason), profile, now=now, actor=account())
     if as_json:
         print_json(_report_json(report))
     else:
@@ -296,14 +295,6 @@ def _selection(drop: str | None, reason: str | None) -> "Selection":
     from reco.orders.quarantine import Selection
 
     return Selection(drop, reason)
-
-
-def _actor() -> str:
-    """Who runs the command, for the record: the name of the account, or its number where it has none."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
 
 
 def _home() -> "Home":

@@ -1,9 +1,10 @@
-"""How every command starts: its settings, and where its log events go.
+"""How every command starts: its settings, where its log events go, and who runs it.
 
 Does not belong here: what a command does.
 """
 
 import difflib
+import getpass
 import os
 from typing import Any
 
@@ -25,6 +26,14 @@ def settings_of_command(**overrides: Any) -> Settings:
     configure_logs(settings.log_level)
     _warn_of_unknown()
     return settings
+
+
+def account() -> str:
+    """Who runs the command, for the record: the name of the account, or its number where it has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _warn_of_unknown() -> None:

@@ -181,6 +181,18 @@ def test_health_tells_what_is_served(api, snapshot):
     assert api.ask("/readyz") == {"status": "ready", "degraded": False}
 
 
+def test_the_pages_for_people_need_no_network(api):
+    """`/docs` and `/problems` load nothing from anywhere else, and may run only what stands in them."""
+    for path, words in (("/docs", "/openapi.json"), ("/problems", 'id="rate_limited"')):
+        page = api.client.get(path)
+        assert words in page.text
+        assert not re.findall(r"(?:src|href)=.?(?:https?:)?//|@import|url\(", page.text)
+        policy = page.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; connect-src 'self'")
+        assert "unsafe" not in policy
+    assert api.client.get("/api/v1/nothing").json()["type"] == "/problems#route_not_found"
+
+
 def test_the_openapi_document_describes_every_route_and_its_problems(api):
     """What must not disappear: routes, methods, and problem documents as the form of each error."""
     document = api.ask("/openapi.json")
@@ -203,7 +215,6 @@ def test_the_openapi_document_describes_every_route_and_its_problems(api):
                 assert list(response["content"]) == ["application/json" if status == "200" else MEDIA_TYPE], path
     named = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
     assert named <= document["components"]["schemas"].keys()
-    assert "swagger" in api.client.get("/docs").text
 
 
 # --------------------------------------------------------------------------------------------------- following, serving

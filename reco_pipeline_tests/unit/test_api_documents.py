@@ -7,20 +7,23 @@ import pytest
 
 from reco.api import problems
 from reco.api.app import create_app
+from reco.api.codes import CODES
 from reco.api.edge import is_loopback
 from reco.api.follower import Follower
+from reco.api.keyring import Refusal, open_ring
 from reco.errors import ItemNotFound, RedisUnavailable, SnapshotDamaged, SnapshotNotFound
 from reco.settings import load_settings
 from reco.snapshot.source import MemorySource
 from reco.storage.redis_service import ServiceRedis
 
+PACKAGE = Path(problems.__file__).parent
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 
 
 @pytest.fixture(scope="module")
 def document(tmp_path_factory):
     settings = load_settings(home=tmp_path_factory.mktemp("home"))
-    return create_app(Follower(ServiceRedis(settings), settings.namespace)).openapi()
+    return create_app(Follower(ServiceRedis(settings), settings.namespace), open_ring(settings)).openapi()
 
 
 def test_the_page_of_the_api_names_every_route_parameter_and_field(document):
@@ -44,9 +47,19 @@ def test_the_page_of_the_api_names_every_code():
         for status in one.split(",")
         for code in re.findall(r"`(\w+)`", codes)
     }
-    errors = {(503, error.code) for error in (RedisUnavailable, SnapshotNotFound, SnapshotDamaged)}
-    others = {(404, ItemNotFound.code), (403, "host_not_allowed"), (500, "internal_error")}
-    assert told == errors | others | set(problems.CODES.items())
+    assert told == {(status, code) for code, one in CODES.items() for status in one.statuses}
+
+
+def test_every_code_that_is_told_is_in_the_closed_list():
+    """No problem document has a code that `/problems` does not explain, and each is of its status."""
+    told = {(404, ItemNotFound.code), *((status, code) for status, code in problems.OF_STATUS.items())}
+    told |= {(401, str(why)) for why in Refusal}
+    told |= {(503, error.code) for error in (RedisUnavailable, SnapshotNotFound, SnapshotDamaged)}
+    for file in PACKAGE.glob("*.py"):
+        made = re.findall(r"problem\(\s*(\d{3}),\s*\"(\w+)\"", file.read_text(encoding="utf-8"))
+        told |= {(int(status), code) for status, code in made}
+    assert {(status, code) for status, code in told if status not in CODES[code].statuses} == set()
+    assert {code for _, code in told} == set(CODES) - {"request_refused"}
 
 
 @pytest.mark.parametrize(

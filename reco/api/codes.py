@@ -1,0 +1,62 @@
+"""Every code a problem document can have: the closed list.
+
+Belongs here: code, statuses, when it comes, what to do. Does not belong here: which error has which code (`problems`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is documented of a code."""
+
+    statuses: tuple[int, ...]
+    when: str
+    next_step: str
+
+
+_KEY = "Ask whoever runs the service for a key."
+_LATER = "Try again after as many seconds as Retry-After says; /health/ tells more."
+
+CODES: Mapping[str, Told] = {
+    "request_invalid": Told(
+        (400, 422),
+        "The body is no JSON, or a parameter is missing or out of bounds.",
+        "Correct what `errors` names; /docs shows what is expected.",
+    ),
+    "key_missing": Told((401,), "The route needs an API key, and none was sent.", _KEY),
+    "key_invalid": Told(
+        (401,),
+        "The key was never made, is cut off or misspelt, or two different keys were sent.",
+        "Copy the key whole, and send it once.",
+    ),
+    "key_expired": Told((401,), "The time of the key is over.", _KEY),
+    "key_revoked": Told((401,), "The key was taken back.", _KEY),
+    "host_not_allowed": Told(
+        (403,),
+        "The service is open to its own machine only, and the Host header is not of the loopback, or a proxy sent it.",
+        "Ask http://127.0.0.1 or http://localhost, or make API keys with `reco keys create`.",
+    ),
+    "scope_missing": Told((403,), "The key is right, and not for this route.", _KEY),
+    "item_not_found": Told(
+        (404,), "No such item, or no item of such a category.", "Look at `near`: it names similar items."
+    ),
+    "route_not_found": Told(
+        (404,), "No such route. Routes are spelt exactly, slashes at the end included.", "/docs lists the routes."
+    ),
+    "method_not_allowed": Told((405,), "The route has another method.", "/docs lists the methods; so does `Allow`."),
+    "body_too_large": Told((413,), "The body has more than 1,000,000 bytes.", "Send less; a basket is small."),
+    "url_too_long": Told((414,), "Path and query have more than 16,384 bytes.", "Send less."),
+    "rate_limited": Told(
+        (429,), "The key, or the address without a right key, asked too often.", "Wait as long as Retry-After says."
+    ),
+    "request_refused": Told((400,), "The request was refused for another reason.", "Read `detail`."),
+    "internal_error": Told((500,), "A defect.", "The log of the service has its text, under the `request_id`."),
+    "redis_unavailable": Told((503,), "Nothing was read yet, and Redis cannot be used.", _LATER),
+    "snapshot_not_found": Told((503,), "Nothing is published yet.", _LATER),
+    "snapshot_damaged": Told((503,), "What is published cannot be read, and nothing else is there.", _LATER),
+    "admin_closed": Told(
+        (503,), "A change was asked for while keys cannot be read or requests cannot be counted.", _LATER
+    ),
+}
