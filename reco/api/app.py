@@ -5,7 +5,7 @@ Belongs here: which parts it has, and in which order a request passes them. Does
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -22,6 +22,17 @@ from reco.api.routes import add_routes
 from reco.api.scopes import RouteTable
 
 
+CANCEL_SECONDS = 0.5
+
+
+async def ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancels tasks until they have ended: a client library may take one cancellation for a time-out of its own."""
+    while running := [task for task in tasks if not task.done()]:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running, timeout=CANCEL_SECONDS)
+
+
 def create_app(
     follower: Follower, ring: KeyRing, limit: RateLimit | None = None, cors_origins: Sequence[str] = ()
 ) -> FastAPI:
@@ -32,10 +43,7 @@ def create_app(
         await follower.look()
         tasks = [asyncio.create_task(follower.follow()), asyncio.create_task(ring.follow())]
         yield
-        for task in tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        await ended(tasks)
         await follower.close()
 
     app = FastAPI(

@@ -1,12 +1,14 @@
+import asyncio
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from reco.api import problems
-from reco.api.app import create_app
+from reco.api.app import create_app, ended
 from reco.api.codes import CODES
 from reco.api.edge import is_loopback
 from reco.api.follower import Follower
@@ -78,6 +80,23 @@ def test_values_in_memory_answer_like_redis():
     commands = [("GET", b"text"), ("GET", b"hash"), ("GET", b"no"), ("HGET", b"hash", b"7"), ("HGET", b"text", b"7")]
     assert source.fetch(commands) == [b"1", None, None, b"seven", None]
     assert source.fetch([("HMGET", b"hash", 7, 8), ("HMGET", b"no", 7)]) == [[b"seven", None], [None]]
+
+
+def test_a_lost_cancellation_does_not_keep_the_service_from_ending():
+    """A task in which a library swallows a cancellation, as one of its own time-outs, is ended all the same."""
+
+    async def deaf():
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    async def end():
+        task = asyncio.create_task(deaf())
+        await asyncio.sleep(0)
+        await ended([task])
+        return task.cancelled()
+
+    assert asyncio.run(end()) is True
 
 
 def test_the_service_is_light():
