@@ -21,7 +21,6 @@ from reco.api.problems import LastResort, install_handlers
 from reco.api.routes import add_routes
 from reco.api.scopes import RouteTable
 
-
 CANCEL_SECONDS = 0.5
 
 

@@ -1,5 +1,6 @@
 """Who may ask what: every route of the application, with every kind of key, on a real Redis."""
 
+import asyncio
 import datetime as dt
 import tempfile
 from pathlib import Path
@@ -10,8 +11,11 @@ from fastapi import FastAPI
 from reco.api.access import Access
 from reco.api.edge import HEADERS
 from reco.api.keys import new_key
+from reco.api.limits import RateLimit
 from reco.api.problems import MEDIA_TYPE, Problem
 from reco.api.scopes import PUBLIC, ROUTES, SCOPES, RouteTable
+from reco.settings import load_settings
+from reco.storage.redis_service import ServiceRedis
 from reco_pipeline_tests.api_client import service
 from reco_pipeline_tests.servers import running_valkey
 from reco_pipeline_tests.snapshot_lake import SHOP
@@ -168,6 +172,20 @@ def test_a_caller_over_the_limit_is_told_when_to_ask_again(valkey, tmp_path):
         for name in valkey.scan_iter(f"{SHOP}:limits:*"):
             assert text not in name.decode()
             assert 0 < valkey.ttl(name) <= 60
+
+
+def test_the_user_of_the_service_may_count_on_the_embedded_server(tmp_path):
+    """The least rights of the service are enough for its limit."""
+
+    async def counted(connected):
+        limit = RateLimit(connected, SHOP, 1)
+        found = [await limit.count("key", "one") for _ in range(2)]
+        await connected.close()
+        return found
+
+    with ServiceRedis(load_settings(home=tmp_path / "home", namespace=SHOP)) as connected:
+        first, second = asyncio.run(counted(connected))
+    assert (first and first.allowed, second and second.allowed) == (True, False)
 
 
 def test_wrong_keys_count_against_the_address(valkey, tmp_path):
