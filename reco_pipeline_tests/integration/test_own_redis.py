@@ -104,7 +104,13 @@ ALLOWED = {
         ("UNLINK", "shop:k"),
         ("EVAL", "return 1", "0"),
     ],
-    "reader": READS,
+    "reader": [
+        *READS,
+        ("LPUSH", "shop:limits:key", "v"),
+        ("LTRIM", "shop:limits:key", "0", "9"),
+        ("EXPIRE", "shop:limits:key", "60"),
+        ("EVAL", "return redis.call('LPUSH', KEYS[1], 'v')", "1", "shop:limits:key"),
+    ],
     "backup": [*READS, ("DUMP", "shop:k"), ("BGSAVE",), ("LASTSAVE",)],
 }
 NEVER = [
@@ -124,7 +130,14 @@ NEVER = [
     ("GET", "other:k"),
     ("PUBLISH", "channel", "x"),
 ]
-WRITES = [("SET", "shop:k", "v"), ("DEL", "shop:k"), ("EXPIRE", "shop:k", "1"), ("EVAL", "return 1", "0")]
+WRITES = [
+    ("SET", "shop:k", "v"),
+    ("DEL", "shop:k"),
+    ("EXPIRE", "shop:k", "1"),
+    ("LPUSH", "shop:l", "v"),
+    ("SET", "shop:limits:key", "v"),
+    ("EVAL", "return redis.call('LPUSH', KEYS[1], 'v')", "1", "shop:l"),
+]
 
 
 def test_each_user_may_do_its_work_and_nothing_else(own: OwnRedis) -> None:
