@@ -13,5 +13,6 @@ def configure_logs(level: str) -> None:
     """Events at or above `level` (debug, info, warning, error) go to stderr, one a line."""
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # Looked up with each event: whoever replaces stderr for a while gets the events of that while, and no others.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
