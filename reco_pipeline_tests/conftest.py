@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 HERE = Path(__file__).parent
@@ -49,6 +50,13 @@ def _clean_environment() -> Iterator[None]:
         patch.setenv("DAGSTER_DISABLE_TELEMETRY", "1")
         patch.setenv("TZ", "UTC")
         yield
+
+
+@pytest.fixture(autouse=True)
+def _own_logs() -> Iterator[None]:
+    """A command called in a test sets up logging for the whole process: not for the next test."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

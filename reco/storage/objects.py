@@ -138,6 +138,7 @@ class ObjectStore:
             ObjectNotFound: there is no such object, or it was replaced in the middle.
         """
         done, etag = 0, ""
+        fruitless = 0  # tries in a row that brought nothing
         while True:
             reply = self._continued(key, done, etag)
             whole = done + reply["ContentLength"]
@@ -148,14 +149,15 @@ class ObjectStore:
                         done += len(chunk)
                         yield chunk
                 except _BROKEN as error:
-                    # Without progress nothing says that another try would get on; at the end it is a wrong checksum.
-                    if done == before or done >= whole:
-                        raise self._steady.broken(key, error) from error
-                    continue
-            if done >= whole:
-                return
-            if done == before:
-                raise self._steady.broken(key, EOFError(f"it ended after {done} of {whole} bytes"))
+                    broken: Exception = error
+                else:
+                    if done >= whole:
+                        return
+                    broken = EOFError(f"it ended after {done} of {whole} bytes")
+            fruitless = 0 if done > before else fruitless + 1
+            # At the end it is a wrong checksum, which no other try would mend.
+            if done >= whole or fruitless >= self._steady.patience.attempts:
+                raise self._steady.broken(key, broken) from broken
 
     def _continued(self, key: str, done: int, etag: str) -> Any:
         if not done:

@@ -69,7 +69,7 @@ class Steady:
     def __init__(self, bucket: str, endpoint: str, patience: Patience) -> None:
         self._bucket = bucket
         self._endpoint = endpoint
-        self._patience = patience
+        self.patience = patience
         # Its state is this process's own: kept elsewhere, it would be one more thing that can be away.
         self._breakers = SyncCircuitBreakerFactory(
             default_threshold=patience.failures,
@@ -99,10 +99,10 @@ class Steady:
     def _tried(self, key: str, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         for attempt in stamina.retry_context(
             on=ObjectStoreUnavailable,
-            attempts=self._patience.attempts,
-            timeout=timedelta(seconds=self._patience.seconds),
-            wait_initial=self._patience.wait_seconds,
-            wait_jitter=self._patience.wait_seconds,
+            attempts=self.patience.attempts,
+            timeout=timedelta(seconds=self.patience.seconds),
+            wait_initial=self.patience.wait_seconds,
+            wait_jitter=self.patience.wait_seconds,
         ):
             with attempt:
                 try:
