@@ -52,7 +52,7 @@ CODES: Mapping[str, Told] = {
         (429,), "The key, or the address without a right key, asked too often.", "Wait as long as Retry-After says."
     ),
     "request_refused": Told((400,), "The request was refused for another reason.", "Read `detail`."),
-    "internal_error": Told((500,), "A defect.", "The log of the service has its text, under the `request_id`."),
+    "internal_error": Told((500,), "A defect.", "The log of the service has its text."),
     "redis_unavailable": Told((503,), "Nothing was read yet, and Redis cannot be used.", _LATER),
     "snapshot_not_found": Told((503,), "Nothing is published yet.", _LATER),
     "snapshot_damaged": Told((503,), "What is published cannot be read, and nothing else is there.", _LATER),

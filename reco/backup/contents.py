@@ -42,7 +42,8 @@ from reco.storage.redis import server_facts
 WAIT_SECONDS = 600.0
 SAMPLE = 20
 DEPTH = 10
-PRIVACY_KEY = "privacy.key"
+HOME_KEYS = ("privacy.key", "api.peppers")
+"""The secrets of a home that its rows mean nothing without."""
 
 
 @dataclass(frozen=True)
@@ -154,10 +155,12 @@ def settings_without_secrets(settings: Settings) -> Mapping[str, Any]:
 def _take_small(settings: Settings, folder: Path) -> None:
     text = json.dumps(settings_without_secrets(settings), indent=1, sort_keys=True)
     (folder / SETTINGS).write_text(text, encoding="utf-8")
-    key = settings.home / KEYS / PRIVACY_KEY
-    if key.is_file():  # without it, restored customers would count twice; the drops beside it name them anyway
-        (folder / KEYS).mkdir(exist_ok=True)
-        shutil.copyfile(key, folder / KEYS / PRIVACY_KEY)
+    # Without the first, restored customers would count twice; without the second, no restored API key would be right.
+    for name in HOME_KEYS:
+        key = settings.home / KEYS / name
+        if key.is_file():
+            (folder / KEYS).mkdir(exist_ok=True)
+            shutil.copyfile(key, folder / KEYS / name)
 
 
 def _take_dagster(source: Path, target: Path) -> dict[str, Any]:

@@ -104,7 +104,8 @@ class Keyring:
     def knows(self, body: bytes, tags: Sequence[str]) -> bool:
         """Whether a body bears an HMAC of a recipient that is known here."""
         known = {*self.recipients, *(_public(one) for one in self.identities)}
-        return any(hmac.compare_digest(_tag(one, body), tag) for one in known for tag in tags)
+        given = [tag.encode() for tag in tags]
+        return any(hmac.compare_digest(_tag(one, body).encode(), tag) for one in known for tag in given)
 
 
 def _tag(recipient: str, body: bytes) -> str:

@@ -103,10 +103,10 @@ def read_manifest(raw: bytes, backup_id: str, namespace: str, keys: Keyring) -> 
     try:
         outer = json.loads(raw, object_pairs_hook=_once)
         text, tags = outer["body"], outer["tags"]
-        body_bytes, tags = str(text).encode(), [str(one) for one in tags]
-    except (ValueError, KeyError, TypeError) as error:
+        known = keys.knows(str(text).encode(), [str(one) for one in tags])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _refused(backup_id, f"it does not parse ({error})") from error
-    if not keys.knows(body_bytes, tags):
+    if not known:
         raise _refused(backup_id, "it is not authenticated by a key of ours: it was altered, or made for other keys")
     try:
         body = json.loads(text, object_pairs_hook=_once)

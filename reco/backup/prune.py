@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from reco.backup.lease import BackupLease
 from reco.backup.manifest import is_backup_id
 from reco.backup.retention import Known, Policy, RetentionPlan, plan_retention
-from reco.backup.vault import Checked, Listed, Vault
+from reco.backup.vault import Checked, Listed, Vault, failed_lately
 from reco.errors import ObjectStoreRefused, RetentionRefused
 from reco.progress import report
 from reco.settings import Settings
@@ -55,16 +55,17 @@ def prune(vault: Vault, policy: Policy, *, grace: dt.timedelta, now: dt.datetime
         store_now = vault.store.head(f"{vault.namespace}/lease.json").now
         listed = vault.list()
         checks = vault.checks()
+        failed = failed_lately(checks)
         removed = vault.removed()
         unreadable = [one.backup_id for one in listed if one.manifest is None]
         plan = plan_retention(
-            [_known(one) for one in listed],
+            [_known(one, failed) for one in listed],
             policy,
             now=now,
             store_now=store_now,
             # A manifest that cannot be read here may be readable elsewhere: it is for a person to decide.
             pinned=vault.pins() | set(unreadable),
-            verified=_proven(checks),
+            verified=[one for one in _proven(checks) if one not in failed],
             removed=removed,
         )
         locked = [] if dry_run else _remove(vault, lease, plan, now)
@@ -112,11 +113,12 @@ def _forget_stones(vault: Vault, removed: frozenset[str]) -> None:
         vault.store.remove(f"{vault.namespace}/removed/{backup_id}.json")
 
 
-def _known(one: Listed) -> Known:
+def _known(one: Listed, failed: frozenset[str]) -> Known:
     manifest = one.manifest
     if manifest is None:
         return Known(one.backup_id, _time_of(one.backup_id), good=False)
-    return Known(one.backup_id, manifest.created_at, manifest.good, manifest.predecessors)
+    good = manifest.good and one.backup_id not in failed
+    return Known(one.backup_id, manifest.created_at, good, manifest.predecessors)
 
 
 def _time_of(backup_id: str) -> dt.datetime:

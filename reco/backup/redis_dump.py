@@ -91,11 +91,24 @@ class Key:
             yield [_EXPIRE, self.name, b"%d" % self.expires_ms]
 
 
+CALLERS = b"limits:"
+"""Begins the names of the counts of callers, behind the namespace (`reco.api.limits`)."""
+
+
 def owned_names(client: redis.Redis, keys: Keys) -> list[bytes]:
-    """The names of all keys of the namespace, sorted, but those of the lease: they are about now, not about content."""
+    """The names of all keys of the namespace, sorted, but those that are about now, not about content.
+
+    That is the lease of publishing, and the counts of the API's callers, which come and go within a minute.
+    """
     prefix = f"{keys.namespace}:".encode()
     about_now = (keys.lease, keys.generation)
-    return sorted({name for name in scan(client, prefix + b"*") if name.startswith(prefix) and name not in about_now})
+    return sorted(
+        {
+            name
+            for name in scan(client, prefix + b"*")
+            if name.startswith(prefix) and name not in about_now and not name.startswith(prefix + CALLERS)
+        }
+    )
 
 
 def read_keys(client: redis.Redis, names: Iterable[bytes]) -> Iterator[Key]:

@@ -37,12 +37,14 @@ from reco.storage.sql import SCHEMA, database_errors, drops, open_database, open
 class Plan:
     """What a restore would do.
 
-    moment: the state it goes back to, where that is not the state of the backup itself; lives: what the target holds
-    now, in words: it is replaced, and only with `--force`.
+    parts: what is read back; replaced: what of it takes the place of what is there (the keys of a moment between two
+    backups are made of all parts, and alone replaced). moment: the state it goes back to, where that is not the state
+    of the backup itself; lives: what the target holds now, in words: it is replaced, and only with `--force`.
     """
 
     manifest: Manifest
     parts: frozenset[str]
+    replaced: frozenset[str]
     target: str
     lives: tuple[str, ...]
     moment: Moment | None = None
@@ -94,12 +96,12 @@ def make_plan(
         manifest = moment.base
     else:
         manifest = vault.read(backup_id) if backup_id else vault.newest_good()
-    chosen = frozenset({"redis"} if into else parts)
-    if moment is not None and moment.event_id is not None and chosen != EVERYTHING:
-        chosen = EVERYTHING  # the state of a moment between two backups is made of all parts
+    replaced = frozenset({"redis"} if into else parts)
+    # The state of a moment between two backups is made of all parts.
+    needed = replaced if moment is None or moment.event_id is None else EVERYTHING
     target = into.rpartition("@")[2] if into else str(settings.home)
-    lives = _redis_lives(settings, into) + (() if into else _home_lives(settings, chosen))
-    return Plan(manifest, chosen, target, lives, moment, into)
+    lives = _redis_lives(settings, into) + (() if into else _home_lives(settings, replaced))
+    return Plan(manifest, needed, replaced, target, lives, moment, into)
 
 
 def restore(vault: Vault, settings: Settings, plan: Plan, *, now: dt.datetime, force: bool = False) -> Restored:
@@ -122,7 +124,7 @@ def restore(vault: Vault, settings: Settings, plan: Plan, *, now: dt.datetime, f
         if plan.moment is not None and plan.moment.event_id is not None:
             prepared = rewind(prepared, plan.moment, settings, now=now)
         client = stack.enter_context(_target_redis(settings, plan.into))
-        if plan.into is None and "sql" in plan.parts:
+        if "sql" in plan.replaced:
             _mark(prepared, plan, now)
             switched = switch(prepared, settings, client, now=now)
         else:
@@ -144,7 +146,7 @@ def restore(vault: Vault, settings: Settings, plan: Plan, *, now: dt.datetime, f
 
 
 def _require_free(plan: Plan, settings: Settings, *, force: bool) -> None:
-    if plan.into is None and plan.parts != {"redis"} and services_up(settings.home):
+    if plan.replaced != {"redis"} and services_up(settings.home):
         raise RestoreRefused(
             f"Services of {settings.home} are up: they would go on with what is moved away.",
             hint="End `reco dev` (or Dagster and the API), then restore.",

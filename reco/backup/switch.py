@@ -23,7 +23,7 @@ from pathlib import Path
 import redis
 import sqlalchemy as sa
 
-from reco.backup.contents import PRIVACY_KEY
+from reco.backup.contents import HOME_KEYS
 from reco.backup.manifest import DAGSTER, KEYS, SQL
 from reco.backup.prepare import DATABASE, Prepared
 from reco.backup.redis_dump import Key, RedisFacts, live_facts, load, owned_names, read_dump, read_keys
@@ -159,11 +159,12 @@ def _replace_files(prepared: Prepared, settings: Settings, now: dt.datetime) -> 
     for part, name in (("lake", "lake"), ("dagster", DAGSTER.rstrip("/"))):
         if part in prepared.parts and (prepared.folder / name).exists():
             _put(prepared.folder / name, home / name, aside)
-    key = prepared.folder / KEYS / PRIVACY_KEY
-    if "keys" in prepared.parts and key.is_file():
-        key.chmod(0o600)
-        (home / KEYS).mkdir(mode=0o700, exist_ok=True)
-        _put(key, home / KEYS / PRIVACY_KEY, aside)
+    for name in HOME_KEYS:
+        key = prepared.folder / KEYS / name
+        if "keys" in prepared.parts and key.is_file():
+            key.chmod(0o600)
+            (home / KEYS).mkdir(mode=0o700, exist_ok=True)
+            _put(key, home / KEYS / name, aside)
     fsync_folder(home)
     return aside if aside.exists() else None
 

@@ -55,6 +55,12 @@ class Listed:
         return self.manifest is not None and self.manifest.good
 
 
+def failed_lately(checks: "Sequence[Checked]") -> frozenset[str]:
+    """The ids of backups whose latest check or drill failed, whatever passed before; checks come oldest first."""
+    latest = {one.backup_id: one.passed for one in checks}
+    return frozenset(backup_id for backup_id, passed in latest.items() if not passed)
+
+
 class Vault:
     """The backups of a namespace in one bucket. Methods raise what `ObjectStore` raises."""
 
@@ -128,12 +134,14 @@ class Vault:
         return found
 
     def newest_good(self) -> Manifest:
-        """The newest backup against which nothing speaks.
+        """The newest backup against which nothing speaks: neither its making nor its latest check or drill.
 
         Raises:
             BackupNotFound: there is none.
         """
-        found = [one.manifest for one in self.list() if one.manifest is not None and one.manifest.good]
+        failed = failed_lately(self.checks())
+        good = [one.manifest for one in self.list() if one.manifest is not None and one.manifest.good]
+        found = [one for one in good if one.backup_id not in failed]
         if not found:
             raise BackupNotFound(
                 f"There is no good backup in {self.store.place(self.namespace)}.",
@@ -203,7 +211,7 @@ class Vault:
             outer = json.loads(self.store.get_bytes(key))
             values = json.loads(outer["body"])
             name = values.pop("name")
-        except (ValueError, KeyError, TypeError, ObjectNotFound):
+            known = self.keys.knows(outer["body"].encode(), [str(one) for one in outer["tags"]])
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ObjectNotFound):
             return None
-        ours = key == f"{self.namespace}/{name}.json" and self.keys.knows(outer["body"].encode(), outer["tags"])
-        return values if ours else None
+        return values if known and key == f"{self.namespace}/{name}.json" else None

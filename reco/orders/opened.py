@@ -130,7 +130,8 @@ def open_drop(drop: DropFile, folder: Path, *, record_by_record: bool = False, o
     opened.heads = heads_of(text, layout)
     taken_lines, taken_blanks = _read_suspects(opened, _all(opened) if record_by_record else _suspects(opened), ahead)
     opened.gaps = np.union1d(np.union1d(opened.gaps, scan.blank), taken_lines)
-    opened.lines_blank = len(scan.blank) - taken_blanks
+    # Empty lines inside the header are lines of the header.
+    opened.lines_blank = dialect.blank_lines + int(np.count_nonzero(scan.blank > ahead)) - taken_blanks
     records = len(opened.faults) + len(opened.extra_lines)  # of the lines taken; the others continue one or are heads
     opened.lines_read = scan.lines - dialect.header_lines - opened.lines_blank - (len(taken_lines) - records)
     if orders and not opened.lines_read:

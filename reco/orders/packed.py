@@ -25,6 +25,8 @@ ALWAYS_UNPACKED = 2**30
 MOST_UNPACKED = 200
 """How many times the packed size is unpacked beyond that: orders shrink to about a tenth, only traps much further."""
 
+USUAL_RATIO = 16
+"""How much larger the text of order files is than their packed form, at the most that is usual."""
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip", b"PK\x05\x06": "zip"}
 _DAMAGE = (
     gzip.BadGzipFile,
@@ -52,6 +54,13 @@ class Stream(Protocol):
 def packing(head: bytes) -> str | None:
     """`gzip`, `zstd` or `zip`, told by a file's first bytes; None for any other file."""
     return next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
+
+
+def text_bytes(path: Path) -> int:
+    """About how many bytes of text a file holds, as far as its own size and first bytes tell."""
+    with path.open("rb") as file:
+        packed = packing(file.read(8)) is not None
+    return path.stat().st_size * (USUAL_RATIO if packed else 1)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from reco.orders import judge, scan, sql
 from reco.orders.dialect import Probe, probe
 from reco.orders.drops import DropFile, DropResult, LineCounts
 from reco.orders.opened import OpenedDrop, open_drop
+from reco.orders.packed import text_bytes
 from reco.orders.parts import OtherLine, PartWriter, write_parts
 from reco.orders.privacy import hide_customers
 from reco.orders.scan import Scanned
@@ -32,6 +33,8 @@ from reco.storage.lake import Lake
 __all__ = ["DropFile", "DropResult", "LineCounts", "Probe", "probe", "read_batch"]
 
 SCAN_BYTES = 2**28
+SCAN_DROPS = 200
+"""Files that are open at once; each takes one or two of the descriptors of the process."""
 """Text that is read in one scan; a larger file is a scan of its own."""
 _LIMITS = Limits(memory_bytes=2**29, threads=1)
 """What asking about distinct texts takes: they come some at once."""
@@ -94,8 +97,8 @@ def _portions(drops: Sequence[DropFile]) -> Iterator[list[DropFile]]:
     portion: list[DropFile] = []
     size = 0
     for drop in drops:
-        own = drop.path.stat().st_size if drop.path.is_file() else 0
-        if portion and size + own > SCAN_BYTES:
+        own = text_bytes(drop.path) if drop.path.is_file() else 0
+        if portion and (size + own > SCAN_BYTES or len(portion) == SCAN_DROPS):
             yield portion
             portion, size = [], 0
         portion.append(drop)

@@ -192,11 +192,11 @@ def _without_groups(text: str, decimal: str) -> str:
 
 def _money(text: str, decimal: str) -> str:
     """An amount, with a currency sign or code and thousands separators where they are usual."""
-    number = f"([1-9][0-9]{{0,2}}({_group(decimal)}[0-9]{{3}})+|[0-9]{{1,12}})([{decimal}][0-9]*)?|[{decimal}][0-9]+"
+    number = f"([1-9][0-9]{{0,2}}({_group(decimal)}[0-9]{{3}})+|[0-9]{{1,14}})([{decimal}][0-9]*)?|[{decimal}][0-9]+"
     blank = "[ \u00a0\u202f]?"
     amount = literal(f"^[-+]?{blank}({_CURRENCY})?{blank}[-+]?({number}){blank}({_CURRENCY})?$")
     bare = _without_groups(f"regexp_replace({text}, {literal(_CURRENCY)}, '', 'g')", decimal)
-    plain = literal(r"^-?[0-9]{1,12}([.][0-9]+)?$")
+    plain = literal(r"^-?[0-9]{1,14}([.][0-9]+)?$")
     fast = f"WHEN regexp_matches({text}, {plain}) THEN TRY_CAST({text} AS {MONEY_SQL})" if decimal == "." else ""
     return f"CASE {fast} WHEN regexp_matches({text}, {amount}) THEN TRY_CAST({bare} AS {MONEY_SQL}) END"
 

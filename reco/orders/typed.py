@@ -129,6 +129,7 @@ def _signed(reading: sql.Reading, lines: Typed, is_cancelled: Flags) -> Typed:
     if cancelled_order is not None:
         cancels = is_cancelled & flags(cancelled_order.is_valid())
         failed[is_cancelled & ~cancels] |= BIT["cancelled"]
+        failed[cancels] &= ~BIT["missing_order_id"]
         if cancels.any():
             texts["order_id"] = replaced(texts["order_id"], cancelled_order, cancels)
     if rules.takes_back:

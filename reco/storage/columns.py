@@ -217,8 +217,8 @@ def least(column: Arrow) -> Arrow:
     return whole.unify_dictionaries().combine_chunks()
 
 
-def _least_text(column: Arrow) -> Arrow:
-    return least(column) if pa.types.is_dictionary(column.type) else column
+def _as_one(column: Arrow) -> Arrow:
+    return least(column) if pa.types.is_dictionary(column.type) else column.combine_chunks()
 
 
 def as_used(chunk: Arrow) -> Arrow:
@@ -258,7 +258,7 @@ class TableWriter:
         table = pa.concat_tables(self._waiting)
         for start in range(0, rows, ROW_GROUP):
             group = table.slice(start, min(ROW_GROUP, rows - start))
-            group = pa.Table.from_arrays([_least_text(column) for column in group.columns], names=group.column_names)
+            group = pa.Table.from_arrays([_as_one(column) for column in group.columns], names=group.column_names)
             if self._writer is None:
                 self._writer = self._open(group.schema)
             self._writer.write_table(group, row_group_size=ROW_GROUP)

@@ -199,7 +199,7 @@ def restore(
             "backup_id": plan.manifest.backup_id,
             "created_at": plan.manifest.created_at.isoformat(),
             "at": plan.moment.at.isoformat() if plan.moment else None,
-            "parts": sorted(plan.parts),
+            "parts": sorted(plan.replaced),
             "target": plan.target,
             "target_holds": list(plan.lives),
             "size_bytes": plan.size_bytes,

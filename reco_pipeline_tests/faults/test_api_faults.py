@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from reco.api.problems import MEDIA_TYPE, LastResort
 from reco.local.endpoint import recorded_pid
+from reco.logs import configure_logs
 from reco.settings import load_settings
 from reco.snapshot.keys import Keys
 from reco.storage.redis import open_redis
@@ -199,7 +200,8 @@ def test_with_nothing_to_answer_from_it_is_a_503_that_says_when_to_try_again(val
 
 
 def test_an_error_that_nobody_named_is_a_500_without_its_text(capfd):
-    """A defect becomes a problem document; its text goes to the log and not to the caller."""
+    """A defect becomes a problem document; its text goes to the log and not to the caller, a key to neither."""
+    configure_logs("info")
     app = FastAPI()
     app.add_middleware(LastResort)
 
@@ -209,10 +211,14 @@ def test_an_error_that_nobody_named_is_a_500_without_its_text(capfd):
 
     async def ask() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
-            return await client.get("/broken")
+            return await client.get(
+                "/broken", headers={"X-API-Key": "planted-key", "Authorization": "Bearer planted-key"}
+            )
 
     answer = asyncio.run(ask())
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert answer.headers["content-type"] == MEDIA_TYPE
     assert "planted-secret" not in answer.text
-    assert "planted-secret" in "".join(capfd.readouterr())
+    log = "".join(capfd.readouterr())
+    assert "planted-secret" in log
+    assert "planted-key" not in log

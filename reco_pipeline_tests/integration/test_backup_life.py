@@ -12,7 +12,7 @@ from reco.backup.prune import prune
 from reco.backup.replicate import replicate
 from reco.backup.retention import Policy
 from reco.backup.status import absences, protection
-from reco.backup.vault import Vault
+from reco.backup.vault import Checked, Vault
 from reco.backup.verify import next_part, verify
 from reco.errors import BackupDamaged, Busy, DrillFailed, ObjectExists, RetentionRefused
 from reco.storage.objects import ObjectStore
@@ -68,6 +68,45 @@ def test_a_drill_proves_a_backup(shop: BackupShop) -> None:
     assert state.rpo_seconds == 0
     assert absences(state) == []
     assert not [path for path in shop.settings.home.iterdir() if path.name.startswith(".scratch")]
+
+
+def test_the_counts_of_callers_are_no_content(shop: BackupShop) -> None:
+    """What the API counts of its callers comes and goes: it is in no backup, and no drill misses it."""
+    counts = f"{shop.settings.namespace}:limits:LIMITER/address/127.0.0.1/100/1/minute"
+    shop.client.rpush(counts, "1", "2")
+    shop.client.expire(counts, 60)
+    manifest = shop.back_up().manifest
+    assert "list" not in manifest.facts["redis"]["types"]
+    shop.client.delete(counts)
+    found = drill(shop.vault(), shop.settings, manifest, now=shop.now)
+    assert [one.name for one in found.comparisons if not one.passed] == []
+
+
+@pytest.mark.parametrize(
+    "junk", [b'{"body": "{}", "tags": ["\xc3\xa9"]}', b'{"body": "[]"}', b'"x"', b'{"body": "1", "tags": 3}']
+)
+def test_what_is_not_ours_in_the_bucket_stops_nothing(shop: BackupShop, junk: bytes) -> None:
+    """A malformed manifest is refused by its name; a malformed mark counts for nothing."""
+    created = shop.back_up()
+    vault = shop.vault()
+    vault.store.put_bytes(junk, f"{shop.settings.namespace}/backups/99999999-20990101T000000Z-0badc0de/manifest.json")
+    vault.store.put_bytes(junk, f"{shop.settings.namespace}/verified/{created.manifest.backup_id}/junk.json")
+    assert vault.newest_good().backup_id == created.manifest.backup_id
+    with pytest.raises(BackupDamaged):
+        vault.read("99999999-20990101T000000Z-0badc0de")
+
+
+def test_what_failed_last_is_no_good_backup(shop: BackupShop) -> None:
+    """A backup that passed once and failed since is neither restored by default nor kept as the proven one."""
+    first, second = shop.back_up().manifest, shop.back_up().manifest
+    vault = shop.vault()
+    vault.mark_checked(Checked(first.backup_id, "drill", shop.now, passed=True))
+    vault.mark_checked(Checked(second.backup_id, "verify", shop.now, passed=True))
+    assert vault.newest_good().backup_id == second.backup_id
+    vault.mark_checked(Checked(second.backup_id, "drill", shop.now, passed=False))
+    assert vault.newest_good().backup_id == first.backup_id
+    done = prune(vault, Policy(0, 0, 0, 0, 1), grace=dt.timedelta(0), now=dt.datetime.now(dt.UTC))
+    assert first.backup_id in done.plan.keep
 
 
 def test_a_drill_finds_what_hashes_cannot(shop: BackupShop) -> None:

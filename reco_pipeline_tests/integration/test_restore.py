@@ -290,6 +290,23 @@ def test_the_state_of_any_moment_comes_back(shop: BackupShop, other: redis.Redis
         make_plan(shop.vault(), shop.settings, at=NOON - dt.timedelta(days=2))
 
 
+def test_the_keys_of_a_moment_replace_keys_alone(shop: BackupShop) -> None:
+    """Asked for Redis at a time between two backups, everything is read, and the home stays as it is."""
+    namespace = shop.settings.namespace
+    shop.back_up()
+    at = NOON + dt.timedelta(minutes=shop.minute, seconds=30)
+    digest = _digest(shop.client, namespace)
+    shop.give("tuesday", {"9": ["Kit", "Lamp"], "10": ["Kit", "Lamp"]})
+    shop.publish()
+    assert _digest(shop.client, namespace) != digest
+    shop.back_up()
+    before = [one.name for one in shop.home.ledger.drops()]
+    bring_back(shop.vault(), shop.settings, at=at, parts={"redis"}, force=True)
+    assert _digest(shop.client, namespace) == digest
+    assert [one.name for one in shop.home.ledger.drops()] == before
+    assert not list(shop.settings.home.glob("replaced-*"))
+
+
 def _digest(client: redis.Redis, namespace: str) -> str:
     return str(SnapshotStore(client, namespace).current().manifest["digest"])
 

@@ -9,10 +9,11 @@ import polars as pl
 import pytest
 
 from reco.errors import DropAmbiguous, DropEmpty, DropMissing, DropUnmapped, DropUnreadable, LedgerBroken
-from reco.orders import judge, opened
+from reco.orders import judge, opened, reader
 from reco.orders.dialect import probe
 from reco.orders.drops import DropFile
 from reco.orders.order_ids import parts_of
+from reco.orders.packed import USUAL_RATIO, text_bytes
 from reco.orders.profiles import SourceProfile, load_profile
 from reco.orders.records import MAX_JOINED_LINES
 from reco.orders.rules import COLUMNS, REASONS
@@ -521,6 +522,37 @@ def test_what_the_scan_gets_wrong_is_read_again(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("reco.orders.lines._quotes", lambda _part, cut, *_: cut.lengths() < 0)
     swallowed = b'order_id,item_id\n1,"a\n2,b\n3,c\n4,d"\n5,e\n'
     assert read_bytes(swallowed, tmp_path).faults == dict.fromkeys([2, 3, 4, 5], "unbalanced_quote")
+
+
+@pytest.mark.parametrize("records", [1, 2])
+def test_empty_lines_inside_a_header_are_its_own(tmp_path: Path, records: int) -> None:
+    """A header of several physical lines counts each of them once, and no order line is lost for it."""
+    text = b'"order\n\nid",item_name\n' + b"1,a\n2,b\n"[: 4 * records]
+    counts = read_bytes(
+        text, tmp_path, profile(columns={"order_id": "order\n\nid", "item_name": "item_name"})
+    ).result.counts
+    assert (counts.lines_read, counts.lines_accepted, counts.lines_header, counts.lines_blank) == (
+        records,
+        records,
+        3,
+        0,
+    )
+
+
+def test_many_small_files_need_few_descriptors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many files a batch has, so many are open at once, and packed ones count by their text."""
+    monkeypatch.setattr("reco.orders.reader.SCAN_DROPS", 7)
+    files = []
+    for i in range(20):
+        path = tmp_path / f"{i}.csv"
+        path.write_bytes(b"order_id,item_id\n%d,a\n" % i)
+        files.append((f"{i:02}", path))
+    read = read_files(files, tmp_path)
+    assert [len(one) for one in reader._portions([DropFile(k, p, p.name, profile()) for k, p in files])] == [7, 7, 6]
+    assert all(one.result.counts.lines_accepted == 1 for one in read.values())
+    packed = tmp_path / "orders.csv.gz"
+    packed.write_bytes(gzip.compress(b"x" * 1000, mtime=0))
+    assert text_bytes(packed) == packed.stat().st_size * USUAL_RATIO
 
 
 def test_large_batches_are_read_in_portions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,14 @@ def test_a_cancellation_takes_back_what_its_order_bought(tmp_path: Path, quantit
     assert [float(total) for total in got.column("line_total")] == [30, -10]
 
 
+def test_a_cancellation_needs_no_order_id_of_its_own(tmp_path: Path) -> None:
+    """Where a column names the order, the line stands in that order, also without an id of its own."""
+    text = "order_id,item_id,quantity,kind,cancels\n1,a,2,,\n,a,1,C,1\n,a,1,,\n"
+    got = read(text, tmp_path, cancelled={"column": "kind", "prefix": "C", "order": "cancels"})
+    assert got.faults == {4: "missing_order_id"}
+    assert (got.column("order_id"), got.column("quantity")) == (["1", "1"], [2, -1])
+
+
 def test_the_order_may_stand_behind_the_prefix(tmp_path: Path) -> None:
     """`C 1` cancels lines of order 1; a prefix with nothing behind it names none."""
     rule = CANCELLED | {"order_after_prefix": True}
