@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import redis
@@ -73,7 +73,10 @@ def create(
         earlier = vault.list()
         (scratch / "staged").mkdir()
         staged = take(home, client, scratch / "staged")
-        known = _known_objects(earlier, vault.keys.fingerprint)
+        # What is not in the store any more, or not whole, is sent again.
+        there = {PurePosixPath(one.key).name: one.size_bytes for one in vault.objects()}
+        named = _known_objects(earlier, vault.keys.fingerprint)
+        known = {key: one for key, one in named.items() if there.get(one.object) == one.object_bytes}
         entries: list[Entry] = []
         sent: list[Entry] = []
         for number, name in enumerate(staged.names):

@@ -58,6 +58,8 @@ CHANGES = frozenset(
     | {Event.DROP_REDACTED, Event.REPLACED_REDACTED, Event.RAW_REMOVED, Event.CUSTOMER_FORGOTTEN, Event.HOME_RESTORED}
 )
 """The events after which something is another than before; the others only tell."""
+FORGETTING = frozenset({Event.CUSTOMER_FORGOTTEN, Event.DROP_REDACTED, Event.REPLACED_REDACTED, Event.RAW_REMOVED})
+"""The events by which people, or what was kept of them, are gone for good."""
 
 
 @dataclass(frozen=True)
@@ -100,21 +102,23 @@ def find_moment(vault: Vault, at: dt.datetime) -> Moment:
         BackupNotFound: the moment is after the newest backup, or before anything had happened.
         BackupKeyWrong, BackupDamaged: the trail cannot be read.
     """
-    good = [one.manifest for one in vault.list() if one.manifest is not None and one.manifest.good]
+    good = _in_time([one.manifest for one in vault.list() if one.manifest is not None and one.manifest.good])
     if not good:
         vault.newest_good()
-    later = next((one for one in good if one.created_at >= at), None)
-    earlier = next((one for one in reversed(good) if one.created_at <= at), None)
-    if later is None:
+    if good[-1].created_at < at:
         newest = good[-1]
         raise BackupNotFound(
             f"No backup was made after {at.isoformat()}: the newest is of {newest.created_at.isoformat()}.",
             hint=f"Restore that one (`--id {newest.backup_id}`); what came after it is in the home that was lost.",
         )
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        fetch_entry(vault, later.entry(SQL), folder / "sealed", folder / SQL, vault.keys.require_identities())
-        trail = read_trail(folder / SQL)
+    # What was forgotten by the newest trail is in every backup whose own trail ends before that.
+    known = _trail_of(vault, good[-1])
+    forgotten = max((one.id for one in known if one.event in FORGETTING), default=0)
+    heads = {one.hash: one.id for one in known}
+    clean = [one for one in good if not forgotten or heads.get(_head(one), 0) >= forgotten]
+    later = next((one for one in clean if one.created_at >= at), good[-1])
+    earlier = next((one for one in reversed(clean) if one.created_at <= at), None)
+    trail = known if later is good[-1] else _trail_of(vault, later)
     past = [one for one in trail if one.at <= at]
     if not past:
         raise BackupNotFound(
@@ -123,11 +127,27 @@ def find_moment(vault: Vault, at: dt.datetime) -> Moment:
     last = past[-1].id
     by_hash = {one.hash: one.id for one in trail}
     for manifest in (earlier, later):
-        head = by_hash.get(manifest.facts["sql"]["audit_head"]) if manifest else None
+        head = by_hash.get(_head(manifest)) if manifest else None
         between = range(min(head, last) + 1, max(head, last) + 1) if head is not None else None
         if manifest and between is not None and not any(one.id in between and one.event in CHANGES for one in trail):
             return Moment(at, manifest, None)
     return Moment(at, later, last)
+
+
+def _head(manifest: Manifest) -> str:
+    return str(manifest.facts["sql"]["audit_head"])
+
+
+def _trail_of(vault: Vault, manifest: Manifest) -> list[AuditEvent]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        fetch_entry(vault, manifest.entry(SQL), folder / "sealed", folder / SQL, vault.keys.require_identities())
+        return read_trail(folder / SQL)
+
+
+def _in_time(backups: Sequence[Manifest]) -> list[Manifest]:
+    """The backups, in the order they were made, without those that a clock that was ahead dated after a later one."""
+    return [one for i, one in enumerate(backups) if all(one.created_at <= later.created_at for later in backups[i:])]
 
 
 def read_trail(path: Path) -> list[AuditEvent]:

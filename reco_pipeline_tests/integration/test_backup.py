@@ -107,6 +107,15 @@ def test_two_at_once_one_wins(shop: BackupShop) -> None:
             slow.renew()
 
 
+def test_an_object_that_went_missing_is_sent_again(shop: BackupShop) -> None:
+    """A backup refers to no object that the bucket does not hold whole, whatever earlier manifests say."""
+    vault = shop.vault()
+    entry = shop.back_up().manifest.entry("settings.json")
+    vault.store.remove(vault.object_key(entry.object))
+    again = shop.back_up().manifest.entry("settings.json")
+    assert vault.store.exists(vault.object_key(again.object))
+
+
 def test_a_key_with_a_time_is_kept_with_it(shop: BackupShop) -> None:
     """Strings, lists, sets, hashes and sorted sets come with their members and the moment they end."""
     name = f"{shop.settings.namespace}:cache:"

@@ -10,7 +10,7 @@ import redis
 import sqlalchemy as sa
 
 from reco.audit.chain import verify_chain
-from reco.audit.trail import Event, events
+from reco.audit.trail import Event, append, events, recording
 from reco.backup.contents import served_facts
 from reco.backup.keys import Keyring
 from reco.backup.manifest import SQL
@@ -305,6 +305,32 @@ def test_the_keys_of_a_moment_replace_keys_alone(shop: BackupShop) -> None:
     assert _digest(shop.client, namespace) == digest
     assert [one.name for one in shop.home.ledger.drops()] == before
     assert not list(shop.settings.home.glob("replaced-*"))
+
+
+def test_a_moment_is_not_taken_from_before_a_forgetting(shop: BackupShop) -> None:
+    """A backup from before someone was forgotten is not what `--at` restores, though nothing else changed since."""
+    first = shop.back_up().manifest
+    at = NOON + dt.timedelta(minutes=shop.minute, seconds=30)
+    shop.back_up()
+    assert make_plan(shop.vault(), shop.settings, at=at).manifest == first
+    with recording(shop.home.ledger.engine) as connection:
+        append(connection, Event.CUSTOMER_FORGOTTEN, at=shop.now)
+    assert make_plan(shop.vault(), shop.settings, at=at).manifest == first, "no backup can know of it yet"
+    last = shop.back_up().manifest
+    assert make_plan(shop.vault(), shop.settings, at=at).manifest == last
+
+
+def test_a_backup_dated_ahead_leads_to_no_moment(shop: BackupShop) -> None:
+    """After a clock that was a year ahead, a moment is reached from a backup made after it, not before."""
+    shop.minute += 525_600
+    ahead = shop.back_up().manifest
+    shop.minute -= 525_600
+    shop.give("tuesday", {"9": ["Kit", "Lamp"]})
+    shop.publish()
+    at = NOON + dt.timedelta(minutes=shop.minute, seconds=30)
+    later = shop.back_up().manifest
+    assert ahead.created_at > later.created_at
+    assert make_plan(shop.vault(), shop.settings, at=at).manifest == later
 
 
 def _digest(client: redis.Redis, namespace: str) -> str:
