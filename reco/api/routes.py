@@ -15,7 +15,7 @@ from reco.api.documents import MAX_LIMIT, MAX_TEXT, Alive, Answer, Basket, Healt
 from reco.api.follower import Follower
 from reco.api.ladder import Ladder
 from reco.api.pages import pages
-from reco.snapshot.manifest import utc_text
+from reco.snapshot.manifest import sold_items, utc_text
 
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items.")]
 ItemInPath = Annotated[
@@ -111,7 +111,7 @@ def _health_of(follower: Follower, *, redis_connected: bool) -> Health:
         snapshot_published_at=manifest["published_at"] if manifest else None,
         snapshot_age_seconds=int((now - published).total_seconds()) if published else None,
         snapshot_complete=served.copy.whole if served.copy is not None else None,
-        items=manifest["counts"]["items"] if manifest else None,
+        items=sold_items(manifest["counts"]) if manifest else None,
         orders=manifest["counts"]["orders"] if manifest else None,
         problem=served.problem.code if served.problem is not None else None,
         degraded_since=utc_text(served.since),

@@ -9,6 +9,7 @@ from typing import Any
 
 from reco.errors import SnapshotDamaged, SnapshotNotFound
 from reco.snapshot.gate import DEPTH, mean_overlap
+from reco.snapshot.manifest import sold_items
 from reco.snapshot.read import PublishedSnapshot
 from reco.snapshot.store import SnapshotStore
 from reco.snapshot.wire import batches
@@ -78,8 +79,8 @@ def diff(before: PublishedSnapshot, after: PublishedSnapshot, *, depth: int = DE
         after=after.snapshot_id,
         equal=before.manifest["digest"] == after.manifest["digest"],
         depth=depth,
-        items_before=counts[0]["items"],
-        items_after=counts[1]["items"],
+        items_before=sold_items(counts[0]),
+        items_after=sold_items(counts[1]),
         orders_before=counts[0]["orders"],
         orders_after=counts[1]["orders"],
         items_gained=tuple(item for item in new if item not in kept),

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from reco.audit.trail import Event, append, record_drops, recording
 from reco.orders.home import Home
 from reco.orders.ledger import Drop
+from reco.snapshot.manifest import sold_items
 from reco.snapshot.publish import PublishResult
 from reco.storage.sql import LINE_COUNTS
 from reco.storage.sql import snapshots as table
@@ -64,7 +65,7 @@ def record_release(home: Home, result: PublishResult, manifest: dict[str, Any], 
         "run_id": made.run_id,
         "published_at": made.now,
         "orders": manifest["counts"]["orders"],
-        "items": manifest["counts"]["items"],
+        "items": sold_items(manifest["counts"]),
         "pairs": manifest["counts"]["pairs"],
         "redis_keys": result.keys,
         "redis_bytes": result.bytes,

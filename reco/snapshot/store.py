@@ -13,7 +13,7 @@ import redis
 from reco.errors import Busy, SnapshotDamaged, SnapshotNotFound
 from reco.snapshot.garbage import published_sids
 from reco.snapshot.keys import Keys
-from reco.snapshot.manifest import Manifest, read_manifest
+from reco.snapshot.manifest import Manifest, read_manifest, sold_items
 from reco.snapshot.pointer import Outcome, current_sid, move_pointer, not_published
 from reco.snapshot.read import PublishedSnapshot
 from reco.snapshot.source import RedisSource
@@ -210,7 +210,7 @@ def _info(manifest: Manifest, *, current: bool) -> SnapshotInfo:
         published_at=manifest["published_at"],
         digest=manifest["digest"],
         run_id=manifest.get("run_id"),
-        items=counts["items"],
+        items=sold_items(counts),
         orders=counts["orders"],
         pairs=counts["pairs"],
         redis_keys=counts["keys"],
