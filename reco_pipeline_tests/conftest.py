@@ -3,10 +3,16 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    import redis
+
+    from reco_pipeline_tests.object_store import S3Server
 
 HERE = Path(__file__).parent
 FOLDER_MARKS = ("integration", "e2e", "faults")
@@ -57,6 +63,24 @@ def _own_logs() -> Iterator[None]:
     """A command called in a test sets up logging for the whole process: not for the next test."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[S3Server]":
+    """One S3 server for the tests of a file."""
+    from reco_pipeline_tests.object_store import running_s3  # noqa: PLC0415 - only files that use it pay for it
+
+    with running_s3(tmp_path_factory.mktemp("s3")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[redis.Redis]":
+    """One Redis for the tests of a file."""
+    from reco_pipeline_tests.servers import running_valkey  # noqa: PLC0415 - see above
+
+    with running_valkey(tmp_path_factory.mktemp("valkey")) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -172,19 +172,7 @@ class CatalogueLedger:
         """Enters what reading a catalogue gave: its counts, or why it failed."""
         error = result.error
         counts = {name: getattr(result.counts, name) for name in LINE_COUNTS}
-        values: dict[str, Any] = {
-            "status": result.status,
-            "error": str(error) if error else None,
-            "error_code": error.code if error else None,
-            "ingested_at": now,
-            "run_id": run_id,
-            "encoding": result.encoding,
-            "dialect": result.dialect,
-            "header": result.header,
-            "mapping": result.mapping,
-            "reasons": result.reasons,
-            **counts,
-        }
+        values = result.row(now=now, run_id=run_id)
         event = Event.DROP_FAILED if error else Event.DROP_INGESTED
         # Not the message, which may quote the file: what stands in the trail can never be taken back.
         details: dict[str, Any] = {"error_code": error.code} if error else counts | {"reasons": result.reasons}

@@ -3,7 +3,8 @@
 Belongs here: the values that pass between the ledger and the reader. Does not belong here: how a drop is read.
 """
 
-from dataclasses import dataclass, field
+import datetime as dt
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,3 +73,19 @@ class DropResult:
     counts: LineCounts = LineCounts()
     reasons: dict[str, int] = field(default_factory=dict)
     confidence: dict[str, float] = field(default_factory=dict)
+
+    def row(self, *, now: dt.datetime, run_id: str | None) -> dict[str, Any]:
+        """What a ledger keeps of it, by column."""
+        return {
+            "status": self.status,
+            "error": str(self.error) if self.error else None,
+            "error_code": self.error.code if self.error else None,
+            "ingested_at": now,
+            "run_id": run_id,
+            "encoding": self.encoding,
+            "dialect": self.dialect,
+            "header": self.header,
+            "mapping": self.mapping,
+            "reasons": self.reasons,
+            **asdict(self.counts),
+        }

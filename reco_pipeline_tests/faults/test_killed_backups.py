@@ -26,8 +26,8 @@ from reco.snapshot.store import SnapshotStore
 from reco.storage.homelock import RESTORING
 from reco_pipeline_tests.backup_shop import IDENTITY, KEYS, NOON, BackupShop
 from reco_pipeline_tests.faulty_store import Fault, says
-from reco_pipeline_tests.object_store import S3Server, running_s3
-from reco_pipeline_tests.servers import port_of, running_valkey
+from reco_pipeline_tests.object_store import S3Server
+from reco_pipeline_tests.servers import port_of
 from reco_pipeline_tests.shop import ROOT
 
 pytestmark = [
@@ -131,20 +131,6 @@ def zygote() -> Iterator[Zygote]:
     found = Zygote()
     yield found
     found.close()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """One S3 server for all tests of this file."""
-    with running_s3(tmp_path_factory.mktemp("s3")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
-    """One Redis for all tests of this file."""
-    with running_valkey(tmp_path_factory.mktemp("valkey")) as found:
-        yield found
 
 
 @pytest.fixture

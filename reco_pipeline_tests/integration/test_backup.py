@@ -1,7 +1,6 @@
 """Promises of making a backup: what it holds, what it sends, and what makes it one."""
 
 import datetime as dt
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,27 +12,12 @@ from reco.backup.redis_dump import live_facts
 from reco.errors import BackupKeyWrong, Busy
 from reco.snapshot.keys import Keys
 from reco_pipeline_tests.backup_shop import OTHER, BackupShop
-from reco_pipeline_tests.object_store import S3Server, running_s3
-from reco_pipeline_tests.servers import running_valkey
+from reco_pipeline_tests.object_store import S3Server
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning"),
     pytest.mark.timeout(600),  # on a busy machine a restore takes a minute
 ]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """One S3 server for all tests of this file."""
-    with running_s3(tmp_path_factory.mktemp("s3")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
-    """One Redis for all tests of this file; each has a namespace of its own."""
-    with running_valkey(tmp_path_factory.mktemp("valkey")) as found:
-        yield found
 
 
 @pytest.fixture

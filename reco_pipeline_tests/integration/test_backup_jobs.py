@@ -18,8 +18,7 @@ from reco.storage.homelock import home_lock
 from reco_pipeline.definitions import build_defs
 from reco_pipeline_tests.backup_shop import IDENTITY, NOON, BackupShop
 from reco_pipeline_tests.graph import QUIET
-from reco_pipeline_tests.object_store import S3Server, running_s3
-from reco_pipeline_tests.servers import running_valkey
+from reco_pipeline_tests.object_store import S3Server
 from resources.home import DatabaseResource, SettingsResource, VaultResource
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -27,20 +26,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning"),
     pytest.mark.timeout(600),  # on a busy machine a restore takes a minute
 ]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """One S3 server for all tests of this file."""
-    with running_s3(tmp_path_factory.mktemp("s3")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
-    """One Redis for all tests of this file."""
-    with running_valkey(tmp_path_factory.mktemp("valkey")) as found:
-        yield found
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Promises over the life of a backup: proven by drills, checked where it lies, copied, kept and removed."""
 
 import datetime as dt
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,8 +17,7 @@ from reco.errors import BackupDamaged, Busy, DrillFailed, ObjectExists, Retentio
 from reco.storage.objects import ObjectStore
 from reco_pipeline_tests.backup_shop import KEYS, NOON, BackupShop
 from reco_pipeline_tests.faulty_store import QUICK, Fault, says
-from reco_pipeline_tests.object_store import S3Server, running_s3
-from reco_pipeline_tests.servers import running_valkey
+from reco_pipeline_tests.object_store import S3Server
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning"),
@@ -28,20 +26,6 @@ pytestmark = [
 TIGHT = Policy(days=1, daily=0, weekly=0, monthly=0, minimum=1)
 REAL_NOW = dt.datetime.now(dt.UTC)
 HOUR = dt.timedelta(hours=1)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """One S3 server for all tests of this file."""
-    with running_s3(tmp_path_factory.mktemp("s3")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
-    """The Redis of all shops of this file; each has a namespace of its own."""
-    with running_valkey(tmp_path_factory.mktemp("valkey")) as found:
-        yield found
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from reco.snapshot.store import SnapshotStore
 from reco.storage.homelock import RESTORING, dev_lock
 from reco.storage.sql import open_database
 from reco_pipeline_tests.backup_shop import NOON, OTHER, BackupShop
-from reco_pipeline_tests.object_store import S3Server, running_s3
+from reco_pipeline_tests.object_store import S3Server
 from reco_pipeline_tests.postgres import running_postgres
 from reco_pipeline_tests.servers import port_of, running_valkey
 
@@ -35,20 +35,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning"),
     pytest.mark.timeout(600),  # on a busy machine a restore takes a minute
 ]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """One S3 server for all tests of this file."""
-    with running_s3(tmp_path_factory.mktemp("s3")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
-    """The Redis of all shops of this file; each has a namespace of its own."""
-    with running_valkey(tmp_path_factory.mktemp("valkey")) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
