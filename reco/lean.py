@@ -1,10 +1,13 @@
-"""Importing a library without the optional ones it would drag along.
+"""Starting and ending quickly: imports without optional libraries, fewer collections, no freeing of every object.
 
-Belongs here: that one means. Does not belong here: libraries of ours.
+Belongs here: these means. Does not belong here: libraries of ours.
 """
 
+import atexit
+import gc
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -39,3 +42,29 @@ def without(*packages: str) -> Iterator[None]:
         yield
     finally:
         sys.meta_path.remove(finder)
+
+
+def run_process(main: Callable[[], int]) -> None:
+    """Runs `main` as all that this process does, and ends it with the exit code `main` returns.
+
+    The cyclic collector waits for 200,000 new objects instead of 700: importing makes as many that stay, and looking
+    them through again and again took a twentieth of the CPU of a command. And the process ends like one that has ended:
+    threads are joined, exit handlers run, what was printed is out; only the freeing of every object, which took a tenth
+    of the CPU, is left to the system.
+    """
+    gc.set_threshold(200_000, 20, 50)
+    code: int | None = None
+
+    def end() -> None:
+        if code is None:
+            return  # an error is on its way: Python tells it
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            return  # the reader has gone: Python has its own end for that
+        os._exit(code)
+
+    atexit.register(end)  # the first to be registered is the last to run
+    code = main()
+    sys.exit(code)

@@ -9,17 +9,20 @@ import json
 import sys
 from pathlib import Path
 
-from reco.model.scores import ScoreSettings
-from reco.model.tables import make_cooccurrence, make_item_stats, make_similar
-from reco.orders.home import open_home
-from reco.orders.ingest import ingest
-from reco.orders.orders import make_orders
-from reco.orders.profiles import load_profile
-from reco.settings import load_settings
+from reco.lean import run_process
 
 
-def main(csv: Path, *, publish: bool) -> None:
+def main(csv: Path, *, publish: bool) -> int:
     """Registers, reads, checks and computes; then publishes if asked."""
+    # Imported here, as a command of ours does, whose process begins with `run_process`.
+    from reco.model.scores import ScoreSettings  # noqa: PLC0415 - see above
+    from reco.model.tables import make_cooccurrence, make_item_stats, make_similar  # noqa: PLC0415 - see above
+    from reco.orders.home import open_home  # noqa: PLC0415 - see above
+    from reco.orders.ingest import ingest  # noqa: PLC0415 - see above
+    from reco.orders.orders import make_orders  # noqa: PLC0415 - see above
+    from reco.orders.profiles import load_profile  # noqa: PLC0415 - see above
+    from reco.settings import load_settings  # noqa: PLC0415 - see above
+
     now = dt.datetime.now(dt.UTC)
     home = open_home(load_settings())
     given = home.ledger.register([(csv, load_profile("prototype"))], now=now)
@@ -38,7 +41,8 @@ def main(csv: Path, *, publish: bool) -> None:
     print(
         json.dumps({"lines_read": read.counts.lines_read, "pairs": pairs.pairs, "items_with_neighbour": similar.items})
     )
+    return 0
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), publish="--publish" in sys.argv)
+    run_process(lambda: main(Path(sys.argv[1]), publish="--publish" in sys.argv))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from reco.errors import LakeError
 from reco.model.scores import ScoreSettings
-from reco.storage.columns import NULL, TEXT, TIME, Ints, Texts, numbers, read_columns, texts
+from reco.storage.columns import NULL, TEXT, TIME, Ints, Texts, numbers, places_by_code, read_columns, texts
 
 UNIT = 2**30
 """An order of weight 1. Weights are integers in this unit: their sums are exact, whatever the order of adding."""
@@ -121,7 +121,7 @@ class Baskets:
         """The orders of each item, or the sum of their weights."""
         if weights is None:
             return np.bincount(self.items.codes, minlength=len(self.items))
-        by_item = np.argsort(self.items.codes, kind="stable")
+        by_item = places_by_code(self.items.codes, len(self.items))
         sums = np.concatenate([[0], np.cumsum(np.repeat(weights, self.sizes)[by_item])])
         ends = np.cumsum(np.bincount(self.items.codes, minlength=len(self.items)))
         found: Ints = np.diff(sums[np.concatenate([[0], ends])])

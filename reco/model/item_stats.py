@@ -32,6 +32,7 @@ from reco.storage.columns import (
     nothing,
     number_column,
     numbers,
+    places_by_code,
     read_columns,
     sum_column,
     sum_sums,
@@ -176,7 +177,7 @@ class _Sold:
         by_rank = np.argsort(-counts[sold], kind="stable")
         source, order_id = texts(table["source"]), texts(table["order_id"])
         order = source.codes.astype(np.int64) * max(1, len(order_id)) + order_id.codes
-        entries = np.argsort(items.codes, kind="stable")
+        entries = places_by_code(items.codes, len(items))
         return cls(table, items, entries, starts, sold[by_rank], by_rank, _distinct(order))
 
     def columns(self) -> tuple[Arrow, ...]:

@@ -22,10 +22,12 @@ from reco.storage.columns import (
     NULL,
     TEXT,
     TIME,
+    Arrow,
     Ints,
     TableWriter,
     lake_errors,
     money,
+    nothing,
     number_column,
     numbers,
     sum_column,
@@ -165,7 +167,7 @@ def _write(lines: AcceptedLines, in_effect: NDArray[np.bool_], writer: TableWrit
             text_column(lines.order_ids, order_id),
             text_column(lines.items.values, item),
             number_column(units[kept]),
-            sum_column(sum_money(amounts[mine], starts)[kept], has_total),
+            _revenue(amounts[mine], starts, kept, has_total),
             text_column(lines.customers.values, np.where(customer == _NEVER, NULL, customer)),
             number_column(first, TIME, known=first != _NEVER),
             text_column(lines.drop_keys, np.minimum.reduceat(lines.part[mine], starts)[kept]),
@@ -177,6 +179,12 @@ def _write(lines: AcceptedLines, in_effect: NDArray[np.bool_], writer: TableWrit
             counts.update(_taken_back(lines.quantity[mine], starts, units))
     counts["items"] = int(np.count_nonzero(seen))
     return counts
+
+
+def _revenue(amounts: Ints, starts: Ints, kept: NDArray[np.bool_], has_total: NDArray[np.bool_]) -> Arrow:
+    if not has_total.any():  # a shop's export may hold no prices at all
+        return nothing(len(has_total), MONEY_SUM)
+    return sum_column(sum_money(amounts, starts)[kept], has_total)
 
 
 def _taken_back(quantity: Ints, starts: Ints, units: Ints) -> dict[str, int]:

@@ -84,6 +84,13 @@ def texts(column: Arrow) -> Texts:
     return Texts(whole.dictionary.take(order), places[index_array(whole.indices)])
 
 
+def places_by_code(codes: NDArray[np.integer[Any]], count: int) -> Ints:
+    """The places of the rows, sorted by their code (which is below `count`, and none null); equals stay in order."""
+    # Sixteen bits are sorted by radix, in a fifth of the time.
+    found: Ints = np.argsort(codes.astype(np.uint16) if count <= 2**16 else codes, kind="stable")
+    return found
+
+
 def _ascends(values: Arrow) -> bool:
     return len(values) < 2 or bool(flags(pc.less(values.slice(0, len(values) - 1), values.slice(1))).all())
 
@@ -138,6 +145,8 @@ def _buffer(values: Any) -> pa.Buffer:
 def number_column(values: NDArray[Any], kind: pa.DataType = COUNT, *, known: NDArray[np.bool_] | None = None) -> Arrow:
     """A column of these numbers, whose size in bytes is that of `kind`; null where not known."""
     # Not `pa.array`, which imports pandas to see whether it is given one of its objects.
+    if known is not None and not known.any():
+        return nothing(len(values), kind)
     valid = None if known is None else _buffer(np.packbits(known, bitorder="little"))
     return pa.Array.from_buffers(kind, len(values), [valid, _buffer(np.ascontiguousarray(values))])
 
@@ -182,6 +191,8 @@ def sum_column(sums: Ints, known: NDArray[np.bool_]) -> Arrow:
 
 def money_column(amounts: Ints, known: NDArray[np.bool_]) -> Arrow:
     """A DECIMAL(18,4) column of ten-thousandths; null where not known."""
+    if not known.any():
+        return nothing(len(amounts), MONEY)
     return _decimal_column(MONEY, np.stack([amounts, amounts >> 63], axis=1), known)
 
 
@@ -269,7 +280,7 @@ class TableWriter:
         return pq.ParquetWriter(
             self._path,
             schema,
-            compression="zstd",
+            compression="lz4",
             store_schema=False,  # a dictionary is how the texts came, and no part of the table
             store_decimal_as_integer=True,
             use_dictionary=cast("Any", [name for name in schema.names if name not in whole]),

@@ -6,6 +6,7 @@ row means to the business (`reco.orders.ledger`, `reco.audit.trail`).
 The tables stand in a file of their own (SQLite) or in the schema `reco` (Postgres), apart from Dagster's.
 """
 
+import atexit
 import datetime as dt
 import threading
 from collections.abc import Iterator
@@ -354,6 +355,7 @@ def shared_database(url: str) -> sa.Engine:
     with _opening:
         if url not in _engines:
             _engines[url] = open_database(url)
+            atexit.register(_engines[url].dispose)  # which leaves a SQLite file whole, without a log beside it
         return _engines[url]
 
 

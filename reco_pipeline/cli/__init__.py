@@ -11,14 +11,24 @@ from reco_pipeline.guard import check_top_level_packages
 USAGE = 2
 
 
-def main() -> None:
-    """Runs the command line and leaves with its exit code."""
+def command() -> None:
+    """The process of the command line: runs it and leaves with its exit code."""
+    try:
+        from reco.lean import run_process
+    except ImportError:
+        _say_what_hides_us()
+        raise
+    run_process(main)
+
+
+def main() -> int:
+    """Runs the command line; returns its exit code."""
     try:
         from reco_pipeline.cli.boundary import guarded
     except ImportError:
         _say_what_hides_us()
         raise
-    sys.exit(guarded(_start))
+    return guarded(_start)
 
 
 def _start() -> int:

@@ -62,7 +62,7 @@ def test_it_installs_the_command(wheel: Path) -> None:
     """The wheel declares the `reco` command, the licence and the supported Pythons."""
     with zipfile.ZipFile(wheel) as archive:
         (entry,) = (name for name in archive.namelist() if name.endswith(".dist-info/entry_points.txt"))
-        assert "reco = reco_pipeline.cli:main" in archive.read(entry).decode()
+        assert "reco = reco_pipeline.cli:command" in archive.read(entry).decode()
         folder = entry.rsplit("/", 1)[0]
         metadata = archive.read(f"{folder}/METADATA").decode()
         assert f"{folder}/licenses/LICENSE" in archive.namelist()
