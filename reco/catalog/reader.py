@@ -188,14 +188,15 @@ def _others(con: duckdb.DuckDBPyConnection, opened: OpenedDrop) -> list[dict[str
     """The lines that were not accepted, in order, with their bytes as they came."""
     texts = ", ".join(f"t_{column}" for column in COLUMNS)
     rows = con.sql(f"SELECT line, reasons, {texts} FROM judged WHERE len(reasons) > 0 ORDER BY line").fetchall()
-    spans = opened.spans(np.array([row[0] for row in rows], np.int64)) if rows else []
+    starts, ends = opened.spans(np.array([row[0] for row in rows], np.int64))
+    spans = zip(starts.tolist(), ends.tolist(), strict=True)
     found = [
         (row[0], span, row[1], dict(zip(COLUMNS, row[2:], strict=True))) for row, span in zip(rows, spans, strict=True)
     ]
     found += [(one.line, (one.start, one.end), [str(one.reason)], {}) for one in opened.faults]
     found.sort(key=lambda one: one[0])
     places = np.array([place for _, span, _, _ in found for place in span], np.int64)
-    offsets = opened.text.original_offsets(places).reshape(-1, 2).tolist() if found else []
+    offsets = opened.text.original_offsets(places).reshape(-1, 2).tolist()
     return [
         _other(line, start, opened.text.raw(start, end), reasons, texts_of)
         for (line, _, reasons, texts_of), (start, end) in zip(found, offsets, strict=True)

@@ -74,6 +74,18 @@ def _repeat(first: Arrow, second: Arrow) -> bool:
     return bool(2 * np.count_nonzero(flags(pc.is_in(sample, value_set=first))) > len(sample))
 
 
+def texts_at(column: Arrow, rows: Ints) -> Arrow:
+    """The texts themselves of some records, whose numbers ascend, of a column in dictionaries."""
+    ends = np.cumsum([0, *(len(chunk) for chunk in column.chunks)])
+    places = np.searchsorted(rows, ends)
+    found: list[Arrow] = []
+    for i in np.flatnonzero(places[1:] > places[:-1]).tolist():
+        mine = number_column(rows[places[i] : places[i + 1]] - ends[i])
+        chunk = column.chunk(i)
+        found.append(chunk.dictionary.take(chunk.indices.take(mine)))
+    return pa.concat_arrays(found)
+
+
 def cells(table: pa.Table, place: tuple[int, ...]) -> Cells:
     """What stands at a place of the header in these records, whose columns are `c{i}` and coded."""
     columns = [column_cells(table, position) for position in place]

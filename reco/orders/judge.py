@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from reco.orders import sql
+from reco.orders.coded import texts_at
 from reco.orders.lines import Ints
 from reco.orders.opened import OpenedDrop
 from reco.orders.parts import ORDER_LINES_SCHEMA, OtherLine
@@ -24,6 +25,11 @@ from reco.orders.schema import MAX_CHECKED_ROWS, require_valid
 from reco.orders.typed import Flags, Numbers, Typed, typed
 from reco.orders.whole import LeftOut
 from reco.storage.columns import NULL, flag_column, money_column, number_column, text_array, text_column
+
+MOST_OTHERS = 20_000
+"""Lines that were not accepted, of which texts and bytes are held at once."""
+MOST_OTHER_BYTES = 2**24
+"""Their bytes; one longer line is held by itself."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +50,29 @@ class Run:
 
 @dataclass(frozen=True)
 class Judged:
-    """What became of the lines of one run; `accepted` has the columns of `order_lines`, texts as dictionaries."""
+    """What became of lines of one run, in order: all that are accepted with the first of the others, then some others.
+
+    accepted: has the columns of `order_lines`, texts as dictionaries; last: nothing of the drop comes after it.
+    """
 
     run: Run
     accepted: pa.Table
     others: list[OtherLine]
+    last: bool
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """Records that a check refuses: their numbers in a table, ascending, their first physical lines, and the checks."""
+
+    table: pa.Table
+    rows: Ints
+    lines: Ints
+    flags: Ints
+
+
+_Why = tuple[str, str, str | None, str | None, str, list[str]]
+"""Disposition, reason, column, value, message, and the other reasons of a line that was not accepted."""
 
 
 def runs(drops: Sequence[Scanned], styles: Mapping[str, sql.Style]) -> Iterator[list[Run]]:
@@ -94,16 +118,17 @@ def judge(
     if accepted.num_rows:
         name = ", ".join(dict.fromkeys(run.drop.drop.name for run in chunk[:3]))
         require_valid(accepted, reading.now, name, takes_back=reading.profile.rules.takes_back)
-    refused = np.flatnonzero(~good)
-    texts = _texts(con, reading, table, refused)
     done = 0
     for (start, stop), run, part in zip(_bounds(parts), chunk, parts, strict=True):
         count = int(np.count_nonzero(good[start:stop]))
-        first, last = np.searchsorted(refused, [start, stop]).tolist()
-        mine = refused[first:last]
-        others = _others(run, reading, part.lines[mine - start], lines.flags[mine], texts[first:last])
-        yield Judged(run, accepted.slice(done, count), others)
+        mine = accepted.slice(done, count)
         done += count
+        rows = np.flatnonzero(~good[start:stop]) + start
+        refused = _Refused(table, rows, part.lines[rows - start], lines.flags[rows])
+        for others, last in _others(con, run, reading, refused):
+            yield Judged(run, mine, others, run.last and last)
+            mine = accepted.slice(done, 0)
+        run.scanned.release()
 
 
 def _bounds(parts: Sequence[Rows]) -> list[tuple[int, int]]:
@@ -137,11 +162,11 @@ def _number(one: Numbers, good: Flags, kind: pa.DataType) -> Any:
 def _texts(
     con: duckdb.DuckDBPyConnection, reading: sql.Reading, table: pa.Table, rows: Ints
 ) -> list[dict[str, str | None]]:
-    """The trimmed texts of some records."""
+    """The trimmed texts of some records, whose numbers ascend."""
     if not len(rows):
         return []
-    plain = pa.schema([(name, pa.string()) for name in table.column_names])
-    con.register("refused", table.unify_dictionaries().take(number_column(rows)).cast(plain))
+    plain = pa.table({name: texts_at(table[name], rows) for name in table.column_names})
+    con.register("refused", plain)
     try:
         found: list[dict[str, str | None]] = con.sql(sql.texts(reading, "refused")).to_arrow_table().to_pylist()
     finally:
@@ -150,34 +175,52 @@ def _texts(
 
 
 def _others(
-    run: Run, reading: sql.Reading, lines: Ints, flags: Ints, texts: Sequence[Mapping[str, str | None]]
-) -> list[OtherLine]:
-    """The lines of a run that are not accepted, in order, with their bytes as they came."""
-    drop = run.drop
-    spans = drop.spans(lines) if len(lines) else []
-    found: list[tuple[int, tuple[int, int], Any]] = [
-        (line, span, why)
-        for line, span, why in zip(lines.tolist(), spans, zip(flags.tolist(), texts, strict=True), strict=True)
-    ]
-    found += [
-        (fault.line, (fault.start, fault.end), fault.reason) for fault in drop.faults.between(run.start, run.stop)
-    ]
-    found.sort(key=lambda one: one[0])
-    places = np.array([place for _, span, _ in found for place in span], np.int64)
-    offsets = drop.text.original_offsets(places).reshape(-1, 2).tolist()
-    return [
-        _other_line(line, start, drop.text.raw(start, end), why, reading)
-        for (line, _, why), (start, end) in zip(found, offsets, strict=True)
-    ]
+    con: duckdb.DuckDBPyConnection, run: Run, reading: sql.Reading, refused: _Refused
+) -> Iterator[tuple[list[OtherLine], bool]]:
+    """The lines of a run that are not accepted, in order, with their bytes as they came: some at once, perhaps none.
+
+    Comes at least once, and with the last of them true. However many there are, what is held of them is bounded by
+    `MOST_OTHERS` and `MOST_OTHER_BYTES`.
+    """
+    text = run.drop.text
+    lines = refused.lines
+    starts, ends = run.drop.spans(lines)
+    faults = run.drop.faults.between(run.start, run.stop)
+    order = np.argsort(np.concatenate([lines, faults.lines]), kind="stable")
+    starts, ends = np.concatenate([starts, faults.starts])[order], np.concatenate([ends, faults.ends])[order]
+    spans = text.original_offsets(np.stack([starts, ends], axis=1).ravel()).reshape(-1, 2)
+    for begin, stop in _portions(spans[:, 1] - spans[:, 0]):
+        chosen = order[begin:stop]
+        own = chosen[chosen < len(lines)]
+        meant = _texts(con, reading, refused.table, refused.rows[own])
+        whys = (_why(flags, one, reading) for flags, one in zip(refused.flags[own].tolist(), meant, strict=True))
+        found = []
+        for i, (start, end) in zip(chosen.tolist(), spans[begin:stop].tolist(), strict=True):
+            line, why = (int(lines[i]), next(whys)) if i < len(lines) else _structural(*faults.at(i - len(lines)))
+            found.append(OtherLine(line, start, text.raw(start, end), *why))
+        yield found, stop == len(order)
 
 
-def _other_line(line: int, offset: int, raw: bytes, why: Any, reading: sql.Reading) -> OtherLine:
-    if isinstance(why, str):
-        return OtherLine(line, offset, raw, REASONS[why], why, None, None, MESSAGES[why], [])
-    flags, texts = why
+def _portions(sizes: Ints) -> Iterator[tuple[int, int]]:
+    """Bounds of runs of lines of these sizes in bytes, that are held at once; one run without any line."""
+    before = np.cumsum(np.append(0, sizes))
+    begin = 0
+    while True:
+        full = int(np.searchsorted(before, before[begin] + MOST_OTHER_BYTES, side="right")) - 1
+        stop = min(max(full, begin + 1), begin + MOST_OTHERS, len(sizes))
+        yield begin, stop
+        if stop == len(sizes):
+            return
+        begin = stop
+
+
+def _why(flags: int, texts: Mapping[str, str | None], reading: sql.Reading) -> _Why:
     first, *rest = [check for i, check in enumerate(CHECKS) if flags >> i & 1]
     column = first.column or (reading.marked_column(first.reason) if f"m_{first.reason}" in texts else None)
     value = texts.get(f"t_{first.column}") if first.column else texts.get(f"m_{first.reason}")
     also = [reason for reason in dict.fromkeys(check.reason for check in rest) if reason != first.reason]
-    value = value[:MAX_VALUE_CHARS] if value else None
-    return OtherLine(line, offset, raw, first.disposition, first.reason, column, value, first.message, also)
+    return first.disposition, first.reason, column, value[:MAX_VALUE_CHARS] if value else None, first.message, also
+
+
+def _structural(line: int, reason: str) -> tuple[int, _Why]:
+    return line, (REASONS[reason], reason, None, None, MESSAGES[reason], [])

@@ -20,6 +20,8 @@ RUN_BYTES = 8 * BLOCK
 Ints = NDArray[np.int64]
 _LF, _CR = 10, 13
 _WINDOW = 2**18
+_NEAR = 2**9
+"""Bytes that are looked at first, since lines are short: a file may have none of the two line ends."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +79,15 @@ class _Cut:
 
 def next_line(text: Text, start: int) -> tuple[int, int]:
     """Where the line that begins at `start` ends, without and with its line end."""
-    data, at = text.data, start
+    data, at, window = text.data, start, _NEAR
     while at < len(data):
-        stop = min(at + _WINDOW, len(data))
-        found = [i for i in (data.find(b"\n", at, stop), data.find(b"\r", at, stop)) if i >= 0]
-        if found:
-            end = min(found)
+        stop = min(at + window, len(data))
+        line_feed = data.find(b"\n", at, stop)
+        carriage_return = data.find(b"\r", at, stop if line_feed < 0 else line_feed)
+        end = line_feed if carriage_return < 0 else carriage_return
+        if end >= 0:
             return end, end + (2 if data[end : end + 2] == b"\r\n" else 1)
-        at = stop
+        at, window = stop, _WINDOW
     return len(data), len(data)
 
 
@@ -133,18 +136,20 @@ def scan_lines(
     return scan
 
 
-def find_starts(text: Text, scan: LineScan, lines: Ints) -> Ints:
-    """The offsets of lines in the text, by their numbers, which must ascend."""
-    found = np.empty(len(lines), np.int64)
+def find_spans(text: Text, scan: LineScan, lines: Ints) -> tuple[Ints, Ints]:
+    """Where lines begin and end (without their line ends) in the text, by their numbers, which must ascend."""
+    starts, ends = np.empty(len(lines), np.int64), np.empty(len(lines), np.int64)
     firsts = np.array([block.first_line for block in scan.blocks], np.int64)
     owners = np.searchsorted(firsts, lines, side="right") - 1
     view = np.frombuffer(text.data, np.uint8)
     for i in np.unique(owners).tolist():
         block = scan.blocks[i]
         cut = _cut(text, view[block.start : block.end], block.start, block.end, LineScan())
-        mine = owners == i
-        found[mine] = cut.starts[lines[mine] - block.first_line] + block.start
-    return found
+        first, last = np.searchsorted(owners, [i, i + 1])
+        own = lines[first:last] - block.first_line
+        starts[first:last], ends[first:last] = cut.starts[own] + block.start, cut.ends[own] + block.start
+        text.release(block.start, block.end)
+    return starts, ends
 
 
 def _blocks(text: Text) -> Iterator[tuple[int, int]]:

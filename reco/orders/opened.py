@@ -17,7 +17,7 @@ import numpy as np
 from reco.errors import LedgerBroken
 from reco.orders.dialect import HEAD_BYTES, Layout, find_layout, header_only, told_delimiter
 from reco.orders.drops import DropFile
-from reco.orders.lines import Ints, LineScan, find_starts, next_line, scan_lines
+from reco.orders.lines import BLOCK, Ints, LineScan, find_spans, next_line, scan_lines
 from reco.orders.records import Faults, RecordReader
 from reco.orders.source import (
     UTF8,
@@ -97,15 +97,12 @@ class OpenedDrop:
         before = self.gaps - 1 - np.arange(len(self.gaps))
         return rows + 1 + np.searchsorted(before, rows, side="right")
 
-    def spans(self, lines: Ints) -> list[tuple[int, int]]:
+    def spans(self, lines: Ints) -> tuple[Ints, Ints]:
         """Where the records that begin at these lines (ascending) begin and end in the text."""
-        starts = find_starts(self.text, self.scan, lines)
-        at = np.searchsorted(self.joined_lines, lines)
+        starts, ends = find_spans(self.text, self.scan, lines)
         joined = np.isin(lines, self.joined_lines)
-        return [
-            (start, int(self.joined_ends[i]) if several else next_line(self.text, start)[0])
-            for start, i, several in zip(starts.tolist(), at.tolist(), joined.tolist(), strict=True)
-        ]
+        ends[joined] = self.joined_ends[np.searchsorted(self.joined_lines, lines[joined])]
+        return starts, ends
 
 
 def open_drop(drop: DropFile, folder: Path, *, record_by_record: bool = False, orders: bool = True) -> OpenedDrop:
@@ -225,10 +222,12 @@ def _read_suspects(opened: OpenedDrop, suspects: Iterator[tuple[int, int]], ahea
     """Reads the suspicious records; returns the physical lines they take and how many blank lines are among them."""
     lines, taken, joined, ends = array("q"), array("q"), array("q"), array("q")
     blanks, text, widths = 0, opened.text, {len(head) for head in opened.heads}
+    released = text.start
     path = opened.folder / "extra.csv"
     with path.open("w", encoding=UTF8, newline="") as target:
         writer = csv.writer(target, quoting=csv.QUOTE_ALL, lineterminator="\n")
         for record in opened.reader().read((line, at) for line, at in suspects if line > ahead):
+            released = _released(text, released, record.start)
             taken.extend(range(record.line, record.line + record.lines))
             blanks += record.blank_lines
             if record.end - record.start in widths and text.data[record.start : record.end] in opened.heads:
@@ -279,14 +278,24 @@ def _plain_file(opened: OpenedDrop) -> Path:
 
 def _copy_plain_lines(opened: OpenedDrop, target: BinaryIO) -> None:
     text, gaps = opened.text, opened.gaps
-    starts = find_starts(text, opened.scan, gaps).tolist()
-    at = text.start
-    for i, start in enumerate(starts):
-        _copy(text, at, start, target)
-        follows = i + 1 < len(starts) and gaps[i + 1] == gaps[i] + 1
-        at = starts[i + 1] if follows else next_line(text, start)[1]
+    first = np.ones(len(gaps), bool)
+    first[1:] = gaps[1:] > gaps[:-1] + 1
+    last = np.append(first[1:], True)[: len(gaps)]
+    starts, ends = find_spans(text, opened.scan, gaps)
+    at = released = text.start
+    for start, end in zip(starts[first], ends[last], strict=True):
+        _copy(text, at, int(start), target)
+        at = next_line(text, int(end))[1]
+        released = _released(text, released, at)
     _copy(text, at, text.size, target)
-    text.release(0, text.size)
+
+
+def _released(text: Text, start: int, end: int) -> int:
+    """Gives back what was read of a text up to a place, once it is much; where that begins which was not given back."""
+    if end - start < BLOCK:
+        return start
+    text.release(start, end)
+    return end
 
 
 def _copy(text: Text, start: int, end: int, target: BinaryIO) -> None:
@@ -297,6 +306,8 @@ def _copy(text: Text, start: int, end: int, target: BinaryIO) -> None:
             stop += 1
         block = text.data[start:stop]
         target.write(block.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in block else block)
+        if stop - start >= _COPY_BLOCK:
+            text.release(start, stop)
         start = stop
     if end == text.size and text.data[end - 1 : end] not in (b"\n", b"\r"):
         target.write(b"\n")

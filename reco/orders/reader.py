@@ -183,7 +183,7 @@ def _judge(
                 writer.write(*_kept(judged, opened))
                 if opened.scan.lines > MAX_CHECKED_ROWS:
                     report("lines judged", judged.run.stop - 1, opened.scan.lines)
-                if judged.run.last:
+                if judged.last:
                     result = _result(judged.run, writer, left_out[opened.drop.key].duplicates)
                     stack.close()
                     writer = None

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from reco.orders.dialect import Dialect
-from reco.orders.lines import next_line
+from reco.orders.lines import Ints, next_line
 from reco.orders.quoted import OPEN, Quoting, split
 from reco.orders.source import Text
 
@@ -86,10 +86,11 @@ class Faults:
             values.append(value)
         self.codes.append(_CODES.index(str(record.reason)))
 
-    def between(self, first: int, stop: int) -> list[Fault]:
+    def between(self, first: int, stop: int) -> "SomeFaults":
         """The faults at these lines, the last one not included."""
-        lines = self.places[0]
-        return [self._at(i) for i in range(bisect_left(lines, first), bisect_left(lines, stop))]
+        low, high = bisect_left(self.places[0], first), bisect_left(self.places[0], stop)
+        lines, starts, ends = (np.array(values[low:high], np.int64) for values in self.places)
+        return SomeFaults(lines, starts, ends, self.codes[low:high])
 
     def merged(self, other: "Faults") -> "Faults":
         """These faults and others, by line."""
@@ -104,6 +105,20 @@ class Faults:
         """How many faults have which reason."""
         counts = np.bincount(np.array(self.codes, np.uint8), minlength=len(_CODES)).tolist()
         return {reason: count for reason, count in sorted(zip(_CODES, counts, strict=True)) if count}
+
+
+@dataclass(frozen=True, slots=True)
+class SomeFaults:
+    """Faults by line, as columns: line, start and end of each, and its reason by position in `MESSAGES`."""
+
+    lines: Ints
+    starts: Ints
+    ends: Ints
+    codes: "array[int]"
+
+    def at(self, i: int) -> tuple[int, str]:
+        """Line and reason of one."""
+        return int(self.lines[i]), _CODES[self.codes[i]]
 
 
 class Shape(NamedTuple):

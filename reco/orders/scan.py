@@ -8,6 +8,7 @@ leads to its physical line. A file for which that does not add up is not believe
 scratch folder and mapped into memory, so that memory does not grow with it.
 """
 
+import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,13 +50,21 @@ class Rows:
 class Scanned:
     """The records of one drop that are whole: those of plain lines first, then those of the record reader.
 
-    plain, extra: their columns in use, `c{i}` by position in the header, coded; whole: a hash of each record's texts.
+    plain, extra: their columns in use, `c{i}` by position in the header, coded; whole: a hash of each record's texts;
+    mapped: the files that hold the columns of a long file.
     """
 
     opened: OpenedDrop
     plain: pa.Table
     extra: pa.Table
     whole: Hashes
+    mapped: Sequence[mmap.mmap] = ()
+
+    def release(self) -> None:
+        """Gives the memory of what was read back to the system; all of it can be read again."""
+        for one in self.mapped:
+            one.madvise(mmap.MADV_DONTNEED)
+        self.opened.text.release_all()
 
     def lines_of(self, rows: Ints) -> Ints:
         """The first physical lines of records, whose numbers ascend."""
@@ -68,6 +77,7 @@ class Scanned:
         for table in (self.plain, self.extra):
             for batch in table.to_batches():
                 yield pa.Table.from_batches([batch])
+                self.release()
 
     def run(self, start: int, stop: int) -> Rows:
         """The records that begin at a run of physical lines, in their order."""
@@ -98,16 +108,17 @@ def _scanned(drop: OpenedDrop, kept: Path) -> Scanned | None:
     # Not `empty_table`, which imports pandas to see whether it is given one of its objects.
     nothing = pa.Table.from_batches([], pa.schema([(f"c{i}", CODED) for i in drop.layout.mapping.positions()]))
     plain, extra, whole = nothing, nothing, [np.empty(0, np.uint64)]
+    mapped: list[mmap.mmap] = []
     if drop.plain is not None:
         try:
-            plain, hashes = _read(_plain_reader(drop, drop.plain), drop, kept.with_suffix(".plain"))
+            plain, hashes = _read(_plain_reader(drop, drop.plain), drop, kept.with_suffix(".plain"), mapped)
         except pa.ArrowInvalid:
             return None  # such as a mixture that only shows in the reader: each line is then read by itself
         if plain.num_rows != drop.plain_rows:
             return None
         whole += hashes
     if drop.extra is not None:
-        extra, hashes = _read(_extra_reader(drop, drop.extra), drop, kept.with_suffix(".extra"))
+        extra, hashes = _read(_extra_reader(drop, drop.extra), drop, kept.with_suffix(".extra"), mapped)
         if extra.num_rows != len(drop.extra_lines):
             raise LedgerBroken(
                 f"{len(drop.extra_lines)} records were written for the scan and {extra.num_rows} came back.",
@@ -115,7 +126,7 @@ def _scanned(drop: OpenedDrop, kept: Path) -> Scanned | None:
                 drop=drop.drop.name,
             )
         whole += hashes
-    return Scanned(drop, plain, extra, np.concatenate(whole))
+    return Scanned(drop, plain, extra, np.concatenate(whole), mapped)
 
 
 def _plain_reader(drop: OpenedDrop, path: Path) -> Any:
@@ -150,8 +161,8 @@ def _reader(drop: OpenedDrop, path: Path, parsing: csv.ParseOptions, longest: in
     )
 
 
-def _read(reader: Any, drop: OpenedDrop, kept: Path) -> tuple[pa.Table, list[Hashes]]:
-    """The columns in use and the hashes of all records; on disk where the text is long."""
+def _read(reader: Any, drop: OpenedDrop, kept: Path, mapped: list[mmap.mmap]) -> tuple[pa.Table, list[Hashes]]:
+    """The columns in use and the hashes of all records; on disk, and mapped from there, where the text is long."""
     used = [f"c{i}" for i in drop.layout.mapping.positions()]
     schema = pa.schema([(name, CODED) for name in used])
     hashes: list[Hashes] = []
@@ -166,7 +177,9 @@ def _read(reader: Any, drop: OpenedDrop, kept: Path) -> tuple[pa.Table, list[Has
     with pa.OSFile(str(kept), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
         for batch in batches():
             writer.write_batch(batch)
-    return pa.ipc.open_stream(pa.memory_map(str(kept))).read_all(), hashes
+    with kept.open("rb") as handle:  # not `pa.memory_map`, whose memory cannot be given back
+        mapped.append(mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ))
+    return pa.ipc.open_stream(pa.BufferReader(pa.py_buffer(mapped[-1]))).read_all(), hashes
 
 
 def _hashes(batch: pa.RecordBatch) -> Hashes:

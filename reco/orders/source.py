@@ -6,7 +6,7 @@ files are unpacked (`reco.orders.packed`), lines and columns.
 
 import codecs
 import mmap
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,8 @@ class Text:
     start: int
     original_start: int
     unit: int
+    units_before: list[int] = field(default_factory=lambda: [0])
+    """Code units before each block of the text, as far as that was asked for: each block is counted once."""
 
     @property
     def size(self) -> int:
@@ -62,6 +64,11 @@ class Text:
         """Gives the memory of a part that was read back to the system; it can be read again."""
         _release(self.data, start, end)
 
+    def release_all(self) -> None:
+        """Gives the memory of all that was read of text and original back to the system; both can be read again."""
+        for data in (self.data, self.original):
+            data.madvise(mmap.MADV_DONTNEED)
+
     def raw(self, start: int, end: int) -> bytes:
         """The bytes of the original between two of its offsets; a long part of it does not stay in memory twice."""
         found = self.original[start:end]
@@ -71,29 +78,33 @@ class Text:
 
     def original_offsets(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
         """Byte offsets in the original (unpacked) file of places in the text, which must ascend."""
-        if not self.unit:
+        if not self.unit or not len(places):
             return places
         found = np.empty(len(places), np.int64)
-        at, units = self.start, 0
-        view = np.frombuffer(self.data, np.uint8)
-        for i, place in enumerate(places.tolist()):
-            while at < place:
-                end = min(place, at + BLOCK)
-                units += _code_units(view[at:end], self.unit)
-                at = end
-            found[i] = self.original_start + units * self.unit
+        blocks = (places - self.start) // BLOCK
+        self._count_up_to(int(blocks[-1]))
+        for block in np.unique(blocks).tolist():
+            first, last = np.searchsorted(blocks, [block, block + 1])
+            own = places[first:last] - self.start - block * BLOCK
+            units = np.cumsum(np.append(0, self._widths(block)), dtype=np.int64)
+            found[first:last] = self.original_start + (self.units_before[block] + units[own]) * self.unit
         return found
+
+    def _count_up_to(self, block: int) -> None:
+        for one in range(len(self.units_before) - 1, block):
+            self.units_before.append(self.units_before[one] + int(self._widths(one).sum()))
+
+    def _widths(self, block: int) -> NDArray[np.uint8]:
+        """The code units of the characters of a block, each at its first byte: two for those that UTF-16 pairs."""
+        start = self.start + block * BLOCK
+        part = np.frombuffer(self.data[start : start + BLOCK], np.uint8)
+        widths: NDArray[np.uint8] = ((part & 0xC0) != 0x80).view(np.uint8)
+        return widths + (part >= 0xF0) if self.unit > 1 else widths
 
 
 def _release(data: mmap.mmap, start: int, end: int) -> None:
     first = start - start % mmap.PAGESIZE
     data.madvise(mmap.MADV_DONTNEED, first, end - first)
-
-
-def _code_units(part: NDArray[np.uint8], unit: int) -> int:
-    """Code units of UTF-8 bytes: one a character, and two for those that UTF-16 writes as a pair."""
-    count = int(np.count_nonzero((part & 0xC0) != 0x80))
-    return count + (int(np.count_nonzero(part >= 0xF0)) if unit > 1 else 0)
 
 
 def unpack(path: Path, scratch: Path, file: str) -> Path:

@@ -37,12 +37,11 @@ class Place:
 def places(opened: OpenedDrop, lines: Sequence[int]) -> dict[int, Place]:
     """The places of the records that begin at these physical lines."""
     ordered = sorted(lines)
-    spans = opened.spans(np.array(ordered, np.int64)) if ordered else []
-    flat = np.array([place for span in spans for place in span], np.int64)
-    offsets = opened.text.original_offsets(flat).reshape(-1, 2).tolist()
+    spans = np.stack(opened.spans(np.array(ordered, np.int64)), axis=1)
+    offsets = opened.text.original_offsets(spans.ravel()).reshape(-1, 2)
     return {
         line: Place(first, opened.text.raw(first, last), start, end)
-        for line, (start, end), (first, last) in zip(ordered, spans, offsets, strict=True)
+        for line, (start, end), (first, last) in zip(ordered, spans.tolist(), offsets.tolist(), strict=True)
     }
 
 
