@@ -8,8 +8,10 @@ import codecs
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from reco.orders.source import Text
@@ -117,9 +119,9 @@ def scan_lines(
             continue
         odd |= _nul(text, part, cut, start, end)
         odd |= _undecodable(text, part, cut, start, scan)
-        if quote:
-            odd |= _quotes(part, cut, quote, delimiter)
-        odd |= _ragged(part, cut, quote, delimiter, columns)
+        quotes = _Quotes.of(part, cut, quote)
+        odd |= quotes.odd(part, cut, delimiter)
+        odd |= _ragged(part, cut, quotes, delimiter, columns)
         for head in heads:
             odd |= _equal(text, part, cut, start, head)
         found = np.flatnonzero(odd)
@@ -210,8 +212,13 @@ def _equal(text: Text, part: NDArray[np.uint8], cut: _Cut, start: int, head: byt
 def _holding(cut: _Cut, places: Ints) -> NDArray[np.bool_]:
     """Which lines hold at least one of the places."""
     held = np.zeros(len(cut.starts), bool)
-    held[np.searchsorted(cut.starts, places, side="right") - 1] = True
+    held[_owners(cut, places)] = True
     return held
+
+
+def _owners(cut: _Cut, places: Ints) -> Ints:
+    """The line that each of the places is in."""
+    return np.searchsorted(cut.starts, places, side="right") - 1
 
 
 def _nul(text: Text, part: NDArray[np.uint8], cut: _Cut, start: int, end: int) -> NDArray[np.bool_]:
@@ -227,7 +234,7 @@ def _undecodable(text: Text, part: NDArray[np.uint8], cut: _Cut, start: int, sca
         return bad
     lines = np.flatnonzero(_holding(cut, np.flatnonzero(high)))
     scan.non_ascii += len(lines)
-    if _is_utf8(part.tobytes()):
+    if _all_utf8(part):
         return bad
     for i in lines.tolist():
         bad[i] = not _is_utf8(text.data[start + int(cut.starts[i]) : start + int(cut.ends[i])])
@@ -249,6 +256,18 @@ def _count_encoding(text: Text, start: int, end: int, scan: LineScan) -> None:
     scan.non_ascii += not ascii_only
 
 
+def _all_utf8(part: NDArray[np.uint8]) -> bool:
+    """Whether a block is UTF-8, without making a text of it."""
+    ends: Any = np.array([0, len(part)], np.int32)
+    bytes_of: Any = part
+    whole = pa.Array.from_buffers(pa.binary(), 1, [None, pa.py_buffer(ends), pa.py_buffer(bytes_of)])
+    try:
+        whole.cast(pa.string())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
 def _is_utf8(data: bytes) -> bool:
     try:
         data.decode("utf-8")
@@ -257,31 +276,54 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _quotes(part: NDArray[np.uint8], cut: _Cut, quote: str, delimiter: str) -> NDArray[np.bool_]:
-    """Lines where readers differ: an odd number of quotes, or one that opens or closes in the middle of a field."""
-    mark = ord(quote)
-    at = np.flatnonzero(part == mark)
-    if not len(at):
-        return np.zeros(len(cut.starts), bool)
-    owners = np.searchsorted(cut.starts, at, side="right") - 1
-    odd = np.asarray(np.bincount(owners, minlength=len(cut.starts)) % 2 == 1)
-    opening = (np.arange(len(at)) - np.searchsorted(at, cut.starts)[owners]) % 2 == 0
-    border = np.zeros(256, bool)
-    border[[_LF, _CR, ord(delimiter), mark]] = True
-    before = np.where(at > 0, part[np.maximum(at - 1, 0)], _LF)
-    after = np.where(at + 1 < len(part), part[np.minimum(at + 1, len(part) - 1)], _LF)
-    odd[owners[~np.where(opening, border[before], border[after])]] = True
-    return odd
+@dataclass(frozen=True)
+class _Quotes:
+    """The quotes of a block.
+
+    at: their places; before: how many stand before each line; uneven: lines with an odd number of them. Where no line
+    is uneven, a place is inside quotes if the block has an odd number of them before it.
+    """
+
+    at: Ints
+    before: Ints
+    uneven: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, part: NDArray[np.uint8], cut: _Cut, quote: str) -> "_Quotes":
+        at = np.flatnonzero(part == ord(quote)) if quote else np.empty(0, np.int64)
+        if not len(at):
+            return cls(at, np.zeros(len(cut.starts), np.int64), np.zeros(len(cut.starts), bool))
+        before = np.searchsorted(at, cut.starts)
+        return cls(at, before, np.diff(before, append=len(at)) % 2 == 1)
+
+    def odd(self, part: NDArray[np.uint8], cut: _Cut, delimiter: str) -> NDArray[np.bool_]:
+        """Lines where readers differ: an odd number of quotes, or one that opens or closes in the middle of a field."""
+        if not len(self.at):
+            return self.uneven
+        opening = np.arange(len(self.at)) % 2 == 0
+        if self.uneven.any():
+            opening ^= self.before[_owners(cut, self.at)] % 2 == 1
+        border = np.zeros(256, bool)
+        border[[_LF, _CR, ord(delimiter), part[self.at[0]]]] = True
+        next_to = np.where(opening, self.at - 1, self.at + 1)
+        outside = (next_to < 0) | (next_to == len(part))
+        amiss = self.at[~(border[part[np.where(outside, 0, next_to)]] | outside)]
+        return self.uneven | _holding(cut, amiss)
+
+    def around(self, cut: _Cut, places: Ints) -> NDArray[np.bool_]:
+        """Which of the places are inside quotes."""
+        if not len(self.at):
+            return np.zeros(len(places), bool)
+        count = np.searchsorted(self.at, places)
+        if self.uneven.any():
+            count -= self.before[_owners(cut, places)]
+        return np.asarray(count % 2 == 1)
 
 
-def _ragged(part: NDArray[np.uint8], cut: _Cut, quote: str, delimiter: str, columns: int) -> NDArray[np.bool_]:
+def _ragged(part: NDArray[np.uint8], cut: _Cut, quotes: _Quotes, delimiter: str, columns: int) -> NDArray[np.bool_]:
     """Lines with more or fewer fields than there are columns, where quotes stand only around whole fields."""
     at = np.flatnonzero(part == ord(delimiter))
-    if quote and len(at):
-        marks = np.flatnonzero(part == ord(quote))
-        if len(marks):
-            before = np.searchsorted(marks, cut.starts)[np.searchsorted(cut.starts, at, side="right") - 1]
-            at = at[(np.searchsorted(marks, at) - before) % 2 == 0]
+    at = at[~quotes.around(cut, at)]
     if len(at) == len(cut.starts) * (columns - 1) and _each_has(at, cut, columns - 1):
         return np.zeros(len(cut.starts), bool)
     counts = np.searchsorted(at, cut.ends) - np.searchsorted(at, cut.starts)
