@@ -280,10 +280,11 @@ class TableWriter:
         return pq.ParquetWriter(
             self._path,
             schema,
-            compression="lz4",
+            compression="zstd",
             store_schema=False,  # a dictionary is how the texts came, and no part of the table
             store_decimal_as_integer=True,
             use_dictionary=cast("Any", [name for name in schema.names if name not in whole]),
+            write_statistics=cast("Any", whole),  # of texts they take longer than all the rest
             column_encoding=dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
         )
 
