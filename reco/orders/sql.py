@@ -139,7 +139,7 @@ def meanings(reading: Reading, style: Style, asked: Asked, table: str) -> str:
     values = [_AS_INTEGER.get(rule.sql_type, "{0}").format(rule.name) + f" AS {rule.name}" for rule in asked.columns]
     marks = ["m_cancelled_order"] if "cancelled_order" in asked.marks else []
     if rules.cancelled and "cancelled" in asked.marks:
-        marks.append(f"coalesce(starts_with(m_cancelled, {literal(rules.cancelled.prefix)}), false) AS is_cancelled")
+        marks.append(f"{is_cancelled(reading, 'm_cancelled')} AS is_cancelled")
     flags = " + ".join(_flags(reading, asked)) or "0"
     return (
         f"SELECT {', '.join([*values, *marks, f'CAST({flags} AS INTEGER) AS flags'])} FROM ("
@@ -201,11 +201,18 @@ def _money(text: str, decimal: str) -> str:
     return f"CASE {fast} WHEN regexp_matches({text}, {amount}) THEN TRY_CAST({bare} AS {MONEY_SQL}) END"
 
 
-def excluded_statuses(reading: Reading, table: str) -> str:
-    """The statement that tells of each text of the status column whether it excludes its order."""
+def is_excluded_status(reading: Reading) -> str:
+    """The expression that tells of a text of the status column whether it excludes its order."""
     status = reading.profile.rules.excluded_status
     values = _list(value.strip().lower() for value in status.values) if status else "()"
-    return f"SELECT coalesce(lower({reading.mark('excluded_status')}) IN {values}, false) AS excluded FROM {table}"
+    return f"coalesce(lower({reading.mark('excluded_status')}) IN {values}, false)"
+
+
+def is_cancelled(reading: Reading, text: str | None = None) -> str:
+    """The expression that tells of a text of the column of cancellations whether its line is one."""
+    cancelled = reading.profile.rules.cancelled
+    prefix = literal(cancelled.prefix) if cancelled else "NULL"
+    return f"coalesce(starts_with({text or reading.mark('cancelled')}, {prefix}), false)"
 
 
 def decimal_readings(text: str, table: str, cast: str = "{money}") -> str:

@@ -5,6 +5,9 @@ what a shop's rules make of them. Does not belong here: what one record tells.
 
 A record repeats another where both have the same fields under the same header in the same dialect; of all that are
 alike the first counts, by drop key and line.
+
+A cancellation that names its order is left out with it, and does not make it larger: whether an order is left out must
+not depend on when, and in which batch, something of it is taken back.
 """
 
 from collections import Counter
@@ -14,15 +17,16 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from reco.orders import sql
-from reco.orders.coded import cells
+from reco.orders.coded import Codes, cells
 from reco.orders.drops import DropFile
 from reco.orders.lines import Ints
 from reco.orders.scan import Hashes, Scanned, text_hashes
 from reco.orders.typed import BIT
-from reco.storage.columns import flags
+from reco.storage.columns import Arrow, flags
 
 HASHES_AT_ONCE = 4_000_000
 _NO_ORDER = np.uint64(0)
@@ -67,8 +71,24 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
+class _Of:
+    """The orders of the records of a drop, one place a record.
+
+    own: a number for the order whose id the record has, 0 where it has none; named: the same, or for the order of which
+    the record cancels lines; takes_back: the record takes units of its order back.
+    """
+
+    own: Hashes
+    named: Hashes
+    takes_back: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
 class _Orders:
-    """The orders of some records: a number for each, ascending, its lines, and whether a status leaves it out."""
+    """The orders of some records: a number for each, ascending, its lines, and whether a status leaves it out.
+
+    Lines that take units back are none of those counted: an order is as large as what was bought in it.
+    """
 
     orders: Hashes
     lines: Ints
@@ -84,9 +104,11 @@ class _Orders:
         np.logical_or.at(excluded, place, np.concatenate([one.excluded for one in some]))
         return cls(orders, lines, excluded)
 
-    def of(self, orders: Hashes, chosen: NDArray[np.bool_]) -> Ints:
-        """The records whose order is one of the chosen ones."""
-        return np.flatnonzero(np.isin(orders, self.orders[chosen & (self.orders != _NO_ORDER)]))
+    def of(self, some: "_Of", chosen: NDArray[np.bool_]) -> Ints:
+        """The records that are of the chosen orders, or take back units of one."""
+        orders = self.orders[chosen & (self.orders != _NO_ORDER)]
+        found = np.isin(some.own, orders)
+        return np.flatnonzero(found if some.named is some.own else found | np.isin(some.named, orders))
 
 
 class WholeBatches:
@@ -110,7 +132,7 @@ class WholeBatches:
         for scan, one in _each(scans):
             batch = _batch(one.opened.drop)
             if batch in self._split:
-                facts = _facts(con, scan.reading, one, _orders(con, scan.reading, one))
+                facts = _facts(con, scan.reading, one, _of(con, scan.reading, one))
                 known = self._orders.get(batch)
                 self._orders[batch] = _Orders.together([known, facts] if known else [facts])
 
@@ -118,12 +140,12 @@ class WholeBatches:
         """What the shop's rules leave out of the drops of a portion, by drop key. Portions come in their order."""
         repeated = self._repeats(scans)
         judged = {_batch(one.opened.drop) for scan, one in _each(scans) if scan.reading.profile.rules.judges_orders}
-        orders: dict[str, Hashes] = {}
+        orders: dict[str, _Of] = {}
         here: dict[Batch, list[_Orders]] = {}
         for scan, one in _each(scans):
             drop = one.opened.drop
             if _batch(drop) in judged:
-                orders[drop.key] = _orders(con, scan.reading, one)
+                orders[drop.key] = _of(con, scan.reading, one)
                 if _batch(drop) not in self._split:
                     here.setdefault(_batch(drop), []).append(_facts(con, scan.reading, one, orders[drop.key]))
         known = self._orders | {batch: _Orders.together(some) for batch, some in here.items()}
@@ -218,37 +240,61 @@ def _split(rows: Ints, starts: Ints) -> list[Ints]:
     return [part - start for part, start in zip(parts, starts[:-1].tolist(), strict=True)]
 
 
-def _orders(con: duckdb.DuckDBPyConnection, reading: sql.Reading, scanned: Scanned) -> Hashes:
-    """A number for the order of each record; 0 where it has none."""
-    place = reading.place("order_id")
-    found = [np.empty(0, np.uint64)]
-    for table in scanned.batches():
-        own = cells(table, place or ())
-        con.register("cells", own.table)
-        ids = con.sql(f"SELECT {reading.text('order_id')} AS id FROM cells").to_arrow_table()["id"].combine_chunks()
-        con.unregister("cells")
-        hashes = np.where(flags(ids.is_valid()), text_hashes(ids), _NO_ORDER)
-        found.append(hashes[own.codes])
-    return np.concatenate(found)
+def _of(con: duckdb.DuckDBPyConnection, reading: sql.Reading, scanned: Scanned) -> _Of:
+    found = [_of_some(con, reading, table) for table in scanned.batches()]
+    if not found:
+        nothing = np.empty(0, np.uint64)
+        return _Of(nothing, nothing, np.empty(0, bool))
+    own, named, takes_back = (np.concatenate(some) for some in zip(*found, strict=True))
+    return _Of(own, named, takes_back)
 
 
-def _facts(con: duckdb.DuckDBPyConnection, reading: sql.Reading, scanned: Scanned, orders: Hashes) -> _Orders:
-    known, place, lines = np.unique(orders, return_inverse=True, return_counts=True)
+def _of_some(
+    con: duckdb.DuckDBPyConnection, reading: sql.Reading, table: pa.Table
+) -> tuple[Hashes, Hashes, NDArray[np.bool_]]:
+    rules, marks = reading.profile.rules, reading.marks()
+    own = named = _numbers(con, table, reading.place("order_id") or (), reading.text("order_id"))
+    takes_back = np.zeros(len(own), bool)
+    if "cancelled_order" in marks:
+        cancels = _flags(con, table, (marks["cancelled"],), sql.is_cancelled(reading))
+        others = _numbers(con, table, (marks["cancelled_order"],), reading.mark("cancelled_order"))
+        takes_back = cancels & (others != _NO_ORDER)
+        named = np.where(takes_back, others, own)
+    if rules.returns == "net" and (quantity := reading.place("quantity")):
+        takes_back |= _flags(con, table, quantity, f"coalesce(starts_with({reading.text('quantity')}, '-'), false)")
+    return own, named, takes_back
+
+
+def _facts(con: duckdb.DuckDBPyConnection, reading: sql.Reading, scanned: Scanned, of: _Of) -> _Orders:
+    known, place = np.unique(of.own, return_inverse=True)
+    lines = np.bincount(place, weights=~of.takes_back, minlength=len(known)).astype(np.int64)
     excluded = np.zeros(len(known), bool)
     status = reading.profile.rules.excluded_status
     if status and status.whole_order and "excluded_status" in reading.marks():
-        excluded[place[_of_status(con, reading, scanned)]] = True
+        column = (reading.marks()["excluded_status"],)
+        found = [_flags(con, table, column, sql.is_excluded_status(reading)) for table in scanned.batches()]
+        excluded[place[np.concatenate([np.empty(0, bool), *found])]] = True
     return _Orders(known, lines, excluded)
 
 
-def _of_status(con: duckdb.DuckDBPyConnection, reading: sql.Reading, scanned: Scanned) -> NDArray[np.bool_]:
-    """Whether each record has a status that leaves its order out."""
-    place = (reading.marks()["excluded_status"],)
-    found = [np.empty(0, bool)]
-    for table in scanned.batches():
-        own = cells(table, place)
-        con.register("cells", own.table)
-        excluded = con.sql(sql.excluded_statuses(reading, "cells")).to_arrow_table()["excluded"].combine_chunks()
-        con.unregister("cells")
-        found.append(flags(excluded)[own.codes])
-    return np.concatenate(found)
+def _numbers(con: duckdb.DuckDBPyConnection, table: pa.Table, place: tuple[int, ...], text: str) -> Hashes:
+    """A number for each record's text at a place, as an expression of SQL gives it; 0 where it is null."""
+    found, codes = _asked(con, table, place, text)
+    return np.where(flags(found.is_valid()), text_hashes(found), _NO_ORDER)[codes]
+
+
+def _flags(con: duckdb.DuckDBPyConnection, table: pa.Table, place: tuple[int, ...], told: str) -> NDArray[np.bool_]:
+    """What an expression of SQL that is never null says of each record's text at a place."""
+    found, codes = _asked(con, table, place, told)
+    return flags(found)[codes]
+
+
+def _asked(
+    con: duckdb.DuckDBPyConnection, table: pa.Table, place: tuple[int, ...], expression: str
+) -> tuple[Arrow, Codes]:
+    """What an expression gives for each text at a place, and the place of each record's."""
+    own = cells(table, place)
+    con.register("cells", own.table)
+    found: Arrow = con.sql(f"SELECT {expression} AS found FROM cells").to_arrow_table()["found"].combine_chunks()
+    con.unregister("cells")
+    return found, own.codes

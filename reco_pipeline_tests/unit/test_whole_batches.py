@@ -33,6 +33,7 @@ RULES: dict[str, Any] = {
     "max_lines_per_order": 3,
     "excluded_status": {"column": "status", "values": ["void"], "whole_order": True, "if_present": True},
 }
+CANCELS: dict[str, Any] = {"cancelled": {"column": "order_id", "prefix": "C", "order_after_prefix": True}}
 COUNTS = ("lines_read", "lines_accepted", "lines_excluded", "lines_quarantined", "lines_duplicate")
 
 
@@ -62,7 +63,7 @@ def totals(read: dict[str, ReadDrop]) -> tuple[dict[str, int], Counter[str], Cou
 LINES = st.lists(
     st.builds(
         lambda *fields: ",".join(fields),
-        st.sampled_from(["1", "2", "3", "4", ""]),
+        st.sampled_from(["1", "2", "3", "4", "", "C1", "C2"]),
         st.sampled_from(["a", "b", '"a"', '"b\nb"']),
         st.sampled_from(["1", "2", "x"]),
         st.sampled_from(["", "", "", "void"]),
@@ -77,14 +78,15 @@ LINES = st.lists(
 @given(
     lines=LINES,
     chosen=st.sampled_from([("duplicates",), ("max_lines_per_order",), ("excluded_status",), tuple(RULES), ()]),
+    cancels=st.booleans(),
     seed=st.integers(0, 99),
 )
 def test_one_file_or_many_give_the_same_counts(
-    lines: list[str], chosen: tuple[str, ...], seed: int, tmp_path_factory: pytest.TempPathFactory
+    lines: list[str], chosen: tuple[str, ...], cancels: bool, seed: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """The same lines in any order, in one file or several, in one scan or several, give the same totals and reasons."""
     folder, chance = tmp_path_factory.mktemp("split"), random.Random(seed)
-    rules = profile(**{name: RULES[name] for name in chosen})
+    rules = profile(**{name: RULES[name] for name in chosen}, **(CANCELS if cancels else {}))
     whole = totals(read_files(write(folder, [lines]), folder, rules))
     files: list[list[str]] = [[] for _ in range(3)]
     for one in chance.sample(lines, len(lines)):
@@ -116,6 +118,43 @@ def test_a_file_without_the_status_loses_the_orders_that_another_leaves_out(tmp_
     ]
     read = read_files(files, tmp_path, profile(excluded_status=RULES["excluded_status"]))
     assert [one.faults for one in read.values()] == [{2: "excluded_status"}, {2: "excluded_status"}]
+
+
+def test_a_cancellation_is_left_out_with_the_order_it_names(tmp_path: Path) -> None:
+    """Large or of a status: what takes units of such an order back goes with it, from whichever file of the batch."""
+    bought = ["1,a,1,", "1,b,1,", "1,c,1,", "1,d,1,", "2,a,2,void", "3,a,1,"]
+    back = ["C1,a,1,", "C2,a,1,", "C3,a,1,", "C4,a,1,"]
+    for files in ([bought + back], [bought, back], [back, bought]):
+        read = read_files(write(tmp_path, files), tmp_path, profile(**RULES | CANCELS))
+        counts, reasons, accepted = totals(read)
+        assert reasons == {"oversized_order": 5, "excluded_status": 2}
+        assert accepted == {("3", "a", 1): 1, ("3", "a", -1): 1, ("4", "a", -1): 1}
+        assert counts["lines_accepted"] == 3
+
+
+def test_what_is_taken_back_makes_no_order_large(tmp_path: Path) -> None:
+    """The limit is of lines bought: cancellations, many in one document too, and returns leave an order as it is."""
+    bought = ["1,a,2,", "1,b,2,", "1,c,2,"]
+    cancelled = [f"C1,{item},1," for item in "abcab"]
+    whole = read_files(write(tmp_path, [[*bought, *cancelled]]), tmp_path, profile(max_lines_per_order=3, **CANCELS))
+    assert totals(whole)[1] == {}
+    returned = [f"1,{item},-1," for item in "abcab"]
+    rules = profile(max_lines_per_order=3, returns="net")
+    assert totals(read_files(write(tmp_path, [bought, returned]), tmp_path, rules))[1] == {}
+    quarantined = profile(max_lines_per_order=3)
+    reasons = totals(read_files(write(tmp_path, [bought, returned]), tmp_path, quarantined))[1]
+    assert reasons == {"oversized_order": 8}, "without such a rule a quantity below zero is no return"
+
+
+def test_the_status_of_a_cancellation_is_its_own(tmp_path: Path) -> None:
+    """A void cancellation leaves out its own lines, and neither the order it names nor another cancellation of it."""
+    rule = {"cancelled": {"column": "order_id", "prefix": "C", "order": "cancels"}, "returns": "net"}
+    header = "order_id,item_id,quantity,status,cancels\n"
+    lines = ["1,a,5,,", "C8,a,1,void,1", "C8,a,1,,1", "C9,a,1,,1"]
+    rules = profile(excluded_status=RULES["excluded_status"], **rule)
+    read = read_files(write(tmp_path, [lines], header), tmp_path, rules)
+    assert read["drop-0"].faults == {3: "excluded_status", 4: "excluded_status"}
+    assert read["drop-0"].column("quantity") == [5, -1]
 
 
 def test_a_file_that_fails_decides_nothing(tmp_path: Path) -> None:
