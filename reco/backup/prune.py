@@ -4,7 +4,8 @@ Belongs here: the order of removals. Does not belong here: the decision (`reco.b
 
 A stone first (it says that the missing is meant), then the manifest: from then on it is no backup. Objects go in a
 second step, only those that no manifest names and that are older than the grace period, so that a backup at work, or
-one whose manifest came late, keeps its own. Killed anywhere, every backup that is listed is whole.
+one whose manifest came late, keeps its own. Where the bucket keeps versions, both are only hidden then, and freed in a
+third step, days later (`reco.backup.versions`). Killed anywhere, every backup that is listed is whole.
 """
 
 import datetime as dt
@@ -16,6 +17,7 @@ from reco.backup.lease import BackupLease
 from reco.backup.manifest import is_backup_id
 from reco.backup.retention import Known, Policy, RetentionPlan, plan_retention
 from reco.backup.vault import Checked, Listed, Vault, failed_lately
+from reco.backup.versions import Freed, free_versions
 from reco.errors import ObjectStoreRefused, RetentionRefused
 from reco.progress import report
 from reco.settings import Settings
@@ -23,11 +25,18 @@ from reco.settings import Settings
 
 @dataclass(frozen=True)
 class Pruned:
-    """What a prune did, or would do: backups and objects removed, bytes freed, what the store holds fast."""
+    """What a prune did, or would do: backups and objects removed, with their bytes; what the store holds fast.
+
+    versions, version_bytes: what a versioned bucket had kept of earlier removals, freed now; versions_refused: why the
+    store did not let us free any.
+    """
 
     plan: RetentionPlan
     objects: int
     size_bytes: int
+    versions: int
+    version_bytes: int
+    versions_refused: str
     locked: tuple[str, ...]
     dry_run: bool
 
@@ -43,8 +52,16 @@ def policy_of(settings: Settings) -> Policy:
     )
 
 
-def prune(vault: Vault, policy: Policy, *, grace: dt.timedelta, now: dt.datetime, dry_run: bool = True) -> Pruned:
-    """Removes what retention lets go, and old objects of no backup.
+def prune(
+    vault: Vault,
+    policy: Policy,
+    *,
+    grace: dt.timedelta,
+    now: dt.datetime,
+    keep_versions: dt.timedelta = dt.timedelta(days=7),
+    dry_run: bool = True,
+) -> Pruned:
+    """Removes what retention lets go, old objects of no backup, and versions hidden for longer than `keep_versions`.
 
     Raises:
         RetentionRefused: the clock or the listing cannot be right; nothing was removed.
@@ -86,10 +103,28 @@ def prune(vault: Vault, policy: Policy, *, grace: dt.timedelta, now: dt.datetime
                 vault.store.remove(one.key)
             except ObjectStoreRefused:
                 locked.append(one.key)
+        freed = free_versions(
+            vault,
+            lease,
+            after=keep_versions,
+            used=None if unreadable else used,
+            removed=removed if dry_run else removed | gone,
+            dry_run=dry_run,
+        )
         if not dry_run:
-            _forget_stones(vault, removed)
-    size = sum(one.size_bytes for one in old)
-    return Pruned(plan, len(old), size, tuple(locked), dry_run)
+            _forget_stones(vault, removed, freed)
+            if freed.versions:
+                vault.compact(freed.size_bytes)
+    return Pruned(
+        plan,
+        objects=len(old),
+        size_bytes=sum(one.size_bytes for one in old),
+        versions=freed.versions,
+        version_bytes=freed.size_bytes,
+        versions_refused=freed.refused,
+        locked=(*locked, *freed.locked),
+        dry_run=dry_run,
+    )
 
 
 def _remove(vault: Vault, lease: BackupLease, plan: RetentionPlan, now: dt.datetime) -> list[str]:
@@ -106,10 +141,12 @@ def _remove(vault: Vault, lease: BackupLease, plan: RetentionPlan, now: dt.datet
     return locked
 
 
-def _forget_stones(vault: Vault, removed: frozenset[str]) -> None:
-    """Stones of backups that no manifest names as its predecessor any more have said what they had to."""
+def _forget_stones(vault: Vault, removed: frozenset[str], freed: Freed) -> None:
+    """Stones of backups have said what they had to when no manifest names them any more and no version is left."""
+    if freed.refused:
+        return
     named = {one for each in vault.list() if each.manifest for one in each.manifest.predecessors}
-    for backup_id in sorted(removed - named):
+    for backup_id in sorted(removed - named - freed.manifests):
         vault.store.remove(f"{vault.namespace}/removed/{backup_id}.json")
 
 

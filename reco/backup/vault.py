@@ -14,7 +14,7 @@ Belongs here: names and the few things that may be read or written under them. D
 import datetime as dt
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -64,10 +64,18 @@ def failed_lately(checks: "Sequence[Checked]") -> frozenset[str]:
 class Vault:
     """The backups of a namespace in one bucket. Methods raise what `ObjectStore` raises."""
 
-    def __init__(self, store: ObjectStore, namespace: str, keys: Keyring) -> None:
+    def __init__(
+        self, store: ObjectStore, namespace: str, keys: Keyring, compact: Callable[[int], None] | None = None
+    ) -> None:
         self.store = store
         self.namespace = namespace
         self.keys = keys
+        self._compact = compact
+
+    def compact(self, freed_bytes: int) -> None:
+        """Has a store of our own give the room of what was freed back to the disk; others do so by themselves."""
+        if self._compact is not None:
+            self._compact(freed_bytes)
 
     # -- objects ---------------------------------------------------------------------------------------------------
 

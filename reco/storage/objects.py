@@ -6,7 +6,7 @@ holds or which one is wanted, and when a call is tried again (`reco.storage.stea
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -38,6 +38,23 @@ class ObjectInfo:
     size_bytes: int
     etag: str
     modified_at: dt.datetime
+    now: dt.datetime
+
+
+@dataclass(frozen=True)
+class ObjectVersion:
+    """What a versioned bucket keeps under a key: an object's bytes, or the mark that it was removed.
+
+    superseded_at: when a newer version, or such a mark, took its place; None: it is the newest. Times are by the
+    store's own clock.
+    """
+
+    key: str
+    version_id: str
+    size_bytes: int
+    is_mark: bool
+    modified_at: dt.datetime
+    superseded_at: dt.datetime | None
     now: dt.datetime
 
 
@@ -126,10 +143,25 @@ class ObjectStore:
             return False
         return True
 
-    def versions(self, key: str) -> Sequence[str]:
-        """The ids of the versions a versioned bucket keeps of an object, newest first; `null` without versioning."""
-        found = self._call("list_object_versions", key, Prefix=key)
-        return [one["VersionId"] for one in found.get("Versions", ()) if one["Key"] == key]
+    def versions(self, prefix: str) -> Iterator[ObjectVersion]:
+        """Every version under a prefix, key by key, newest first; without versioning each object has one."""
+        markers: dict[str, str] = {}
+        key, newer = "", None
+        while True:
+            page = self._call("list_object_versions", prefix, Prefix=prefix, **markers)
+            both = [(False, one) for one in page.get("Versions", ())]
+            both += [(True, one) for one in page.get("DeleteMarkers", ())]
+            for is_mark, one in sorted(both, key=_newest_first):
+                if one["Key"] != key:
+                    key, newer = one["Key"], None
+                at, size = one["LastModified"], one.get("Size", 0)
+                yield ObjectVersion(key, one["VersionId"], size, is_mark, at, newer, _now(page))
+                newer = at
+            if not page.get("IsTruncated"):
+                return
+            markers = {"KeyMarker": page["NextKeyMarker"]}
+            if page.get("NextVersionIdMarker"):
+                markers["VersionIdMarker"] = page["NextVersionIdMarker"]
 
     def read(self, key: str) -> Iterator[bytes]:
         """An object's bytes, a mebibyte at a time. A broken connection goes on where it broke, in the same object.
@@ -247,6 +279,10 @@ class ObjectStore:
         """Removes an object; it is no error where there is none."""
         self._call("delete_object", key, Key=key)
 
+    def remove_version(self, version: ObjectVersion) -> None:
+        """Removes one version for good; it is no error where there is none."""
+        self._call("delete_object", version.key, Key=version.key, VersionId=version.version_id)
+
     def make_bucket(self, *, versioned: bool = True) -> None:
         """Makes the bucket where it is not there yet, with versioning where the store has it."""
         try:
@@ -301,6 +337,11 @@ def _chain(first: bytes, second: bytes, rest: Iterable[bytes]) -> Iterator[bytes
     yield first
     yield second
     yield from rest
+
+
+def _newest_first(one: tuple[bool, Any]) -> tuple[str, bool, float]:
+    """Key by key, the version that counts first (S3's times are to the second), the others by their time."""
+    return one[1]["Key"], not one[1]["IsLatest"], -one[1]["LastModified"].timestamp()
 
 
 def _now(reply: Any) -> dt.datetime:

@@ -270,9 +270,14 @@ def prune(
     from reco.backup.prune import prune as remove
 
     with _backups(replica=replica) as opened:
-        grace = dt.timedelta(hours=opened.settings.backup_grace_hours)
+        settings = opened.settings
         found = remove(
-            opened.vault, policy_of(opened.settings), grace=grace, now=dt.datetime.now(dt.UTC), dry_run=not yes
+            opened.vault,
+            policy_of(settings),
+            grace=dt.timedelta(hours=settings.backup_grace_hours),
+            keep_versions=dt.timedelta(days=settings.backup_version_days),
+            now=dt.datetime.now(dt.UTC),
+            dry_run=not yes,
         )
     if as_json:
         kept = {key: list(why) for key, why in found.plan.keep.items()}
@@ -282,6 +287,13 @@ def prune(
     rows += [(one, "REMOVED" if yes else "would go", "") for one in found.plan.remove]
     table("Retention", ("backup", "", "why"), sorted(rows))
     say(f"{found.objects:,} objects of no backup ({size(found.size_bytes)}) {'were removed' if yes else 'would go'}.")
+    freed = f"{found.versions:,} versions hidden by earlier removals ({size(found.version_bytes)})"
+    say(f"{freed} {'were freed' if yes else 'would be freed'}.")
+    if found.versions_refused:
+        warn(
+            f"Old versions were not looked at: {found.versions_refused} Give the rights s3:ListBucketVersions and "
+            "s3:DeleteObjectVersion, or the bucket a lifecycle rule with NoncurrentVersionExpiration."
+        )
     for one in found.locked:
         warn(f"The store holds {one} fast (object lock): it was left.")
     if not yes:

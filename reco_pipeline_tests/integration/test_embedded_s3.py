@@ -1,5 +1,6 @@
 """The embedded S3 server: one for a home, shared while it is used, gone when it is not, and what it was given stays."""
 
+import datetime as dt
 import http.client
 import json
 import os
@@ -13,10 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pyrage
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from pydantic import SecretStr
 
+from reco.backup.place import open_vault
+from reco.backup.prune import prune
+from reco.backup.retention import Policy
 from reco.errors import ConfigError, ObjectStoreUnavailable
 from reco.local import conf, s3conf, s3wire
 from reco.local.endpoint import S3Endpoint
@@ -179,3 +185,24 @@ def test_the_bucket_of_the_settings(home: Path, monkeypatch: pytest.MonkeyPatch)
         assert bucket.access_key
         assert bucket.secret_key
         assert bucket.secret_key not in repr(bucket)
+
+
+def test_room_of_freed_versions_goes_back_to_the_disk(home: Path) -> None:
+    """Removed objects take their room until their versions are freed; then the files of the server are smaller."""
+    settings = Settings(home=home, backup_identity=SecretStr(str(pyrage.x25519.Identity.generate())))
+    with open_vault(settings) as vault:
+        for number in range(8):
+            vault.store.put_bytes(os.urandom(1 << 20), vault.object_key(f"{number:064x}"))
+        full = size_of(home / "s3" / "data")
+        now, zero = dt.datetime.now(dt.UTC), dt.timedelta(0)
+        done = prune(vault, Policy(), grace=zero, now=now, keep_versions=dt.timedelta(days=1), dry_run=False)
+        assert (done.objects, done.size_bytes, done.versions) == (8, 8 << 20, 0)
+        assert size_of(home / "s3" / "data") >= full
+        done = prune(vault, Policy(), grace=zero, now=now, keep_versions=zero, dry_run=False)
+        assert done.version_bytes >= 8 << 20
+        assert full - size_of(home / "s3" / "data") > 7 << 20
+
+
+def size_of(folder: Path) -> int:
+    """The bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*.dat"))
