@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from reco.errors import ObjectStoreUnavailable
-from reco.local import conf, diagnose, process, s3conf, s3wire, wire
+from reco.local import conf, diagnose, locks, process, s3conf, s3wire, wire
 from reco.local.endpoint import S3Endpoint
 from reco.local.server import START_SECONDS, STOP_SECONDS, HomeServer
 
@@ -92,11 +92,19 @@ class EmbeddedS3(HomeServer[S3Endpoint]):
         return s3conf.all_free(self._ports())
 
     def _ready(self, endpoint: S3Endpoint) -> None:
-        """The bucket is there; it comes last, so that one that exists was set up whole."""
-        if s3wire.has_bucket(endpoint):
-            return
-        self._keep_through_power_cuts()
-        s3wire.make_bucket(endpoint)
+        """The bucket keeps what it is given. It is made last, so that one that exists was set up whole."""
+        if not s3wire.has_bucket(endpoint):
+            self._keep_through_power_cuts()
+            s3wire.make_bucket(endpoint)
+        deadline = time.monotonic() + self._start_seconds
+        while not s3wire.keeps_objects(endpoint):
+            if time.monotonic() >= deadline:
+                raise self.error(
+                    f"The embedded S3 server of {self.folder} runs but does not keep what it is given.",
+                    hint=self._next_step(),
+                    folder=str(self.folder),
+                )
+            time.sleep(locks.POLL_SECONDS)
 
     def compact(self, freed_bytes: int) -> None:
         """Gives the room of objects that were just removed back to the disk, where it is a share worth the writing.

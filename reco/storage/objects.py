@@ -235,11 +235,11 @@ class ObjectStore:
     def put_stream(self, chunks: Iterable[bytes], key: str, *, only_new: bool = False) -> None:
         """Makes an object of a stream in memory of two parts (16 MiB).
 
-        An answer that was lost may leave the object made: with `only_new` the next try then finds it, reads it back,
-        and is content where the bytes are the same.
+        An answer that was lost may leave the object made: the next try then finds it (`only_new`), or its upload of
+        several parts gone. It is read back, and where the bytes are the same that is content.
 
         Raises:
-            ObjectExists: `only_new`, and there is one of other content already.
+            ObjectExists: `only_new`, and there is one of other content already; or somebody ended the upload.
         """
         digest = hashlib.sha256()
         parts = _parts(chunks, digest)
@@ -254,7 +254,7 @@ class ObjectStore:
         except ObjectExists:
             for _ in parts:  # so that the digest is that of the whole stream
                 pass
-            if self._digest(key) != digest.hexdigest():
+            if not self._holds(key, digest.hexdigest()):
                 raise
 
     def put_bytes(self, data: bytes, key: str, *, only_new: bool = False, only_over: str | None = None) -> str:
@@ -304,17 +304,25 @@ class ObjectStore:
                 reply = self._call("upload_part", key, Key=key, UploadId=upload, PartNumber=number, Body=part)
                 made.append({"PartNumber": number, "ETag": reply["ETag"]})
             finish = {"UploadId": upload, "MultipartUpload": {"Parts": made}}
-            self._call("complete_multipart_upload", key, Key=key, **finish, **once)
+            try:
+                self._call("complete_multipart_upload", key, Key=key, **finish, **once)
+            except ObjectNotFound as error:
+                raise ObjectExists(
+                    f"The upload of {self.place(key)} was ended by someone else.", hint="Look at it, then try again."
+                ) from error
         except BaseException:  # also Ctrl-C: parts without an object would be paid for unseen; raised again
             with suppress(RecoError):
                 self._call("abort_multipart_upload", key, Key=key, UploadId=upload)
             raise
 
-    def _digest(self, key: str) -> str:
+    def _holds(self, key: str, sha256: str) -> bool:
         digest = hashlib.sha256()
-        for chunk in self.read(key):
-            digest.update(chunk)
-        return digest.hexdigest()
+        try:
+            for chunk in self.read(key):
+                digest.update(chunk)
+        except ObjectNotFound:
+            return False
+        return digest.hexdigest() == sha256
 
     def _call(self, operation: str, key: str, **arguments: Any) -> Any:
         return self._steady.call(key, getattr(self._client, operation), Bucket=self.bucket, **arguments)
