@@ -9,16 +9,15 @@ third step, days later (`reco.backup.versions`). Killed anywhere, every backup t
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from reco.backup.lease import BackupLease
-from reco.backup.manifest import is_backup_id
 from reco.backup.retention import Known, Policy, RetentionPlan, plan_retention
-from reco.backup.vault import Checked, Listed, Vault, failed_lately
+from reco.backup.vault import Checked, Listed, Vault, failed_lately, time_of
 from reco.backup.versions import Freed, free_versions
-from reco.errors import ObjectStoreRefused, RetentionRefused
+from reco.errors import ObjectStoreRefused
 from reco.progress import report
 from reco.settings import Settings
 
@@ -73,10 +72,10 @@ def prune(
         listed = vault.list()
         checks = vault.checks()
         failed = failed_lately(checks)
-        removed = vault.removed()
+        removed, dates = vault.removed(), vault.dates()
         unreadable = [one.backup_id for one in listed if one.manifest is None]
         plan = plan_retention(
-            [_known(one, failed) for one in listed],
+            [_known(one, failed, dates) for one in listed],
             policy,
             now=now,
             store_now=store_now,
@@ -150,18 +149,13 @@ def _forget_stones(vault: Vault, removed: frozenset[str], freed: Freed) -> None:
         vault.store.remove(f"{vault.namespace}/removed/{backup_id}.json")
 
 
-def _known(one: Listed, failed: frozenset[str]) -> Known:
+def _known(one: Listed, failed: frozenset[str], dates: Mapping[str, dt.datetime]) -> Known:
     manifest = one.manifest
+    at = dates.get(one.backup_id)
     if manifest is None:
-        return Known(one.backup_id, _time_of(one.backup_id), good=False)
+        return Known(one.backup_id, at or time_of(one.backup_id), good=False)
     good = manifest.good and one.backup_id not in failed
-    return Known(one.backup_id, manifest.created_at, good, manifest.predecessors)
-
-
-def _time_of(backup_id: str) -> dt.datetime:
-    if not is_backup_id(backup_id):
-        raise RetentionRefused(f"{backup_id} is no backup of ours.", hint="Look at the bucket.")
-    return dt.datetime.strptime(backup_id.split("-")[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
+    return Known(one.backup_id, at or manifest.created_at, good, manifest.predecessors)
 
 
 def _proven(checks: Sequence[Checked]) -> list[str]:

@@ -322,6 +322,29 @@ def pin(
         say(f"Backup {backup} {'may go with the others again' if remove else 'stays until it is unpinned'}.")
 
 
+@app.command("redate")
+def redate(
+    backup: Annotated[str, typer.Argument(help="Backup id.")],
+    why: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stands in the audit trail.")],
+    replica: ReplicaFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Put the date of a backup right that was made while a clock was wrong: the store's time of it counts from now on.
+
+    Example: reco backup redate 00000042-20360304T120000Z-0a1b2c3d --reason "the clock was ten years ahead"
+    """
+    from reco.backup.redate import redate as put_right
+    from reco.orders.home import open_home
+
+    with _backups(replica=replica) as opened:
+        engine = open_home(opened.settings).ledger.engine
+        done = put_right(opened.vault, engine, backup, now=dt.datetime.now(dt.UTC), why=why)
+    if as_json:
+        print_json({"backup_id": done.backup_id, "said": done.said.isoformat(), "made_at": done.at.isoformat()})
+    else:
+        say(f"Backup {done.backup_id} counts as made at {done.at.isoformat()}, not at {done.said.isoformat()}.")
+
+
 @app.command("replicate")
 def replicate(as_json: JsonFlag = False) -> None:
     """Copy what is missing to the second bucket, and check it there.

@@ -6,14 +6,16 @@ from pathlib import Path
 import pytest
 import redis
 
+from reco.audit.trail import Event, events
 from reco.backup.drill import REBUILT, drill
 from reco.backup.prune import prune
+from reco.backup.redate import redate
 from reco.backup.replicate import replicate
 from reco.backup.retention import Policy
 from reco.backup.status import absences, protection
 from reco.backup.vault import Checked, Vault
 from reco.backup.verify import next_part, verify
-from reco.errors import BackupDamaged, Busy, DrillFailed, ObjectExists, RetentionRefused
+from reco.errors import BackupDamaged, BackupNotFound, Busy, DrillFailed, ObjectExists, RetentionRefused, UsageError
 from reco.storage.objects import ObjectStore
 from reco_pipeline_tests.backup_shop import KEYS, NOON, BackupShop
 from reco_pipeline_tests.faulty_store import QUICK, Fault, says
@@ -272,6 +274,44 @@ def test_nothing_goes_on_a_wrong_clock_or_list(shop: BackupShop) -> None:
     vault.store.remove(vault.manifest_key(first.backup_id))
     with pytest.raises(RetentionRefused, match="lacks 1"):
         prune(vault, TIGHT, grace=HOUR, now=dt.datetime.now(dt.UTC), dry_run=False)
+
+
+def test_a_backup_of_a_time_to_come_is_put_right(shop: BackupShop) -> None:
+    """Its date stops retention and hides that backups have stopped, until a person has the store's time count."""
+    vault, engine = shop.vault(), shop.home.ledger.engine
+    real, shop.minute = shop.minute, shop.minute + 3650 * 24 * 60
+    wrong = shop.back_up().manifest
+    shop.minute = real
+    right = shop.back_up().manifest
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(hours=30)
+    with pytest.raises(RetentionRefused, match=wrong.backup_id) as caught:
+        prune(vault, TIGHT, grace=HOUR, now=dt.datetime.now(dt.UTC), dry_run=False)
+    assert f"reco backup redate {wrong.backup_id}" in caught.value.hint
+    done = redate(vault, engine, wrong.backup_id, now=shop.now, why="the battery of the clock")
+    assert done.said == wrong.created_at
+    (mark,) = events(engine, event=Event.BACKUP_REDATED)
+    assert mark.details["backup_id"] == wrong.backup_id
+    assert mark.details["reason"] == "the battery of the clock"
+    assert abs(done.at - dt.datetime.now(dt.UTC)) < HOUR
+    found = prune(vault, TIGHT, grace=HOUR, now=dt.datetime.now(dt.UTC), dry_run=False)
+    assert set(found.plan.keep) == {wrong.backup_id, right.backup_id}  # of the last days, by the store's time
+    vault.store.remove(vault.manifest_key(right.backup_id))
+    state = protection(vault, None, now=later)
+    assert state.last_good == wrong
+    assert "backup_missing" in [one.what for one in absences(state)]
+    with pytest.raises(BackupNotFound):
+        redate(vault, engine, right.backup_id, now=shop.now, why="it is gone")
+
+
+def test_only_a_wrong_date_is_put_right(shop: BackupShop) -> None:
+    """A backup whose date is that of the store keeps it, and the trail says nothing."""
+    shop.minute = int((dt.datetime.now(dt.UTC) - NOON).total_seconds() // 60)
+    made = shop.back_up().manifest
+    vault, engine = shop.vault(), shop.home.ledger.engine
+    with pytest.raises(UsageError, match="was made when it says"):
+        redate(vault, engine, made.backup_id, now=shop.now, why="none")
+    assert vault.dates() == {}
+    assert not events(engine, event=Event.BACKUP_REDATED)
 
 
 def test_what_the_store_holds_fast_is_left_and_told(shop: BackupShop) -> None:
