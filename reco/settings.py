@@ -122,6 +122,9 @@ class Settings(BaseSettings):
     backup_grace_hours: int = Field(
         default=24, ge=1, le=8760, description="Age from which an object of no backup is removed."
     )
+    backup_version_days: int = Field(
+        default=7, ge=0, le=36600, description="Days a versioned bucket keeps what was removed from it."
+    )
     timezone: str = Field(default="UTC", description="Time zone of the daily schedule, such as Europe/London.")
     daily_hour: int = Field(default=4, ge=0, le=23, description="Hour of the day at which the daily schedule runs.")
     run_attempts: int = Field(

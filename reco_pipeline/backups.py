@@ -70,10 +70,17 @@ def prune_backups(context: dg.OpExecutionContext, database: DatabaseResource, va
     from reco.backup.prune import policy_of, prune
 
     settings = database.home().settings
-    grace, now = dt.timedelta(hours=settings.backup_grace_hours), dt.datetime.now(dt.UTC)
     with vault.open() as backups:
-        found = prune(backups, policy_of(settings), grace=grace, now=now, dry_run=False)
+        found = prune(
+            backups,
+            policy_of(settings),
+            grace=dt.timedelta(hours=settings.backup_grace_hours),
+            keep_versions=dt.timedelta(days=settings.backup_version_days),
+            now=dt.datetime.now(dt.UTC),
+            dry_run=False,
+        )
     context.add_output_metadata(
         {"kept": len(found.plan.keep), "removed": len(found.plan.remove), "objects_removed": found.objects}
-        | {"bytes_freed": found.size_bytes, "locked": len(found.locked)}
+        | {"bytes_removed": found.size_bytes, "versions_freed": found.versions, "bytes_freed": found.version_bytes}
+        | {"locked": len(found.locked), "versions_refused": found.versions_refused or "no"}
     )

@@ -72,6 +72,7 @@ class CuttingProxy:
     def __init__(self, target: int) -> None:
         self._target = target
         self._lose = ""
+        self._ended = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._threads: list[threading.Thread] = [threading.Thread(target=self._accept)]
@@ -82,7 +83,8 @@ class CuttingProxy:
         self._lose = what
 
     def close(self) -> None:
-        """Ends the proxy; its clients must be closed."""
+        """Ends the proxy and every connection through it."""
+        self._ended.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for thread in self._threads:
@@ -100,8 +102,8 @@ class CuttingProxy:
 
     def _pass_on(self, inner: socket.socket) -> None:
         with inner, socket.create_connection(("127.0.0.1", self._target)) as outer:
-            while True:
-                for end in select.select([inner, outer], [], [])[0]:
+            while not self._ended.is_set():
+                for end in select.select([inner, outer], [], [], 0.1)[0]:
                     data = end.recv(1 << 16)
                     if not data:
                         return

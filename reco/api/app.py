@@ -8,12 +8,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
 
 from reco import __version__
 from reco.api.access import Access
 from reco.api.documents import install_openapi
-from reco.api.edge import Bounds, BrowserHeaders, OpenToThisMachine
+from reco.api.edge import Bounds, BrowserHeaders, OpenToThisMachine, OtherOrigins
 from reco.api.follower import Follower
 from reco.api.keyring import KeyRing
 from reco.api.limits import RateLimit
@@ -60,7 +59,7 @@ def create_app(
     app.add_middleware(OpenToThisMachine, lambda: ring.open)
     if cors_origins:
         app.add_middleware(
-            CORSMiddleware,
+            OtherOrigins,
             allow_origins=cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "X-API-Key", "Content-Type"],

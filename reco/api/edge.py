@@ -1,7 +1,7 @@
 """What a request must pass before anybody asks who sent it, and what every answer carries.
 
-Belongs here: the rule of the open service, the bounds on address lines and bodies, header fields for browsers. Does not
-belong here: API keys and rate limits (`access`), and routes.
+Belongs here: the rule of the open service, the bounds on address lines and bodies, other origins and header fields for
+browsers. Does not belong here: API keys and rate limits (`access`), and routes.
 
 Without API keys the service is for this machine alone. Listening on the loopback keeps other machines out; the Host
 header keeps out web pages that point a name of theirs at 127.0.0.1 (DNS rebinding) to read answers in a browser; what
@@ -10,8 +10,12 @@ a proxy passed on comes from elsewhere, whatever its Host header says now.
 
 import ipaddress
 from collections.abc import Callable
+from http import HTTPStatus
 
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reco.api.problems import problem
@@ -87,6 +91,25 @@ class Bounds:
             return message
 
         await self._app(scope, counted, send)
+
+
+class OtherOrigins(CORSMiddleware):
+    """Tells browsers which other origins may read answers; its no is a problem document as every other one."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """The answer to the question a browser asks before a request."""
+        answer = super().preflight_response(request_headers)
+        if answer.status_code == HTTPStatus.OK:
+            return answer
+        told = {name: value for name, value in answer.headers.items() if name not in {"content-length", "content-type"}}
+        said = bytes(answer.body).decode()
+        return problem(
+            answer.status_code,
+            "request_refused",
+            f"A web page of another origin may not ask so: {said}.",
+            headers=told,
+            hint="RECO_API_CORS_ORIGINS names the origins; GET and POST are allowed to them.",
+        )
 
 
 class BrowserHeaders:

@@ -49,6 +49,7 @@ class Event(StrEnum):
     RAW_REMOVED = "raw_removed"
     CUSTOMER_FORGOTTEN = "customer_forgotten"
     HOME_RESTORED = "home_restored"
+    BACKUP_REDATED = "backup_redated"
     KEY_CREATED = "key_created"
     KEY_EXPIRES = "key_expires"
     KEY_REVOKED = "key_revoked"

@@ -30,7 +30,8 @@ def open_vault(settings: Settings, *, make_key: bool = False, replica: bool = Fa
     with lease_bucket(settings) as bucket:
         given = Credentials(bucket.access_key, bucket.secret_key) if bucket.access_key and bucket.secret_key else None
         client = s3_client(bucket.endpoint_url, given)
-        yield Vault(ObjectStore(bucket.name, bucket.endpoint_url, client=client), settings.namespace, keys)
+        store = ObjectStore(bucket.name, bucket.endpoint_url, client=client)
+        yield Vault(store, settings.namespace, keys, bucket.compact)
 
 
 def replica_store(settings: Settings) -> ObjectStore:

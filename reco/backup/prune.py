@@ -4,30 +4,38 @@ Belongs here: the order of removals. Does not belong here: the decision (`reco.b
 
 A stone first (it says that the missing is meant), then the manifest: from then on it is no backup. Objects go in a
 second step, only those that no manifest names and that are older than the grace period, so that a backup at work, or
-one whose manifest came late, keeps its own. Killed anywhere, every backup that is listed is whole.
+one whose manifest came late, keeps its own. Where the bucket keeps versions, both are only hidden then, and freed in a
+third step, days later (`reco.backup.versions`). Killed anywhere, every backup that is listed is whole.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from reco.backup.lease import BackupLease
-from reco.backup.manifest import is_backup_id
 from reco.backup.retention import Known, Policy, RetentionPlan, plan_retention
-from reco.backup.vault import Checked, Listed, Vault, failed_lately
-from reco.errors import ObjectStoreRefused, RetentionRefused
+from reco.backup.vault import Checked, Listed, Vault, failed_lately, time_of
+from reco.backup.versions import Freed, free_versions
+from reco.errors import ObjectStoreRefused
 from reco.progress import report
 from reco.settings import Settings
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """What a prune did, or would do: backups and objects removed, bytes freed, what the store holds fast."""
+    """What a prune did, or would do: backups and objects removed, with their bytes; what the store holds fast.
+
+    versions, version_bytes: what a versioned bucket had kept of earlier removals, freed now; versions_refused: why the
+    store did not let us free any.
+    """
 
     plan: RetentionPlan
     objects: int
     size_bytes: int
+    versions: int
+    version_bytes: int
+    versions_refused: str
     locked: tuple[str, ...]
     dry_run: bool
 
@@ -43,8 +51,16 @@ def policy_of(settings: Settings) -> Policy:
     )
 
 
-def prune(vault: Vault, policy: Policy, *, grace: dt.timedelta, now: dt.datetime, dry_run: bool = True) -> Pruned:
-    """Removes what retention lets go, and old objects of no backup.
+def prune(
+    vault: Vault,
+    policy: Policy,
+    *,
+    grace: dt.timedelta,
+    now: dt.datetime,
+    keep_versions: dt.timedelta = dt.timedelta(days=7),
+    dry_run: bool = True,
+) -> Pruned:
+    """Removes what retention lets go, old objects of no backup, and versions hidden for longer than `keep_versions`.
 
     Raises:
         RetentionRefused: the clock or the listing cannot be right; nothing was removed.
@@ -56,10 +72,10 @@ def prune(vault: Vault, policy: Policy, *, grace: dt.timedelta, now: dt.datetime
         listed = vault.list()
         checks = vault.checks()
         failed = failed_lately(checks)
-        removed = vault.removed()
+        removed, dates = vault.removed(), vault.dates()
         unreadable = [one.backup_id for one in listed if one.manifest is None]
         plan = plan_retention(
-            [_known(one, failed) for one in listed],
+            [_known(one, failed, dates) for one in listed],
             policy,
             now=now,
             store_now=store_now,
@@ -86,10 +102,28 @@ def prune(vault: Vault, policy: Policy, *, grace: dt.timedelta, now: dt.datetime
                 vault.store.remove(one.key)
             except ObjectStoreRefused:
                 locked.append(one.key)
+        freed = free_versions(
+            vault,
+            lease,
+            after=keep_versions,
+            used=None if unreadable else used,
+            removed=removed if dry_run else removed | gone,
+            dry_run=dry_run,
+        )
         if not dry_run:
-            _forget_stones(vault, removed)
-    size = sum(one.size_bytes for one in old)
-    return Pruned(plan, len(old), size, tuple(locked), dry_run)
+            _forget_stones(vault, removed, freed)
+            if freed.versions:
+                vault.compact(freed.size_bytes)
+    return Pruned(
+        plan,
+        objects=len(old),
+        size_bytes=sum(one.size_bytes for one in old),
+        versions=freed.versions,
+        version_bytes=freed.size_bytes,
+        versions_refused=freed.refused,
+        locked=(*locked, *freed.locked),
+        dry_run=dry_run,
+    )
 
 
 def _remove(vault: Vault, lease: BackupLease, plan: RetentionPlan, now: dt.datetime) -> list[str]:
@@ -106,25 +140,22 @@ def _remove(vault: Vault, lease: BackupLease, plan: RetentionPlan, now: dt.datet
     return locked
 
 
-def _forget_stones(vault: Vault, removed: frozenset[str]) -> None:
-    """Stones of backups that no manifest names as its predecessor any more have said what they had to."""
+def _forget_stones(vault: Vault, removed: frozenset[str], freed: Freed) -> None:
+    """Stones of backups have said what they had to when no manifest names them any more and no version is left."""
+    if freed.refused:
+        return
     named = {one for each in vault.list() if each.manifest for one in each.manifest.predecessors}
-    for backup_id in sorted(removed - named):
+    for backup_id in sorted(removed - named - freed.manifests):
         vault.store.remove(f"{vault.namespace}/removed/{backup_id}.json")
 
 
-def _known(one: Listed, failed: frozenset[str]) -> Known:
+def _known(one: Listed, failed: frozenset[str], dates: Mapping[str, dt.datetime]) -> Known:
     manifest = one.manifest
+    at = dates.get(one.backup_id)
     if manifest is None:
-        return Known(one.backup_id, _time_of(one.backup_id), good=False)
+        return Known(one.backup_id, at or time_of(one.backup_id), good=False)
     good = manifest.good and one.backup_id not in failed
-    return Known(one.backup_id, manifest.created_at, good, manifest.predecessors)
-
-
-def _time_of(backup_id: str) -> dt.datetime:
-    if not is_backup_id(backup_id):
-        raise RetentionRefused(f"{backup_id} is no backup of ours.", hint="Look at the bucket.")
-    return dt.datetime.strptime(backup_id.split("-")[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
+    return Known(one.backup_id, at or manifest.created_at, good, manifest.predecessors)
 
 
 def _proven(checks: Sequence[Checked]) -> list[str]:

@@ -120,11 +120,14 @@ def _require_plausible(
         )
     if not ordered:
         return
-    newest = max(one.created_at for one in ordered)
+    latest = max(ordered, key=lambda one: one.created_at)
+    newest = latest.created_at
     if now < newest - LEAST_BACK:
         raise _refused(
-            f"it is {now.isoformat()}, and a backup is of {newest.isoformat()}: the clock is or was wrong",
-            "Set the clock of this machine.",
+            f"it is {now.isoformat()}, and backup {latest.backup_id} is of {newest.isoformat()}: the clock is or was "
+            "wrong",
+            f"Set the clock of this machine. If it is right, `reco backup redate {latest.backup_id} --reason TEXT` "
+            "puts the date of that backup right.",
         )
     if now - newest > MOST_AHEAD:
         raise _refused(

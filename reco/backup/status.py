@@ -83,6 +83,7 @@ def protection(vault: Vault, engine: sa.Engine | None, *, now: dt.datetime, repl
     listed = vault.list()
     good = [one.manifest for one in listed if one.manifest is not None and one.manifest.good]
     last = good[-1] if good else None
+    made_at = vault.dates().get(last.backup_id, last.created_at) if last else None
     checks = vault.checks()
     drills = [one for one in checks if one.kind == "drill"]
     passed = [one for one in drills if one.passed]
@@ -92,7 +93,7 @@ def protection(vault: Vault, engine: sa.Engine | None, *, now: dt.datetime, repl
         suspicious=sum(one.manifest is not None and not one.manifest.good for one in listed),
         unreadable=sum(one.manifest is None for one in listed),
         last_good=last,
-        age_seconds=_since(last.created_at, now) if last else None,
+        age_seconds=_since(made_at, now) if made_at else None,
         rpo_seconds=_unprotected(engine, last, now) if engine is not None else None,
         last_verify=next((one for one in reversed(checks) if one.kind == "verify"), None),
         last_drill=drills[-1] if drills else None,

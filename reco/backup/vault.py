@@ -8,13 +8,14 @@ Belongs here: names and the few things that may be read or written under them. D
     {namespace}/verified/{backup id}/{time}-{kind}.json  what a check or a drill found
     {namespace}/pins/{backup id}.json                    never to be removed
     {namespace}/removed/{backup id}.json                 removed on purpose: its missing is no loss
+    {namespace}/dates/{backup id}.json                   its real time, where a clock was wrong
     {namespace}/lease.json                               see `reco.backup.lease`
 """
 
 import datetime as dt
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -55,6 +56,11 @@ class Listed:
         return self.manifest is not None and self.manifest.good
 
 
+def time_of(backup_id: str) -> dt.datetime:
+    """The time in the id of a backup."""
+    return dt.datetime.strptime(backup_id.split("-")[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
+
+
 def failed_lately(checks: "Sequence[Checked]") -> frozenset[str]:
     """The ids of backups whose latest check or drill failed, whatever passed before; checks come oldest first."""
     latest = {one.backup_id: one.passed for one in checks}
@@ -64,10 +70,18 @@ def failed_lately(checks: "Sequence[Checked]") -> frozenset[str]:
 class Vault:
     """The backups of a namespace in one bucket. Methods raise what `ObjectStore` raises."""
 
-    def __init__(self, store: ObjectStore, namespace: str, keys: Keyring) -> None:
+    def __init__(
+        self, store: ObjectStore, namespace: str, keys: Keyring, compact: Callable[[int], None] | None = None
+    ) -> None:
         self.store = store
         self.namespace = namespace
         self.keys = keys
+        self._compact = compact
+
+    def compact(self, freed_bytes: int) -> None:
+        """Has a store of our own give the room of what was freed back to the disk; others do so by themselves."""
+        if self._compact is not None:
+            self._compact(freed_bytes)
 
     # -- objects ---------------------------------------------------------------------------------------------------
 
@@ -190,6 +204,16 @@ class Vault:
     def mark_removed(self, backup_id: str, *, now: dt.datetime) -> None:
         """Says that a backup is removed on purpose, before it is."""
         self._write(f"removed/{backup_id}", {"backup_id": backup_id, "at": now.isoformat()})
+
+    def mark_dated(self, backup_id: str, at: dt.datetime, *, now: dt.datetime) -> None:
+        """Says when a backup was really made."""
+        values = {"backup_id": backup_id, "made_at": at.isoformat(), "at": now.isoformat()}
+        self._write(f"dates/{backup_id}", values)
+
+    def dates(self) -> dict[str, dt.datetime]:
+        """When the backups were really made whose own date is wrong, by id."""
+        found = [self._read(one.key) for one in self.store.list(f"{self.namespace}/dates/")]
+        return {str(one["backup_id"]): dt.datetime.fromisoformat(one["made_at"]) for one in found if one is not None}
 
     def removed(self) -> frozenset[str]:
         """The ids of backups that were removed on purpose."""

@@ -6,16 +6,25 @@ a server (`server`), what is stored in it, and object stores given by settings.
 
 import json
 import subprocess
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import structlog
+
 from reco.errors import ObjectStoreUnavailable
-from reco.local import conf, diagnose, process, s3conf, s3wire, wire
+from reco.local import conf, diagnose, locks, process, s3conf, s3wire, wire
 from reco.local.endpoint import S3Endpoint
 from reco.local.server import START_SECONDS, STOP_SECONDS, HomeServer
 
 BUCKET = "reco"
 SHELL_SECONDS = 60.0
+GARBAGE = 0.1
+"""A volume with a larger share of removed bytes is written anew."""
+COMPACT_SECONDS, COMPACT_POLL_SECONDS = 60.0, 0.5
+
+log = structlog.get_logger(__name__)
 
 
 class EmbeddedS3(HomeServer[S3Endpoint]):
@@ -83,19 +92,58 @@ class EmbeddedS3(HomeServer[S3Endpoint]):
         return s3conf.all_free(self._ports())
 
     def _ready(self, endpoint: S3Endpoint) -> None:
-        """The bucket is there; it comes last, so that one that exists was set up whole."""
-        if s3wire.has_bucket(endpoint):
+        """The bucket keeps what it is given. It is made last, so that one that exists was set up whole."""
+        if not s3wire.has_bucket(endpoint):
+            self._keep_through_power_cuts()
+            s3wire.make_bucket(endpoint)
+        deadline = time.monotonic() + self._start_seconds
+        while not s3wire.keeps_objects(endpoint):
+            if time.monotonic() >= deadline:
+                raise self.error(
+                    f"The embedded S3 server of {self.folder} runs but does not keep what it is given.",
+                    hint=self._next_step(),
+                    folder=str(self.folder),
+                )
+            time.sleep(locks.POLL_SECONDS)
+
+    def compact(self, freed_bytes: int) -> None:
+        """Gives the room of objects that were just removed back to the disk, where it is a share worth the writing.
+
+        Left to itself the server does so every quarter hour, which no command lives to see. The lease is held.
+
+        Raises:
+            ObjectStoreUnavailable: the server does not do what it is told.
+        """
+        before = self._room()
+        if freed_bytes < GARBAGE * before:
             return
-        self._keep_through_power_cuts()
-        s3wire.make_bucket(endpoint)
+        # The server counts what was removed seconds later: only then it finds something to do.
+        deadline = time.monotonic() + COMPACT_SECONDS
+        while self._room() >= before:
+            if time.monotonic() >= deadline:
+                log.warning("embedded_s3_not_compacted", folder=str(self.folder), freed_bytes=freed_bytes)
+                return
+            time.sleep(COMPACT_POLL_SECONDS)
+            self._tell("lock", f"volume.vacuum -garbageThreshold={GARBAGE}", "unlock")
+
+    def _room(self) -> int:
+        """The bytes of the files that hold objects; one may be replaced while they are looked at."""
+        found = 0
+        for path in self.data.rglob("*.dat"):
+            with suppress(FileNotFoundError):
+                found += path.stat().st_size
+        return found
 
     def _keep_through_power_cuts(self) -> None:
         """What is put into the bucket is on the disk before it is acknowledged; left to itself it is in memory."""
-        words = f"fs.configure -locationPrefix=/buckets/{BUCKET}/ -fsync=true -apply\n"
+        self._tell(f"fs.configure -locationPrefix=/buckets/{BUCKET}/ -fsync=true -apply")
+
+    def _tell(self, *words: str) -> None:
+        """Has the server's own shell do something."""
         try:
             subprocess.run(
                 s3conf.shell(self._ports()),
-                input=words,
+                input="\n".join([*words, ""]),
                 cwd=self.folder,
                 env={"HOME": str(self.folder), "TMPDIR": str(self.folder)},
                 capture_output=True,
@@ -106,7 +154,7 @@ class EmbeddedS3(HomeServer[S3Endpoint]):
         except subprocess.SubprocessError as error:
             said = getattr(error, "stderr", "") or getattr(error, "output", "") or str(error)
             raise self.error(
-                f"The embedded S3 server of {self.folder} could not be set up: {said}",
+                f"The embedded S3 server of {self.folder} did not do `{words[0]}`: {said}",
                 hint=f"Try again; if that fails too, read {self.log_file}.",
                 folder=str(self.folder),
             ) from error

@@ -3,7 +3,7 @@
 Belongs here: which bucket is meant, where, and with which credentials. Does not belong here: objects (`objects`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -13,13 +13,17 @@ from reco.settings import Settings
 
 @dataclass(frozen=True)
 class Bucket:
-    """Where a bucket is. Without keys, credentials come from where the AWS tools look; without a URL, it is at AWS."""
+    """Where a bucket is. Without keys, credentials come from where the AWS tools look; without a URL, it is at AWS.
+
+    compact: is told how many bytes were freed and gives their room back to the disk; None where that is not ours to do.
+    """
 
     name: str
     endpoint_url: str | None
     access_key: str | None = field(default=None, repr=False)
     secret_key: str | None = field(default=None, repr=False)
     embedded: bool = False
+    compact: Callable[[int], None] | None = field(default=None, repr=False)
 
 
 @contextmanager
@@ -44,5 +48,7 @@ def lease_bucket(settings: Settings) -> Iterator[Bucket]:
         )
     from reco.local.seaweed import EmbeddedS3  # noqa: PLC0415 - only those that store objects need it
 
-    with EmbeddedS3(settings.home).lease() as endpoint:
-        yield Bucket(endpoint.bucket, endpoint.url, endpoint.access_key, endpoint.secret_key, embedded=True)
+    server = EmbeddedS3(settings.home)
+    with server.lease() as endpoint:
+        keys = endpoint.access_key, endpoint.secret_key
+        yield Bucket(endpoint.bucket, endpoint.url, *keys, embedded=True, compact=server.compact)

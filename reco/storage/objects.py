@@ -6,7 +6,7 @@ holds or which one is wanted, and when a call is tried again (`reco.storage.stea
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -38,6 +38,23 @@ class ObjectInfo:
     size_bytes: int
     etag: str
     modified_at: dt.datetime
+    now: dt.datetime
+
+
+@dataclass(frozen=True)
+class ObjectVersion:
+    """What a versioned bucket keeps under a key: an object's bytes, or the mark that it was removed.
+
+    superseded_at: when a newer version, or such a mark, took its place; None: it is the newest. Times are by the
+    store's own clock.
+    """
+
+    key: str
+    version_id: str
+    size_bytes: int
+    is_mark: bool
+    modified_at: dt.datetime
+    superseded_at: dt.datetime | None
     now: dt.datetime
 
 
@@ -126,10 +143,25 @@ class ObjectStore:
             return False
         return True
 
-    def versions(self, key: str) -> Sequence[str]:
-        """The ids of the versions a versioned bucket keeps of an object, newest first; `null` without versioning."""
-        found = self._call("list_object_versions", key, Prefix=key)
-        return [one["VersionId"] for one in found.get("Versions", ()) if one["Key"] == key]
+    def versions(self, prefix: str) -> Iterator[ObjectVersion]:
+        """Every version under a prefix, key by key, newest first; without versioning each object has one."""
+        markers: dict[str, str] = {}
+        key, newer = "", None
+        while True:
+            page = self._call("list_object_versions", prefix, Prefix=prefix, **markers)
+            both = [(False, one) for one in page.get("Versions", ())]
+            both += [(True, one) for one in page.get("DeleteMarkers", ())]
+            for is_mark, one in sorted(both, key=_newest_first):
+                if one["Key"] != key:
+                    key, newer = one["Key"], None
+                at, size = one["LastModified"], one.get("Size", 0)
+                yield ObjectVersion(key, one["VersionId"], size, is_mark, at, newer, _now(page))
+                newer = at
+            if not page.get("IsTruncated"):
+                return
+            markers = {"KeyMarker": page["NextKeyMarker"]}
+            if page.get("NextVersionIdMarker"):
+                markers["VersionIdMarker"] = page["NextVersionIdMarker"]
 
     def read(self, key: str) -> Iterator[bytes]:
         """An object's bytes, a mebibyte at a time. A broken connection goes on where it broke, in the same object.
@@ -203,11 +235,11 @@ class ObjectStore:
     def put_stream(self, chunks: Iterable[bytes], key: str, *, only_new: bool = False) -> None:
         """Makes an object of a stream in memory of two parts (16 MiB).
 
-        An answer that was lost may leave the object made: with `only_new` the next try then finds it, reads it back,
-        and is content where the bytes are the same.
+        An answer that was lost may leave the object made: the next try then finds it (`only_new`), or its upload of
+        several parts gone. It is read back, and where the bytes are the same that is content.
 
         Raises:
-            ObjectExists: `only_new`, and there is one of other content already.
+            ObjectExists: `only_new`, and there is one of other content already; or somebody ended the upload.
         """
         digest = hashlib.sha256()
         parts = _parts(chunks, digest)
@@ -222,7 +254,7 @@ class ObjectStore:
         except ObjectExists:
             for _ in parts:  # so that the digest is that of the whole stream
                 pass
-            if self._digest(key) != digest.hexdigest():
+            if not self._holds(key, digest.hexdigest()):
                 raise
 
     def put_bytes(self, data: bytes, key: str, *, only_new: bool = False, only_over: str | None = None) -> str:
@@ -247,6 +279,10 @@ class ObjectStore:
         """Removes an object; it is no error where there is none."""
         self._call("delete_object", key, Key=key)
 
+    def remove_version(self, version: ObjectVersion) -> None:
+        """Removes one version for good; it is no error where there is none."""
+        self._call("delete_object", version.key, Key=version.key, VersionId=version.version_id)
+
     def make_bucket(self, *, versioned: bool = True) -> None:
         """Makes the bucket where it is not there yet, with versioning where the store has it."""
         try:
@@ -268,17 +304,25 @@ class ObjectStore:
                 reply = self._call("upload_part", key, Key=key, UploadId=upload, PartNumber=number, Body=part)
                 made.append({"PartNumber": number, "ETag": reply["ETag"]})
             finish = {"UploadId": upload, "MultipartUpload": {"Parts": made}}
-            self._call("complete_multipart_upload", key, Key=key, **finish, **once)
+            try:
+                self._call("complete_multipart_upload", key, Key=key, **finish, **once)
+            except ObjectNotFound as error:
+                raise ObjectExists(
+                    f"The upload of {self.place(key)} was ended by someone else.", hint="Look at it, then try again."
+                ) from error
         except BaseException:  # also Ctrl-C: parts without an object would be paid for unseen; raised again
             with suppress(RecoError):
                 self._call("abort_multipart_upload", key, Key=key, UploadId=upload)
             raise
 
-    def _digest(self, key: str) -> str:
+    def _holds(self, key: str, sha256: str) -> bool:
         digest = hashlib.sha256()
-        for chunk in self.read(key):
-            digest.update(chunk)
-        return digest.hexdigest()
+        try:
+            for chunk in self.read(key):
+                digest.update(chunk)
+        except ObjectNotFound:
+            return False
+        return digest.hexdigest() == sha256
 
     def _call(self, operation: str, key: str, **arguments: Any) -> Any:
         return self._steady.call(key, getattr(self._client, operation), Bucket=self.bucket, **arguments)
@@ -301,6 +345,11 @@ def _chain(first: bytes, second: bytes, rest: Iterable[bytes]) -> Iterator[bytes
     yield first
     yield second
     yield from rest
+
+
+def _newest_first(one: tuple[bool, Any]) -> tuple[str, bool, float]:
+    """Key by key, the version that counts first (S3's times are to the second), the others by their time."""
+    return one[1]["Key"], not one[1]["IsLatest"], -one[1]["LastModified"].timestamp()
 
 
 def _now(reply: Any) -> dt.datetime:

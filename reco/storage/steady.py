@@ -34,6 +34,7 @@ _AGAIN = {
     "ThrottlingException",
     "TooManyRequests",
 }
+_CANNOT = {"NotImplemented", "MethodNotAllowed"}
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
 
@@ -123,7 +124,8 @@ class Steady:
             return ObjectNotFound(f"{place} does not exist.", hint="It was removed after it was listed, or never made.")
         if code in _CONDITION:
             return ObjectExists(f"{place} is there already, or was changed meanwhile.", hint="Look at it, then decide.")
-        if code in _AGAIN or status == _TOO_MANY_REQUESTS or status >= _SERVER_ERROR:
+        passing = code in _AGAIN or status == _TOO_MANY_REQUESTS or status >= _SERVER_ERROR
+        if passing and code not in _CANNOT:
             return self._unavailable(key, str(error))
         return self._refused(place, code or str(error))
 

@@ -270,9 +270,14 @@ def prune(
     from reco.backup.prune import prune as remove
 
     with _backups(replica=replica) as opened:
-        grace = dt.timedelta(hours=opened.settings.backup_grace_hours)
+        settings = opened.settings
         found = remove(
-            opened.vault, policy_of(opened.settings), grace=grace, now=dt.datetime.now(dt.UTC), dry_run=not yes
+            opened.vault,
+            policy_of(settings),
+            grace=dt.timedelta(hours=settings.backup_grace_hours),
+            keep_versions=dt.timedelta(days=settings.backup_version_days),
+            now=dt.datetime.now(dt.UTC),
+            dry_run=not yes,
         )
     if as_json:
         kept = {key: list(why) for key, why in found.plan.keep.items()}
@@ -282,6 +287,13 @@ def prune(
     rows += [(one, "REMOVED" if yes else "would go", "") for one in found.plan.remove]
     table("Retention", ("backup", "", "why"), sorted(rows))
     say(f"{found.objects:,} objects of no backup ({size(found.size_bytes)}) {'were removed' if yes else 'would go'}.")
+    freed = f"{found.versions:,} versions hidden by earlier removals ({size(found.version_bytes)})"
+    say(f"{freed} {'were freed' if yes else 'would be freed'}.")
+    if found.versions_refused:
+        warn(
+            f"Old versions were not looked at: {found.versions_refused} Give the rights s3:ListBucketVersions and "
+            "s3:DeleteObjectVersion, or the bucket a lifecycle rule with NoncurrentVersionExpiration."
+        )
     for one in found.locked:
         warn(f"The store holds {one} fast (object lock): it was left.")
     if not yes:
@@ -308,6 +320,29 @@ def pin(
         print_json({"backup_id": backup, "pinned": not remove})
     else:
         say(f"Backup {backup} {'may go with the others again' if remove else 'stays until it is unpinned'}.")
+
+
+@app.command("redate")
+def redate(
+    backup: Annotated[str, typer.Argument(help="Backup id.")],
+    why: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stands in the audit trail.")],
+    replica: ReplicaFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Put the date of a backup right that was made while a clock was wrong: the store's time of it counts from now on.
+
+    Example: reco backup redate 00000042-20360304T120000Z-0a1b2c3d --reason "the clock was ten years ahead"
+    """
+    from reco.backup.redate import redate as put_right
+    from reco.orders.home import open_home
+
+    with _backups(replica=replica) as opened:
+        engine = open_home(opened.settings).ledger.engine
+        done = put_right(opened.vault, engine, backup, now=dt.datetime.now(dt.UTC), why=why)
+    if as_json:
+        print_json({"backup_id": done.backup_id, "said": done.said.isoformat(), "made_at": done.at.isoformat()})
+    else:
+        say(f"Backup {done.backup_id} counts as made at {done.at.isoformat()}, not at {done.said.isoformat()}.")
 
 
 @app.command("replicate")

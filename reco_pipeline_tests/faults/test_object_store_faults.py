@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.exceptions import ConnectTimeoutError
@@ -11,7 +12,7 @@ from reco.errors import ObjectExists, ObjectNotFound, ObjectStoreRefused, Object
 from reco.storage.objects import PART_BYTES, ObjectStore, s3_client
 from reco_pipeline_tests.faulty_store import QUICK, Fault, FaultyClient, body, says
 from reco_pipeline_tests.object_store import S3Server, running_s3
-from reco_pipeline_tests.servers import faulty_proxy
+from reco_pipeline_tests.servers import cutting_proxy, faulty_proxy
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning")
 
@@ -83,6 +84,37 @@ def test_a_lost_answer_is_no_failure(server: S3Server) -> None:
     store.remove("lost")
     with pytest.raises(ObjectExists):
         store.put_bytes(b"late", "lost", only_over=etag)
+
+
+@pytest.mark.parametrize("only_new", [True, False])
+def test_the_lost_answer_to_the_end_of_an_upload_is_no_failure(server: S3Server, only_new: bool) -> None:
+    """The connection ends when the store has put the parts together: the next try finds the object, and compares it."""
+    data = hashlib.sha256(b"parts").digest() * (PART_BYTES // 32) + b"tail"
+    key = f"finished-{only_new}"
+    with cutting_proxy(int(server.url.rpartition(":")[2])) as proxy:
+        client = s3_client(f"http://127.0.0.1:{proxy.port}")
+        lose = Fault("complete_multipart_upload", before=lambda _: proxy.cut("reply"))
+        faulty = FaultyClient(client, [lose])
+        store = ObjectStore(server.bucket, server.url, client=faulty, patience=QUICK)
+        store.put_stream([data], key, only_new=only_new)
+        assert faulty.calls["complete_multipart_upload"] == 2
+        assert whole(store, key) == data
+        client.close()
+
+
+def test_an_upload_that_somebody_ended_is_told(server: S3Server) -> None:
+    """Parts that are gone before they became an object are no success, and another's object is not taken for ours."""
+
+    def end(arguments: dict[str, Any]) -> None:
+        names = ("Bucket", "Key", "UploadId")
+        s3_client(server.url).abort_multipart_upload(**{name: arguments[name] for name in names})
+
+    for before in (None, b"of somebody else"):
+        store, _ = store_with(server, Fault("complete_multipart_upload", before=end))
+        if before is not None:
+            store.put_bytes(before, "ended")
+        with pytest.raises(ObjectExists, match="ended by someone else"):
+            store.put_stream([bytes(PART_BYTES), b"tail"], "ended")
 
 
 def test_a_killed_upload_leaves_nothing_to_see(server: S3Server) -> None:

@@ -256,5 +256,11 @@ def test_no_web_page_of_another_origin_reads_answers_unless_it_is_named(valkey, 
         text = key(made, "read")
         (allowed,) = made.ask(("OPTIONS", "/health/"), headers=asked)
         assert allowed.headers["access-control-allow-origin"] == "https://shop.example"
+        for other in ({"Origin": "https://evil.example"}, {"Access-Control-Request-Method": "DELETE"}):
+            (refused,) = made.ask(("OPTIONS", "/health/"), headers=asked | other)
+            assert told(refused) == (400, "request_refused")
+            assert refused.headers["content-type"] == "application/problem+json"
+            assert int(refused.headers["content-length"]) == len(refused.content)
+            assert refused.headers.get("access-control-allow-origin") != "https://evil.example"
         (answer,) = made.ask(("GET", "/health/"), key=text, headers={"Origin": "https://evil.example"})
         assert "access-control-allow-origin" not in answer.headers

@@ -6,14 +6,16 @@ from pathlib import Path
 import pytest
 import redis
 
+from reco.audit.trail import Event, events
 from reco.backup.drill import REBUILT, drill
 from reco.backup.prune import prune
+from reco.backup.redate import redate
 from reco.backup.replicate import replicate
 from reco.backup.retention import Policy
 from reco.backup.status import absences, protection
 from reco.backup.vault import Checked, Vault
 from reco.backup.verify import next_part, verify
-from reco.errors import BackupDamaged, Busy, DrillFailed, ObjectExists, RetentionRefused
+from reco.errors import BackupDamaged, BackupNotFound, Busy, DrillFailed, ObjectExists, RetentionRefused, UsageError
 from reco.storage.objects import ObjectStore
 from reco_pipeline_tests.backup_shop import KEYS, NOON, BackupShop
 from reco_pipeline_tests.faulty_store import QUICK, Fault, says
@@ -195,6 +197,72 @@ def test_what_may_go_goes_manifest_first(shop: BackupShop) -> None:
     assert vault.removed() <= {old.backup_id, kept.backup_id}
 
 
+def versions_of(vault: Vault, what: str) -> dict[str, int]:
+    """The bytes of all versions, hidden ones too, by key."""
+    found: dict[str, int] = {}
+    for one in vault.store.versions(f"{vault.namespace}/{what}"):
+        found[one.key] = found.get(one.key, 0) + one.size_bytes
+    return found
+
+
+def test_what_was_removed_is_freed_once_its_days_are_over(shop: BackupShop) -> None:
+    """A versioned bucket keeps what retention removed for the days of the setting, and then the bytes are gone."""
+    vault, real_now = shop.vault(), lambda: dt.datetime.now(dt.UTC)
+    real, shop.minute = shop.minute, shop.minute - 40 * 24 * 60
+    old = shop.back_up().manifest
+    shop.minute = real
+    shop.give("tuesday", {"9": ["Kit"]})
+    shop.publish()
+    new = shop.back_up().manifest
+    before = versions_of(vault, "objects/")
+    done = prune(vault, TIGHT, grace=dt.timedelta(0), now=real_now(), keep_versions=HOUR, dry_run=False)
+    assert done.plan.remove == (old.backup_id,)
+    assert (done.versions, done.version_bytes) == (0, 0)
+    assert versions_of(vault, "objects/") == before
+    shown = prune(vault, TIGHT, grace=HOUR, now=real_now(), keep_versions=dt.timedelta(0))
+    assert versions_of(vault, "objects/") == before
+    done = prune(vault, TIGHT, grace=HOUR, now=real_now(), keep_versions=dt.timedelta(0), dry_run=False)
+    assert done.versions >= shown.versions > 0
+    left = versions_of(vault, "objects/")
+    assert sum(before.values()) - sum(left.values()) > sum(versions_of(vault, "lease.json").values())
+    assert set(left) == {one.key for one in vault.objects()}
+    assert vault.manifest_key(old.backup_id) not in versions_of(vault, "backups/")
+    assert vault.removed() == {old.backup_id}  # while a manifest names it as its predecessor
+    assert verify(vault, new, shop.settings.home, part=(1, 1), now=shop.now).passed
+
+
+def test_no_version_that_undoes_a_mistake_is_freed(shop: BackupShop) -> None:
+    """What somebody removed or replaced under a listed backup, or a manifest not removed by us, can be had again."""
+    vault, real_now = shop.vault(), lambda: dt.datetime.now(dt.UTC)
+    first, made = shop.back_up().manifest, shop.back_up().manifest
+    gone, replaced = vault.object_key(made.entry("sql.jsonl").object), vault.object_key(made.entry("redis.resp").object)
+    vault.store.remove(gone)
+    vault.store.put_bytes(b"other bytes", replaced)
+    vault.store.remove(vault.manifest_key(first.backup_id))
+    shop.back_up()
+    done = prune(vault, TIGHT, grace=HOUR, now=real_now(), keep_versions=dt.timedelta(0), dry_run=False)
+    assert done.versions > 0
+    sizes = {gone: made.entry("sql.jsonl").object_bytes, replaced: made.entry("redis.resp").object_bytes}
+    for key, size_bytes in sizes.items():
+        assert size_bytes in [one.size_bytes for one in vault.store.versions(key)], key
+    assert vault.manifest_key(first.backup_id) in versions_of(vault, "backups/")
+    marks = [one for one in vault.store.versions(gone) if one.is_mark]
+    vault.store.remove_version(marks[0])  # and so it is undone
+    assert vault.store.head(gone).size_bytes == sizes[gone]
+
+
+def test_a_store_that_shows_no_versions_is_told(shop: BackupShop) -> None:
+    """Without the right to list versions everything else is done, and why no room was freed is said."""
+    shop.back_up()
+    for said in (says(403, "AccessDenied"), says(501, "NotImplemented")):
+        vault = shop.vault(Fault("list_object_versions", times=-1, before=said))
+        done = prune(vault, TIGHT, grace=HOUR, now=dt.datetime.now(dt.UTC), dry_run=False)
+        assert "refuses" in done.versions_refused
+    held = shop.vault(Fault("delete_object", times=-1, before=says(403, "AccessDenied")))
+    done = prune(held, TIGHT, grace=HOUR, now=dt.datetime.now(dt.UTC), keep_versions=dt.timedelta(0), dry_run=False)
+    assert any("lease.json (version" in one for one in done.locked)
+
+
 def test_nothing_goes_on_a_wrong_clock_or_list(shop: BackupShop) -> None:
     """A clock that is off, or a manifest that vanished, stops it before anything is removed."""
     vault = shop.vault()
@@ -206,6 +274,44 @@ def test_nothing_goes_on_a_wrong_clock_or_list(shop: BackupShop) -> None:
     vault.store.remove(vault.manifest_key(first.backup_id))
     with pytest.raises(RetentionRefused, match="lacks 1"):
         prune(vault, TIGHT, grace=HOUR, now=dt.datetime.now(dt.UTC), dry_run=False)
+
+
+def test_a_backup_of_a_time_to_come_is_put_right(shop: BackupShop) -> None:
+    """Its date stops retention and hides that backups have stopped, until a person has the store's time count."""
+    vault, engine = shop.vault(), shop.home.ledger.engine
+    real, shop.minute = shop.minute, shop.minute + 3650 * 24 * 60
+    wrong = shop.back_up().manifest
+    shop.minute = real
+    right = shop.back_up().manifest
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(hours=30)
+    with pytest.raises(RetentionRefused, match=wrong.backup_id) as caught:
+        prune(vault, TIGHT, grace=HOUR, now=dt.datetime.now(dt.UTC), dry_run=False)
+    assert f"reco backup redate {wrong.backup_id}" in caught.value.hint
+    done = redate(vault, engine, wrong.backup_id, now=shop.now, why="the battery of the clock")
+    assert done.said == wrong.created_at
+    (mark,) = events(engine, event=Event.BACKUP_REDATED)
+    assert mark.details["backup_id"] == wrong.backup_id
+    assert mark.details["reason"] == "the battery of the clock"
+    assert abs(done.at - dt.datetime.now(dt.UTC)) < HOUR
+    found = prune(vault, TIGHT, grace=HOUR, now=dt.datetime.now(dt.UTC), dry_run=False)
+    assert set(found.plan.keep) == {wrong.backup_id, right.backup_id}  # of the last days, by the store's time
+    vault.store.remove(vault.manifest_key(right.backup_id))
+    state = protection(vault, None, now=later)
+    assert state.last_good == wrong
+    assert "backup_missing" in [one.what for one in absences(state)]
+    with pytest.raises(BackupNotFound):
+        redate(vault, engine, right.backup_id, now=shop.now, why="it is gone")
+
+
+def test_only_a_wrong_date_is_put_right(shop: BackupShop) -> None:
+    """A backup whose date is that of the store keeps it, and the trail says nothing."""
+    shop.minute = int((dt.datetime.now(dt.UTC) - NOON).total_seconds() // 60)
+    made = shop.back_up().manifest
+    vault, engine = shop.vault(), shop.home.ledger.engine
+    with pytest.raises(UsageError, match="was made when it says"):
+        redate(vault, engine, made.backup_id, now=shop.now, why="none")
+    assert vault.dates() == {}
+    assert not events(engine, event=Event.BACKUP_REDATED)
 
 
 def test_what_the_store_holds_fast_is_left_and_told(shop: BackupShop) -> None:

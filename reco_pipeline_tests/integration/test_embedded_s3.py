@@ -1,5 +1,6 @@
 """The embedded S3 server: one for a home, shared while it is used, gone when it is not, and what it was given stays."""
 
+import datetime as dt
 import http.client
 import json
 import os
@@ -13,10 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pyrage
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from pydantic import SecretStr
 
+from reco.backup.place import open_vault
+from reco.backup.prune import prune
+from reco.backup.retention import Policy
 from reco.errors import ConfigError, ObjectStoreUnavailable
 from reco.local import conf, s3conf, s3wire
 from reco.local.endpoint import S3Endpoint
@@ -179,3 +185,52 @@ def test_the_bucket_of_the_settings(home: Path, monkeypatch: pytest.MonkeyPatch)
         assert bucket.access_key
         assert bucket.secret_key
         assert bucket.secret_key not in repr(bucket)
+
+
+def test_a_server_that_answers_but_keeps_nothing_yet_is_waited_for(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seconds after its start puts or reads may fail: a lease is given when an object came back."""
+    asked = s3wire.ask
+    failing = [("GET", 500), ("PUT", 503), ("GET", 404), ("GET", 0), ("DELETE", 500)]
+
+    def not_yet(endpoint: S3Endpoint, method: str, path: str, *rest: Any, **more: Any) -> s3wire.Answer:
+        if path.startswith(f"/{endpoint.bucket}/{s3wire.PROBE}") and failing and failing[0][0] == method:
+            status = failing.pop(0)[1]
+            if not status:
+                raise TimeoutError
+            return s3wire.Answer(status, b"", {})
+        return asked(endpoint, method, path, *rest, **more)
+
+    monkeypatch.setattr(s3wire, "ask", not_yet)
+    with EmbeddedS3(home).lease():
+        assert failing == []
+    with EmbeddedS3(home).lease() as endpoint:
+        listed = client_of(endpoint).list_object_versions(Bucket=endpoint.bucket)
+        assert len(listed.get("Versions", [])) == 2  # those of the two attempts that were not let remove theirs
+        failing += [("PUT", 503)] * 100_000
+        with (
+            pytest.raises(ObjectStoreUnavailable, match="does not keep what it is given"),
+            EmbeddedS3(home, start_seconds=0.2).lease(),
+        ):
+            pass
+    assert not server_runs(home, "s3")
+
+
+def test_room_of_freed_versions_goes_back_to_the_disk(home: Path) -> None:
+    """Removed objects take their room until their versions are freed; then the files of the server are smaller."""
+    settings = Settings(home=home, backup_identity=SecretStr(str(pyrage.x25519.Identity.generate())))
+    with open_vault(settings) as vault:
+        for number in range(8):
+            vault.store.put_bytes(os.urandom(1 << 20), vault.object_key(f"{number:064x}"))
+        full = size_of(home / "s3" / "data")
+        now, zero = dt.datetime.now(dt.UTC), dt.timedelta(0)
+        done = prune(vault, Policy(), grace=zero, now=now, keep_versions=dt.timedelta(days=1), dry_run=False)
+        assert (done.objects, done.size_bytes, done.versions) == (8, 8 << 20, 0)
+        assert size_of(home / "s3" / "data") >= full
+        done = prune(vault, Policy(), grace=zero, now=now, keep_versions=zero, dry_run=False)
+        assert done.version_bytes >= 8 << 20
+        assert full - size_of(home / "s3" / "data") > 7 << 20
+
+
+def size_of(folder: Path) -> int:
+    """The bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*.dat"))
