@@ -56,14 +56,14 @@ def item_stats(lake: LakeResource, database: DatabaseResource) -> dg.Materialize
     metadata=definition_metadata(ITEM_COOCCURRENCE),
 )
 def item_cooccurrence(lake: LakeResource) -> dg.MaterializeResult:
-    """How many orders hold both of two items: exact counts of every pair, in both directions."""
+    """How many orders hold both of two items, exactly: every pair is counted, and an item's best are kept."""
     store = lake.open()
     report, digest = make_cooccurrence(store, lake.scores())
     return dg.MaterializeResult(
         metadata={
             **table_metadata(
                 store.path(ITEM_COOCCURRENCE),
-                2 * report.pairs,
+                report.rows,
                 pairs=report.pairs,
                 pair_occurrences=report.pair_occurrences,
                 items_with_neighbour=report.items_with_neighbour,

@@ -155,6 +155,10 @@ fi
 install --no-build-isolation --editable .
 "$VENV/bin/python" -m compileall -q reco resources assets reco_pipeline >/dev/null 2>&1 || :
 
+# What large tables are counted with is compiled now (a few seconds), so that no run waits for it.
+"$VENV/bin/python" -m reco.model.compiled ||
+    say "the kernel for large tables could not be compiled here; the first run that needs it will do so"
+
 # .env names this folder as DAGSTER_HOME; Dagster alone would neither make it nor queue one run at a time.
 "$VENV/bin/python" -c '
 from pathlib import Path

@@ -24,10 +24,12 @@ def pairs_symmetric_and_bounded(lake: LakeResource) -> dg.AssetCheckResult:
         ITEM_COOCCURRENCE,
         PAIRS,
         passed=report.passed,
-        found=f"{report.pairs} pairs: {report.asymmetric} asymmetric, {report.over_bound} above their bound, "
+        found=f"{'An unknown number of' if report.pairs is None else report.pairs} pairs, {report.kept} of them kept: "
+        f"{report.asymmetric} asymmetric, {report.over_bound} above their bound, "
         f"{report.self_pairs} of an item with itself.",
         figures={
             "pairs": report.pairs,
+            "kept": report.kept,
             "asymmetric": report.asymmetric,
             "over_bound": report.over_bound,
             "self_pairs": report.self_pairs,

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reco.model.cooccurrence import count_pairs
 from reco.model.evaluation.answers import Lists
 from reco.model.evaluation.protocol import Split
+from reco.model.pairs import count_pairs
 from reco.model.scores import ScoreSettings
 
 

@@ -158,7 +158,7 @@ CATALOGUE: tuple[CheckEntry, ...] = (
         "item_cooccurrence",
         "pairs_symmetric_and_bounded",
         Weight.ERROR,
-        "Every pair stands in both directions with one count, never above the orders of either item.",
+        "Every pair kept has one count in both directions, never above the orders of either item.",
     ),
     CheckEntry(
         "similar_items",

@@ -11,6 +11,8 @@ from typing import Any
 
 import duckdb
 
+from reco.model.cooccurrence import find_kept
+from reco.model.scores import ScoreSettings
 from reco.storage.engine import Limits, fetch_row, open_engine, parquet, require_files
 
 OFFENDERS_SHOWN = 20
@@ -23,12 +25,15 @@ Offender = dict[str, Any]
 class PairCheck:
     """What `check_symmetry` found.
 
-    pairs: distinct unordered pairs; asymmetric: those that do not stand exactly once in each direction with equal
-    counts; over_bound: rows whose pair_orders is below 1 or above the orders of either item (an item without stats has
+    pairs: distinct unordered pairs that were counted, None where the file does not say (it was written by something
+    else, which is a breach too); kept: those of the table; asymmetric: those that do not stand
+    once in each direction with equal counts, where one direction may be missing if the list it belongs to is full;
+    over_bound: rows whose pair_orders is below 1 or above the orders of either item (an item without stats has
     none); self_pairs: rows of an item with itself; offenders: the first 20 as item_id, other_id, pair_orders, problem.
     """
 
-    pairs: int
+    pairs: int | None
+    kept: int
     asymmetric: int
     over_bound: int
     self_pairs: int
@@ -37,7 +42,7 @@ class PairCheck:
     @property
     def passed(self) -> bool:
         """Whether the table is free of breaches."""
-        return not (self.asymmetric or self.over_bound or self.self_pairs)
+        return self.pairs is not None and not (self.asymmetric or self.over_bound or self.self_pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,7 @@ class SimilarCheck:
 
 
 def check_symmetry(cooccurrence: Path, item_stats: Path, *, limits: Limits | None = None) -> PairCheck:
-    """Checks that pairs are symmetric, join two items, and are in no more orders than either item.
+    """Checks that the pairs kept are symmetric, join two items, and are in no more orders than either item.
 
     Args:
         cooccurrence: the `item_cooccurrence` table.
@@ -93,9 +98,11 @@ def check_symmetry(cooccurrence: Path, item_stats: Path, *, limits: Limits | Non
         LakeError: a table is missing or damaged.
     """
     require_files("check_symmetry", [cooccurrence, item_stats])
+    said = find_kept(cooccurrence)
+    top, pairs = (said.settings.top, said.report.pairs) if said else (ScoreSettings().top, None)
     with open_engine("check_symmetry", cooccurrence.with_name(f"{cooccurrence.name}.check"), limits) as con:
-        _define_pairs(con, parquet(cooccurrence), parquet(item_stats))
-        pairs, asymmetric = fetch_row(con, "SELECT count(*), count(*) FILTER (NOT even) FROM unordered")
+        _define_pairs(con, parquet(cooccurrence), parquet(item_stats), top)
+        kept, asymmetric = fetch_row(con, "SELECT count(*), count(*) FILTER (NOT even) FROM unordered")
         over_bound, self_pairs = fetch_row(
             con,
             """
@@ -115,10 +122,10 @@ def check_symmetry(cooccurrence: Path, item_stats: Path, *, limits: Limits | Non
                 """
             )
         )
-        return PairCheck(pairs, asymmetric, over_bound, self_pairs, offenders)
+        return PairCheck(pairs, kept, asymmetric, over_bound, self_pairs, offenders)
 
 
-def _define_pairs(con: duckdb.DuckDBPyConnection, pairs_file: str, stats_file: str) -> None:
+def _define_pairs(con: duckdb.DuckDBPyConnection, pairs_file: str, stats_file: str, top: int) -> None:
     """The tables `pairs` (coded rows), `unordered` (one row a pair, with a verdict) and `over_bound` (offenders)."""
     # The codes cover items of both tables: one that has no stats must be reported, not stop the check.
     con.execute(
@@ -139,12 +146,20 @@ def _define_pairs(con: duckdb.DuckDBPyConnection, pairs_file: str, stats_file: s
         """
     )
     con.execute(
-        """
+        f"""
         CREATE TEMP TABLE unordered AS
-        SELECT least(item, other) AS item, greatest(item, other) AS other, max(pair_orders) AS pair_orders,
-               count(pair_orders) = 2 AND min(pair_orders) = max(pair_orders)
-               AND count(*) FILTER (pairs.item < pairs.other) = 1 AS even
-        FROM pairs WHERE item <> other GROUP BY 1, 2
+        WITH full_lists AS (SELECT item FROM pairs GROUP BY item HAVING count(*) = {top:d}),
+        met AS (
+            SELECT least(item, other) AS item, greatest(item, other) AS other, max(pair_orders) AS pair_orders,
+                   count(*) AS rows, count(pair_orders) AS counts, min(pair_orders) AS least_orders,
+                   count(*) FILTER (pairs.item < pairs.other) AS forth
+            FROM pairs WHERE item <> other GROUP BY 1, 2
+        )
+        SELECT item, other, pair_orders,
+               counts = rows AND least_orders = pair_orders
+               AND (forth = 1 OR forth = 0 AND item IN (FROM full_lists))
+               AND (rows - forth = 1 OR rows - forth = 0 AND other IN (FROM full_lists)) AS even
+        FROM met
         """
     )
     con.execute(

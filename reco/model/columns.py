@@ -143,8 +143,8 @@ _ITEM_STATS = (
 
 _PAIR_SOURCES = _from(ORDERS, "source", "order_id", "item_id")
 _ITEM_COOCCURRENCE = (
-    Column("item_id", "VARCHAR", "One item of the pair.", sources=_from(ORDERS, "item_id")),
-    Column("other_id", "VARCHAR", "The other; every pair stands both ways.", sources=_from(ORDERS, "item_id")),
+    Column("item_id", "VARCHAR", "The item.", sources=_from(ORDERS, "item_id")),
+    Column("other_id", "VARCHAR", "One of its best neighbours by the score.", sources=_from(ORDERS, "item_id")),
     Column("pair_orders", "BIGINT", "Orders that hold both, exactly.", sources=_PAIR_SOURCES),
     Column(
         "pair_weight",

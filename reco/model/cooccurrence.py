@@ -1,52 +1,44 @@
-"""Co-occurrence: in how many orders two items stand together, exactly.
+"""The `item_cooccurrence` table: in how many orders two items stand together, for the pairs that are kept.
 
-Belongs here: counting pairs. Does not belong here: judging them (similar items do), or leaving any out.
+Belongs here: which engine counts, the table, and the figures that stand in its file. Does not belong here: counting
+(`pairs`, `kernel`), choosing what is kept (`ranking`), or evidence beside a score (`similar`).
 """
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from reco.model.baskets import UNIT, Baskets
+from reco.errors import LakeError
+from reco.model.baskets import Baskets
+from reco.model.pairs import Pairs, count_pairs
+from reco.model.ranking import Items, keep_best
 from reco.model.scores import ScoreSettings
-from reco.storage.columns import COUNT, REAL, TEXT, Ints, lake_errors, number_column, text_column, write_table
+from reco.storage.columns import COUNT, REAL, TEXT, Arrow, lake_errors, number_column, text_column, write_table
 from reco.storage.engine import require_files
 
-PORTION = 2**18
-"""Pair occurrences counted at once, which bounds the memory and stays in the caches; one item's are never divided."""
+KERNEL_EVENTS = 2**24
+"""From so many pair events (over all orders n (n - 1)) the compiled kernel is worth the second of loading it."""
 
 COOCCURRENCE_SCHEMA = pa.schema([("item_id", TEXT), ("other_id", TEXT), ("pair_orders", COUNT), ("pair_weight", REAL)])
 
-
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """Pairs of items, both directions, sorted by item and other.
-
-    item, other: codes; orders: in how many orders both stand; weight: what these orders weigh together (None: one
-    each).
-    """
-
-    item: Ints
-    other: Ints
-    orders: Ints
-    weight: NDArray[np.float64] | None = None
-
-    def where(self, kept: NDArray[np.bool_]) -> "Pairs":
-        """Some of them."""
-        weight = None if self.weight is None else self.weight[kept]
-        return Pairs(self.item[kept], self.other[kept], self.orders[kept], weight)
+Engine = Literal["sort", "kernel"]
+_NOTE = "item_cooccurrence"
 
 
 @dataclass(frozen=True, slots=True)
 class CooccurrenceReport:
     """Figures of the co-occurrence.
 
-    orders: all orders; baskets_with_pairs: those with two items or more; pairs: distinct unordered pairs (the table has
-    twice as many rows); pair_occurrences: the sum of their counts; items_with_neighbour: items in at least one pair.
+    orders: all orders; baskets_with_pairs: those with two items or more; pairs: distinct unordered pairs, kept or not;
+    pair_occurrences: the sum of their counts; items_with_neighbour: items in at least one pair; rows: of the table.
     """
 
     orders: int
@@ -54,104 +46,124 @@ class CooccurrenceReport:
     pairs: int
     pair_occurrences: int
     items_with_neighbour: int
+    rows: int
 
 
-def build_cooccurrence(orders: Path, out: Path, settings: ScoreSettings | None = None) -> CooccurrenceReport:
-    """Writes the `item_cooccurrence` table: every pair of items that share an order, in both directions.
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a file of kept pairs says of itself: the figures, and the score settings that chose."""
+
+    report: CooccurrenceReport
+    settings: ScoreSettings
+
+
+def build_cooccurrence(
+    orders: Path,
+    out: Path,
+    settings: ScoreSettings | None = None,
+    *,
+    engine: Engine | None = None,
+    compiled: Path | None = None,
+) -> CooccurrenceReport:
+    """Writes the `item_cooccurrence` table: for every item the pairs of its `top` best neighbours.
 
     pair_orders(a, b) is the number of distinct (source, order_id) with a and b, a <> b; pair_weight is the sum of these
-    orders' weights where the score settings weigh orders (by size or age), else null. For one portion of the items
-    after another, each entry of an item is joined with all entries of its order, and the pairs are sorted and counted
-    as single integers: the work is that of sorting the pair occurrences, and the memory does not grow with the pairs.
+    orders' weights where the score settings weigh orders (by size or age), else null. All pairs are counted, exactly;
+    those kept of an item are its best by score, pair_orders and id of the other. (a, b) stands where b is kept of a;
+    (b, a) may be missing where b has `top` better ones. Memory is that of the entries and of what is kept.
 
     Args:
         orders: the `orders` table; its order and that no row repeats are relied on and checked.
         out: Parquet file to write: item_id, other_id, pair_orders BIGINT, pair_weight DOUBLE; sorted by item_id,
-            other_id.
-        settings: what an order weighs; None: one each.
+            other_id. The report stands in its metadata, see `read_kept`.
+        settings: the score, how many are kept, what an order weighs; None: cosine, one each.
+        engine: who counts; None: by the number of pair events. The file is the same to the byte.
+        compiled: a folder for compiled code where the environment has none.
 
     Raises:
         LakeError: the input is missing or damaged, or the file could not be written.
     """
     require_files("item_cooccurrence", [orders])
-    rows = occurrences = with_neighbour = 0
+    rows = distinct = with_neighbour = 0
     with lake_errors("item_cooccurrence"):
         settings = settings or ScoreSettings()
         baskets = Baskets.read(orders, times=bool(settings.half_life_days))
-        names = baskets.items.values
+        names, occurrences = baskets.items.values, int((baskets.sizes * (baskets.sizes - 1)).sum())
+        if engine is None:
+            engine = "kernel" if occurrences >= KERNEL_EVENTS and find_spec("numba") else "sort"
+        counted = _by_kernel(baskets, settings, compiled) if engine == "kernel" else _by_sorting(baskets, settings)
         with write_table(out, COOCCURRENCE_SCHEMA) as writer:
-            for pairs in count_pairs(baskets, baskets.weights(settings)):
-                item, count = pairs.item, pairs.orders
-                known = np.full(len(count), pairs.weight is not None)
-                weight = np.zeros(len(count)) if pairs.weight is None else pairs.weight
+            for kept, all_pairs, neighbours in counted:
                 writer.write(
-                    text_column(names, item),
-                    text_column(names, pairs.other),
-                    number_column(count),
-                    number_column(weight, REAL, known=known),
+                    text_column(names, kept.item),
+                    text_column(names, kept.other),
+                    number_column(kept.orders),
+                    _weight_column(kept),
                 )
-                rows += len(count)
-                occurrences += int(count.sum())
-                with_neighbour += 1 + int(np.count_nonzero(np.diff(item)))
-    return CooccurrenceReport(
-        orders=len(baskets.starts),
-        baskets_with_pairs=int(np.count_nonzero(baskets.sizes > 1)),
-        pairs=rows // 2,
-        pair_occurrences=occurrences // 2,
-        items_with_neighbour=with_neighbour,
-    )
+                rows += len(kept.item)
+                distinct += all_pairs
+                with_neighbour += neighbours
+            report = CooccurrenceReport(
+                orders=len(baskets.starts),
+                baskets_with_pairs=int(np.count_nonzero(baskets.sizes > 1)),
+                pairs=distinct // 2,
+                pair_occurrences=occurrences // 2,
+                items_with_neighbour=with_neighbour,
+                rows=rows,
+            )
+            writer.note(_NOTE, json.dumps({"report": asdict(report), "settings": settings.as_dict()}))
+    return report
 
 
-def count_pairs(baskets: Baskets, weights: Ints | None = None) -> Iterator[Pairs]:
-    """All pairs of items that share an order, a portion of the items at a time, all pairs of an item in one portion.
+def read_kept(cooccurrence: Path) -> Kept:
+    """What a file of this table says of itself.
 
-    Args:
-        baskets: the entries of the orders.
-        weights: what each order weighs, in `baskets.UNIT`; None: one each.
+    Raises:
+        LakeError: the file is missing or damaged, or of another version.
     """
-    item, width = baskets.items.codes.astype(np.int64), len(baskets.items)
-    size = np.repeat(baskets.sizes, baskets.sizes)
-    start = np.repeat(baskets.starts, baskets.sizes)
-    heavy = None if weights is None else np.repeat(weights, baskets.sizes)
-    small = item.astype(np.uint16) if width < 2**16 else item  # sorted by radix
-    by_item = np.argsort(small, kind="stable")
-    by_item = by_item[size[by_item] > 1]
-    work = np.cumsum(np.bincount(item[by_item], weights=size[by_item], minlength=width))
-    entries = np.searchsorted(item[by_item], np.arange(width + 1))
-    low = 0
-    while low < width:
-        done = work[low - 1] if low else 0
-        high = max(low + 1, int(np.searchsorted(work, done + PORTION, side="right")))
-        mine = by_item[entries[low] : entries[high]]
-        if len(mine):
-            others = item[_partners(start[mine], size[mine])]
-            each = None if heavy is None else np.repeat(heavy[mine], size[mine])
-            yield _count(np.repeat(item[mine], size[mine]), others, each, low, (high - low, width))
-        low = high
+    found = find_kept(cooccurrence)
+    if found is None:
+        raise LakeError(
+            f"{cooccurrence} does not say what was counted and which score chose: it is of another version.",
+            hint="Materialize item_cooccurrence and similar_items again, in one run.",
+            path=str(cooccurrence),
+        )
+    return found
 
 
-def _partners(start: Ints, size: Ints) -> Ints:
-    """The places start, start + 1, ... of each run of this size, one run after the other."""
-    ends = np.cumsum(size)
-    return np.repeat(start - ends + size, size) + np.arange(ends[-1])
+def find_kept(cooccurrence: Path) -> Kept | None:
+    """Like `read_kept`; None where the file says nothing, because something else wrote it.
 
-
-def _count(one: Ints, other: Ints, weight: Ints | None, low: int, shape: tuple[int, int]) -> Pairs:
-    """The distinct pairs of two equally long arrays, without those of an item with itself, and how often each is there.
-
-    `low` is the first item, and `shape` bounds both from there.
+    Raises:
+        LakeError: the file is missing or damaged.
     """
-    pair = (one - low) * shape[1] + other
-    pair = pair.astype(np.int32) if shape[0] * shape[1] < 2**31 else pair  # half the bytes to sort
-    if weight is None:
-        pair = np.sort(pair)
-    else:
-        by_pair = np.argsort(pair, kind="stable")
-        pair, weight = pair[by_pair], weight[by_pair]
-    first = np.flatnonzero(np.concatenate([[True], pair[1:] != pair[:-1]]))
-    one, other = np.divmod(pair[first].astype(np.int64), shape[1])
-    one += low
-    apart = one != other
-    count = np.diff(np.append(first, len(pair)))
-    total = None if weight is None else np.add.reduceat(weight, first)[apart] / UNIT
-    return Pairs(one[apart], other[apart], count[apart], total)
+    require_files("item_cooccurrence", [cooccurrence])
+    with lake_errors("item_cooccurrence"):
+        said = (pq.read_metadata(cooccurrence).metadata or {}).get(_NOTE.encode())
+    if said is None:
+        return None
+    found = json.loads(said)
+    return Kept(CooccurrenceReport(**found["report"]), ScoreSettings.from_dict(found["settings"]))
+
+
+_Counted = Iterator[tuple[Pairs, int, int]]
+"""Pairs kept of some items; how many these items have, in their direction; how many of the items have any."""
+
+
+def _by_sorting(baskets: Baskets, settings: ScoreSettings) -> _Counted:
+    items = Items.of(baskets, settings)
+    for pairs in count_pairs(baskets, baskets.weights(settings)):
+        neighbours = 1 + int(np.count_nonzero(np.diff(pairs.item))) if len(pairs.item) else 0
+        yield keep_best(settings, items, pairs), len(pairs.item), neighbours
+
+
+def _by_kernel(baskets: Baskets, settings: ScoreSettings, compiled: Path | None) -> _Counted:
+    from reco.model.kernel import best_pairs  # noqa: PLC0415 - half a second, for large tables only
+
+    for block in best_pairs(baskets, baskets.weights(settings), settings, otherwise=compiled):
+        yield block.kept, block.distinct, block.neighbours
+
+
+def _weight_column(pairs: Pairs) -> Arrow:
+    known: NDArray[np.bool_] = np.full(len(pairs.item), pairs.weight is not None)
+    return number_column(np.zeros(len(known)) if pairs.weight is None else pairs.weight, REAL, known=known)

@@ -1,7 +1,7 @@
 """Scores of pairs: the formulas that may rank, and their settings.
 
-Belongs here: formulas as pure functions of counts, their sources, and the settings that choose among them. Does not
-belong here: counting (`cooccurrence`), keeping the best (`similar`), or the evidence beside a score.
+Belongs here: what the formulas mean, their sources, and the settings that choose among them. Does not belong here:
+their arithmetic (`formulas`), counting (`pairs`, `kernel`), keeping the best (`ranking`), evidence beside a score.
 
 With w_ij the orders that hold items i and j, w_i those that hold i, W all orders (each weighed by its age, where
 decay is on), the score of j as a neighbour of i is
@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reco.errors import UsageError
+from reco.model import formulas
 from reco.settings import Settings
 
 ScoreName = Literal["cosine", "jaccard", "confidence", "llr", "powers"]
@@ -104,6 +105,12 @@ class ScoreSettings:
         """Whether an order counts by its size or age, so that pairs have a weight beside their count."""
         return bool(self.half_life_days or (self.score == "powers" and self.order_size_power))
 
+    def powered(self, one: Reals, other: Reals) -> tuple[Reals, Reals]:
+        """w_i^a and w_j^b of `powers`; of the other scores, which have no powers, w_i and w_j."""
+        if self.score != "powers":
+            return one, other
+        return formulas.power(one, self.item_power), formulas.power(other, self.other_power)
+
     def as_dict(self) -> dict[str, Any]:
         """What stands in the manifest: name, top, and what differs from "no weighing at all"."""
         given, neutral = asdict(self), asdict(ScoreSettings())
@@ -138,29 +145,15 @@ def score_pairs(
         pair_orders: the exact n_ij.
     """
     if settings.score == "cosine":
-        found: Reals = both / np.sqrt(one * other)
+        found: Reals = formulas.cosine(both, one, other)
     elif settings.score == "jaccard":
-        found = both / (one + other - both)
+        found = formulas.jaccard(both, one, other)
     elif settings.score == "confidence":
         found = both / one
     elif settings.score == "llr":
-        found = mutual_information(both, one, other, total)
+        found = formulas.mutual_information(both, one, other, total)
     else:
-        found = (both / (one**settings.item_power * other**settings.other_power)) ** settings.sharpness
+        found = formulas.powers(both, *settings.powered(one, other), settings.sharpness)
     if settings.shrinkage:
-        found = found * (pair_orders / (pair_orders + settings.shrinkage))
+        found = formulas.shrunk(found, pair_orders, settings.shrinkage)
     return found
-
-
-def mutual_information(both: Reals, one: Reals, other: Reals, total: float) -> Reals:
-    """The mutual information, in bits, of two items' presence in an order; 0 where they repel or ignore each other.
-
-    2 W ln 2 times it is Dunning's log-likelihood ratio G^2, so both rank alike; it lies in 0..1.
-    """
-    neither = np.maximum(total - one - other + both, 0.0)
-    cells = ((both, one, other), (one - both, one, total - other), (other - both, total - one, other))
-    found = np.zeros(len(both))
-    for seen, row, column in (*cells, (neither, total - one, total - other)):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found += np.where(seen > 0, seen * np.log2(seen * total / (row * column)), 0.0)
-    return np.where(both * total > one * other, np.clip(found / total, 0.0, 1.0), 0.0)

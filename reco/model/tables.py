@@ -20,6 +20,8 @@ from reco.storage.lake import Lake, file_digest
 ITEM_STATS = "item_stats"
 ITEM_COOCCURRENCE = "item_cooccurrence"
 SIMILAR_ITEMS = "similar_items"
+COMPILED = "compiled"
+"""A folder beside the lake, for the kernel's code where set-up kept none."""
 
 INPUTS = {
     ITEM_STATS: (ORDERS, CATALOGUE),
@@ -50,9 +52,9 @@ def make_item_stats(ledger: DropLedger, lake: Lake) -> tuple[ItemStatsReport, st
 def make_cooccurrence(lake: Lake, settings: ScoreSettings | None = None) -> tuple[CooccurrenceReport, str]:
     """Makes `item_cooccurrence` from `orders`; also returns its digest."""
     settings = settings or ScoreSettings()
-    inputs = _inputs(lake, ITEM_COOCCURRENCE) | _weighing(settings)
+    inputs = _inputs(lake, ITEM_COOCCURRENCE) | _scoring(settings)
     with stage(ITEM_COOCCURRENCE), lake.replace(ITEM_COOCCURRENCE) as path:
-        report = build_cooccurrence(lake.existing(ORDERS), path, settings)
+        report = build_cooccurrence(lake.existing(ORDERS), path, settings, compiled=lake.root.with_name(COMPILED))
     return report, lake.stamp(ITEM_COOCCURRENCE, inputs).digest
 
 
@@ -79,7 +81,7 @@ def broken_links(ledger: DropLedger, lake: Lake, settings: ScoreSettings | None 
         ORDERS: {INPUT: inputs_digest(ledger.drops(status=DropStatus.INGESTED))},
         **{name: _inputs(lake, name, missing_ok=True) for name in INPUTS},
     }
-    expected[ITEM_COOCCURRENCE] |= _weighing(settings)
+    expected[ITEM_COOCCURRENCE] |= _scoring(settings)
     expected[SIMILAR_ITEMS] |= _scoring(settings)
     for name, inputs in expected.items():
         stamp = lake.read_stamp(name)
@@ -90,13 +92,6 @@ def broken_links(ledger: DropLedger, lake: Lake, settings: ScoreSettings | None 
         if stale:
             problems.append(f"{name} was made from another state of {' and '.join(stale)}")
     return problems
-
-
-def _weighing(settings: ScoreSettings) -> dict[str, str]:
-    """What of the score settings changes the pairs: how much an order weighs."""
-    if not settings.weighs_orders:
-        return {}
-    return {"score settings": f"size {settings.order_size_power}, half-life {settings.half_life_days}"}
 
 
 def _scoring(settings: ScoreSettings) -> dict[str, str]:

@@ -21,6 +21,7 @@ from reco.audit.chain import chain_head
 from reco.audit.trail import Event, append, events, recording
 from reco.catalog.table import CATALOGUE
 from reco.errors import GateRefused, SnapshotDamaged, SnapshotNotFound
+from reco.model.cooccurrence import read_kept
 from reco.model.scores import ScoreSettings
 from reco.model.tables import ITEM_COOCCURRENCE, ITEM_STATS, SIMILAR_ITEMS, broken_links
 from reco.orders.home import Home
@@ -32,7 +33,6 @@ from reco.snapshot.marks import Made, figures, mark_validated, record_release, s
 from reco.snapshot.publish import ManifestFacts, PublishResult, VerifyReport, publish, verify
 from reco.snapshot.quality import quality_checks
 from reco.snapshot.store import RollbackResult, SnapshotStore, stands
-from reco.storage.engine import row_count
 from reco.storage.lake import Lake, file_digest
 from reco.storage.sql import audit_events
 from reco.storage.sql import snapshots as table
@@ -238,7 +238,7 @@ def _facts(home: Home, drops: list[Drop], run_id: str | None) -> ManifestFacts:
         run_id=run_id,
         drops=tuple(sorted(drop.sha256 for drop in drops)),
         orders=extent.orders,
-        pairs=row_count(lake.existing(ITEM_COOCCURRENCE)) // 2,
+        pairs=read_kept(lake.existing(ITEM_COOCCURRENCE)).report.pairs,
         first_ordered_at=extent.first_ordered_at,
         last_ordered_at=extent.last_ordered_at,
         score_settings=ScoreSettings.of(home.settings).as_dict(),

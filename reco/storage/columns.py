@@ -256,6 +256,7 @@ class TableWriter:
         self._schema = schema
         self._waiting: list[pa.Table] = []
         self._rows = 0
+        self._notes: dict[str, str] = {}
         self._writer: pq.ParquetWriter | None = None
 
     def write(self, *columns: Any) -> None:
@@ -264,6 +265,10 @@ class TableWriter:
         self._rows += len(columns[0])
         if self._rows >= 2 * ROW_GROUP:
             self._flush(self._rows - self._rows % ROW_GROUP)
+
+    def note(self, name: str, text: str) -> None:
+        """Says something about the whole table in the file's metadata."""
+        self._notes[name] = text
 
     def _flush(self, rows: int) -> None:
         table = pa.concat_tables(self._waiting)
@@ -294,6 +299,8 @@ class TableWriter:
             self._flush(self._rows)
         if self._writer is None:
             self._writer = self._open(self._schema)
+        if self._notes:
+            self._writer.add_key_value_metadata(self._notes)
         self._writer.close()
 
 

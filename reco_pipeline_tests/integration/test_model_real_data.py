@@ -7,6 +7,7 @@ import duckdb
 import pytest
 
 from reco.model.checks import check_key_nulls, check_similar_bounds, check_symmetry
+from reco.model.cooccurrence import Engine, build_cooccurrence
 from reco.orders.accepted import OrderPart
 from reco_pipeline_tests.model_tables import Built, build, rows
 
@@ -37,7 +38,12 @@ def as_lines(csv: Path, out: Path, order_id: str, item_id: str, where: str = "tr
 
 
 def assert_sound(made: Built, parts: list[OrderPart]) -> None:
-    """Every check of the model passes."""
+    """Every check of the model passes, and both engines make the same pairs, to the byte."""
+    engines: tuple[Engine, ...] = ("sort", "kernel")
+    for engine in engines:
+        again = made.pairs.with_name(engine)
+        assert build_cooccurrence(made.orders, again, engine=engine) == made.pairs_report
+        assert again.read_bytes() == made.pairs.read_bytes()
     assert check_key_nulls([p.path for p in parts]).passed
     assert check_symmetry(made.pairs, made.stats).pairs == made.pairs_report.pairs
     assert check_symmetry(made.pairs, made.stats).passed

@@ -185,7 +185,7 @@ def test_orders_that_are_not_in_their_order_are_refused(tmp_path: Path, damage: 
 
 def test_portions_do_not_show(tmp_path: Path, shop: Built, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counting one item after another gives the file that counting all at once gives."""
-    monkeypatch.setattr("reco.model.cooccurrence.PORTION", 1)
+    monkeypatch.setattr("reco.model.pairs.PORTION", 1)
     assert build_cooccurrence(shop.orders, tmp_path / "pairs") == shop.pairs_report
     assert (tmp_path / "pairs").read_bytes() == shop.pairs.read_bytes()
 
@@ -341,7 +341,6 @@ def test_the_model_is_what_a_plain_count_says(
     assert [(r[0], r[3], r[9]) for r in rows(made.stats)] == [
         (item, n[item], rank) for rank, item in enumerate(sorted(n, key=lambda i: (-n[i], i)), start=1)
     ]
-    assert rows(made.pairs) == [(*p, pair[p], None) for p in sorted(pair)]
     expected = []
     for item in sorted(n):
         scored = sorted((-pair[item, j] / math.sqrt(n[item] * n[j]), -pair[item, j], j) for j in n if pair[item, j])
@@ -350,6 +349,8 @@ def test_the_model_is_what_a_plain_count_says(
             for rank, (score, count, j) in enumerate(scored[:3], start=1)
         ]
     assert rows(made.similar) == expected
+    assert rows(made.pairs) == sorted((item, j, count, None) for item, j, _, _, count, *_ in expected)
+    assert made.pairs_report.pairs == len(pair) // 2
     assert check_symmetry(made.pairs, made.stats).passed
     assert check_similar_bounds(made.similar).passed
 
@@ -361,7 +362,8 @@ def damage(path: Path, *expressions: pl.Expr, keep: pl.Expr | None = None, extra
     frame = frame.filter(keep) if keep is not None else frame
     frame = pl.concat([frame, frame[extra : extra + 1]]) if extra is not None else frame
     target = path.with_name(f"damaged-{path.name}")
-    frame.with_columns(*expressions).write_parquet(target)
+    said = {key: value for key, value in pl.read_parquet_metadata(path).items() if key == "item_cooccurrence"}
+    frame.with_columns(*expressions).write_parquet(target, metadata=said)
     return target
 
 
@@ -399,6 +401,26 @@ def test_every_fault_of_pairs_is_found(shop: Built, fault, asymmetric: int, over
     assert not found.passed
     assert len(found.offenders) == asymmetric + over_bound + self_pairs
     assert {one["problem"] for one in found.offenders} <= {"asymmetric", "over_bound", "self_pair"}
+
+
+def test_a_pair_may_lack_a_direction_only_where_that_list_is_full(tmp_path: Path) -> None:
+    """The best of an item are kept: a pair whose mirror gave way to better ones is sound, a lost mirror is not."""
+    orders = [["hub", f"i{n}"] for n in range(4)] * 2 + [["hub", "i4"], ["i0", "i1"]]
+    made = build(tmp_path / "out", [part(tmp_path, "d", baskets(orders))], scores=ScoreSettings(top=3))
+    found = check_symmetry(made.pairs, made.stats)
+    assert ("hub", "i4") not in {row[:2] for row in rows(made.pairs)}
+    assert (found.pairs, found.kept, found.passed) == (6, 6, True)
+    short = damage(made.pairs, keep=(pl.col("item_id") != "i1") | (pl.col("other_id") != "i0"))
+    assert check_symmetry(short, made.stats).asymmetric == 1
+
+
+def test_a_table_of_another_version_is_refused(tmp_path: Path, shop: Built) -> None:
+    """A file that does not say what was counted has no total and no settings: it is named, never guessed about."""
+    pl.read_parquet(shop.pairs).write_parquet(tmp_path / "old.parquet")
+    with pytest.raises(LakeError, match=r"old\.parquet does not say what was counted"):
+        build_similar(shop.stats, tmp_path / "old.parquet", tmp_path / "out")
+    found = check_symmetry(tmp_path / "old.parquet", shop.stats)
+    assert (found.pairs, found.asymmetric, found.passed) == (None, 0, False)
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ import datetime as dt
 import math
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -189,19 +189,18 @@ def test_no_score_leaves_its_bounds(
 def test_portions_and_order_of_adding_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights are added as integers: counting item by item gives the same file to the byte."""
     tables = made(tmp_path, ORDERS, POWERS)
-    monkeypatch.setattr("reco.model.cooccurrence.PORTION", 1)
+    monkeypatch.setattr("reco.model.pairs.PORTION", 1)
     build_cooccurrence(tables.orders, tmp_path / "again", POWERS)
     assert (tmp_path / "again").read_bytes() == tables.pairs.read_bytes()
 
 
-def test_pairs_of_other_settings_are_refused(tmp_path: Path) -> None:
-    """Weights above the counts cannot come from these orders; the file is named."""
+@pytest.mark.parametrize("other", [ScoreSettings(), replace(POWERS, top=101), replace(POWERS, shrinkage=1)])
+def test_pairs_of_other_settings_are_refused(tmp_path: Path, other: ScoreSettings) -> None:
+    """Pairs that another score chose are not all that this one would rank; fewer of the same are."""
     tables = made(tmp_path, ORDERS, POWERS)
-    duckdb.sql(
-        f"COPY (SELECT * REPLACE (9.0 AS pair_weight) FROM '{tables.pairs}') TO '{tables.pairs}' (FORMAT parquet)"
-    )
     with pytest.raises(LakeError, match="other score settings"):
-        build_similar(tables.stats, tables.pairs, tmp_path / "out", POWERS)
+        build_similar(tables.stats, tables.pairs, tmp_path / "out", other)
+    assert build_similar(tables.stats, tables.pairs, tmp_path / "out", replace(POWERS, top=1)).full > 0
 
 
 @pytest.mark.parametrize(

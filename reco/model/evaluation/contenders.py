@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from reco.model.baskets import UNIT, Baskets
-from reco.model.cooccurrence import Pairs, count_pairs
+from reco.model.baskets import Baskets
 from reco.model.evaluation.answers import Lists
+from reco.model.pairs import Pairs, count_pairs
+from reco.model.ranking import Items, Ranked, rank_pairs, rank_scored
 from reco.model.scores import ScoreSettings
-from reco.model.similar import Items, Ranked, rank_pairs, rank_scored
 from reco.storage.columns import COUNT, NULL, REAL, TEXT, Arrow, Ints, lake_errors, numbers, read_columns, reals, texts
 
 COUNTS = "count"
@@ -36,7 +36,7 @@ def learn(learnt: Baskets, contenders: Mapping[str, ScoreSettings | None]) -> di
     found: dict[str, list[Ranked]] = {name: [] for name in contenders}
     for names in weighing.values():
         first = contenders[names[0]] or ScoreSettings()
-        items = _items(learnt, first)
+        items = Items.of(learnt, first)
         for pairs in count_pairs(learnt, learnt.weights(first)):
             for name in names:
                 found[name].append(_rank(contenders[name], items, pairs))
@@ -56,14 +56,6 @@ def lists_of_table(similar_items: Path, learnt: Baskets, takes_part: NDArray[np.
     known = (item != NULL) & (other != NULL)
     known[known] = takes_part[item[known]] & takes_part[other[known]]
     return _csr(item[known], other[known], score[known], len(learnt.items))
-
-
-def _items(learnt: Baskets, settings: ScoreSettings) -> Items:
-    weights = learnt.decay(settings)
-    totals = learnt.item_totals(weights)
-    if weights is None:
-        return Items(learnt.items.values, totals.astype(np.float64), len(learnt.starts))
-    return Items(learnt.items.values, totals / UNIT, float(weights.sum()) / UNIT)
 
 
 def _rank(settings: ScoreSettings | None, items: Items, pairs: Pairs) -> Ranked:

@@ -1,0 +1,157 @@
+"""The kernel of the co-occurrence: a row of the matrix after another is counted, and only its best pairs are kept.
+
+Belongs here: handing arrays to the compiled loops, and threads. Does not belong here: the loops (`loops`), where their
+code is kept (`compiled`), tables.
+
+Rows do not depend on each other: threads take blocks of them, and blocks are handed on in the order of the items, so
+that no result depends on how many there are. Importing this module imports numba, which takes half a second.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from reco.model import formulas, loops
+from reco.model.baskets import UNIT, Baskets
+from reco.model.compiled import Function, compile_functions
+from reco.model.pairs import Pairs
+from reco.model.ranking import Items
+from reco.model.scores import SCORES, ScoreSettings
+from reco.storage.columns import Ints, Texts
+
+BLOCK_EVENTS, BLOCK_ITEMS = 2**22, 2**11
+"""Of a block of rows, which a thread counts at a time; one row's events are never divided."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What became of some rows. kept: their best pairs; distinct: all their pairs; neighbours: rows with any."""
+
+    kept: Pairs
+    distinct: int
+    neighbours: int
+
+
+def best_pairs(
+    baskets: Baskets,
+    weights: Ints | None,
+    settings: ScoreSettings,
+    *,
+    threads: int | None = None,
+    otherwise: Path | None = None,
+) -> Iterator[Block]:
+    """The pairs that `ranking.keep_best` keeps of all that `pairs.count_pairs` counts, equal to the bit.
+
+    Memory: some sixteen bytes for an entry of the orders, and of each thread a block and eighty bytes for an item.
+
+    Args:
+        baskets: the entries of the orders, with times where age weighs.
+        weights: what each order adds to its pairs, in `baskets.UNIT`; None: one each.
+        settings: the score, and how many are kept.
+        threads: how many count; None: one for each core that this process may use.
+        otherwise: see `compiled.compile_functions`.
+    """
+    _, row_block = _functions(otherwise)
+    matrix = _Matrix.of(baskets, weights, otherwise)
+    scoring = _scoring(settings, Items.of(baskets, settings), matrix.by_label)
+    threads = threads or available_cores()
+
+    def count(low: int, high: int) -> Block:
+        sizes, other, orders, weight, distinct, neighbours = row_block(low, high, matrix.arrays, *scoring)
+        item = np.repeat(np.arange(low, high), sizes)
+        kept = Pairs(item, other, orders, None if weights is None else weight / UNIT)
+        return Block(kept, distinct, neighbours)
+
+    with ThreadPoolExecutor(threads, thread_name_prefix="pairs") as pool:
+        waiting: deque[Future[Block]] = deque()
+        for low, high in pairwise(matrix.borders()):
+            waiting.append(pool.submit(count, low, high))
+            if len(waiting) > 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def available_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def try_out() -> None:
+    """Uses every compiled function once."""
+    names = pa.array(["a", "b"])
+    baskets = Baskets(Texts(names, np.array([0, 1], np.int32)), np.array([0]), np.array([2]))
+    for _ in best_pairs(baskets, None, ScoreSettings(), threads=1):
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class _Matrix:
+    """The orders as the kernel reads them.
+
+    arrays: row_starts, by item and one more: where its orders begin in row_orders; row_orders: orders of two items or
+    more, by item; events: pair events by item; starts, by order and one more: where its items begin in labels; labels:
+    the items of the orders as numbers by popularity; label_of: number by item; by_label: item by number; weights: of
+    orders, or empty.
+    """
+
+    arrays: tuple[NDArray[Any], ...]
+
+    @property
+    def by_label(self) -> Ints:
+        return self.arrays[6]
+
+    @classmethod
+    def of(cls, baskets: Baskets, weights: Ints | None, otherwise: Path | None) -> "_Matrix":
+        codes, width = baskets.items.codes, len(baskets.items)
+        by_label = np.argsort(-baskets.item_totals(None), kind="stable")
+        label_of = np.empty(width, np.uint32)
+        label_of[by_label] = np.arange(width, dtype=np.uint32)
+        starts = np.append(baskets.starts, len(codes))
+        fill_rows, _ = _functions(otherwise)
+        rows = fill_rows(codes, starts, width)
+        heavy = np.empty(0, np.int64) if weights is None else weights
+        return cls((*rows, starts, label_of[codes], label_of, by_label, heavy))
+
+    def borders(self) -> list[int]:
+        """Where blocks of rows begin, and the end."""
+        done = np.cumsum(self.arrays[2])
+        borders = [0]
+        while borders[-1] < len(done):
+            low = borders[-1]
+            before = done[low - 1] if low else 0
+            high = int(np.searchsorted(done, before + BLOCK_EVENTS, side="right"))
+            borders.append(min(max(high, low + 1), low + BLOCK_ITEMS))
+        return borders
+
+
+def _scoring(settings: ScoreSettings, items: Items, by_label: Ints) -> tuple[Any, ...]:
+    """The last arguments of `loops.row_block`."""
+    one, other = settings.powered(items.orders, items.orders)
+    return (
+        one,
+        other[by_label],
+        SCORES.index(settings.score),
+        settings.top,
+        settings.min_pair_orders,
+        float(settings.shrinkage),
+        float(settings.sharpness),
+        float(items.total),
+    )
+
+
+@cache
+def _functions(otherwise: Path | None) -> list[Function]:
+    """`fill_rows` and `row_block`, compiled."""
+    sources = [Path(loops.__file__), Path(formulas.__file__)]
+    return compile_functions([loops.fill_rows, loops.row_block], sources, otherwise)
