@@ -132,7 +132,10 @@ class Settings(BaseSettings):
     )
     dagster_port: int = Field(default=3000, ge=1, le=65535, description="Port of the Dagster UI of `reco dev`.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="warning", description="Least level of log events of the command line."
+        default="warning", description="Least level of log events; unset: info for the service in production."
+    )
+    log_format: Literal["text", "json"] | None = Field(
+        default=None, description="Form of log events; unset: json for profile production, else text."
     )
     source: str = Field(default="auto", description="Source profile of drops that name none.")
     keep_snapshots: int = Field(default=3, ge=1, le=100, description="Published snapshots kept for rollback.")
@@ -287,11 +290,24 @@ class Settings(BaseSettings):
         default="127.0.0.1", min_length=1, description="Address the API listens on; other than loopback needs API keys."
     )
     api_port: int = Field(default=8000, ge=0, le=65535, description="Port of the API; 0: any free one.")
+    api_workers: int = Field(default=1, ge=1, le=64, description="Processes that answer.")
     api_peppers: SecretStr | None = Field(
         default=None, description="Peppers of API keys as NAME:SECRET, newest first; unset: made in the home's `keys`."
     )
     api_rate_limit: int = Field(
         default=100, ge=0, le=1_000_000, description="Requests a minute for a key, else an address; 0: no limit."
+    )
+    api_cache_mb: int = Field(
+        default=64, ge=0, le=100_000, description="Answers kept in the memory of each process; 0: none."
+    )
+    api_max_age_seconds: int = Field(
+        default=0, ge=0, le=86_400, description="For how long a client may use an answer without asking again."
+    )
+    api_scraping_items: int = Field(
+        default=500,
+        ge=0,
+        le=100_000,
+        description="Requests of a key for an item of which 9 in 10 must be for different ones to be told; 0: off.",
     )
     api_trusted_proxies: str = Field(
         default="", description="Addresses or networks, separated by commas, whose X-Forwarded-For is believed."

@@ -19,6 +19,7 @@ from reco.api.follower import Follower
 from reco.api.keybook import KeyBook
 from reco.api.keyring import KeyRing, open_ring
 from reco.api.limits import RateLimit
+from reco.api.metrics import Metrics
 from reco.api.peppers import load_peppers
 from reco.settings import load_settings
 from reco.storage.redis_service import ServiceRedis
@@ -35,6 +36,7 @@ class Service:
     ring: KeyRing
     book: KeyBook
     runner: asyncio.Runner
+    metrics: Metrics
 
     def ask(
         self, *questions: tuple[str, str], key: str | None = None, client: str = "127.0.0.1", **fields: Any
@@ -60,16 +62,17 @@ def service(
     url = f"redis://127.0.0.1:{port_of(valkey)}/0"
     chosen = load_settings(home=home, namespace=SHOP, redis_url=url, api_rate_limit=limit, **settings)
     with ServiceRedis(chosen) as connected:
-        follower = Follower(connected, chosen.namespace)
-        ring = open_ring(chosen)
-        counted = RateLimit(connected, chosen.namespace, limit) if limit else None
+        metrics = Metrics()
+        follower = Follower(connected, chosen.namespace, metrics)
+        ring = open_ring(chosen, metrics)
+        counted = RateLimit(connected, chosen.namespace, limit, metrics) if limit else None
         book = KeyBook(open_database(chosen.sql_url), load_peppers(chosen))
-        app = make(follower, ring, counted, chosen.cors_origins)
+        app = make(follower, ring, counted, metrics, chosen)
         with asyncio.Runner() as runner:
             lifespan = app.router.lifespan_context(app)
             runner.run(lifespan.__aenter__())
             try:
-                yield Service(app, ring, book, runner)
+                yield Service(app, ring, book, runner, metrics)
             finally:
                 runner.run(lifespan.__aexit__(None, None, None))
                 runner.run(follower.close())

@@ -7,10 +7,14 @@ Belongs here: the way from a request to yes, 401, 403, 404, 429 or 503. Does not
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from reco.api import notes
 from reco.api.keyring import Caller, KeyRing, Refusal
+from reco.api.keys import read_key
 from reco.api.limits import Count, RateLimit
+from reco.api.metrics import REFUSALS
 from reco.api.problems import RETRY_SECONDS, no_such_route, problem
 from reco.api.scopes import PUBLIC, RouteTable
+from reco.api.suspicions import Suspicions
 
 _TOLD = {
     Refusal.MISSING: "This needs an API key.",
@@ -23,11 +27,14 @@ _TOLD = {
 class Access:
     """Refuses what a caller may not have; while the ring is open, everybody may have everything."""
 
-    def __init__(self, app: ASGIApp, ring: KeyRing, limit: RateLimit | None, table: RouteTable) -> None:
+    def __init__(
+        self, app: ASGIApp, ring: KeyRing, limit: RateLimit | None, table: RouteTable, suspicions: Suspicions
+    ) -> None:
         self._app = app
         self._ring = ring
         self._limit = limit
         self._table = table
+        self._suspicions = suspicions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes on, or answers with a problem document."""
@@ -35,16 +42,32 @@ class Access:
             await self._app(scope, receive, send)
             return
         template = self._table.find(scope["path"])
+        about = notes.current()
+        if template is not None:
+            about.route = template
         if self._ring.open or (template is not None and self._table.routes[template] is PUBLIC):
             await (self._app if template is not None else no_such_route())(scope, receive, send)
             return
-        caller = self._ring.whose(given_key(scope))
+        text = given_key(scope)
+        caller = self._ring.whose(text)
         kind, name = ("key", caller.key_id) if isinstance(caller, Caller) else ("address", address_of(scope))
         count = await self._limit.count(kind, name) if self._limit is not None else None
         if isinstance(caller, Caller):
-            scope["reco.key_id"] = caller.key_id
+            scope["reco.key_id"] = about.key_id = caller.key_id
         refused = self._refusal(template, caller, count)
+        self._note(scope, template, text)
         await (refused or self._app)(scope, receive, _with_headers(send, count) if count is not None else send)
+
+    def _note(self, scope: Scope, template: str | None, text: str | None) -> None:
+        """Tells what was decided where somebody should hear of it."""
+        about, address = notes.current(), address_of(scope)
+        if about.code == "rate_limited":
+            self._suspicions.exceeded(address, about.key_id)
+        elif about.code in REFUSALS:
+            named = read_key(text) if text else None  # the id is public, whether or not the key is right
+            self._suspicions.refused(about.code, address, named.key_id if named else None)
+        elif about.code is None and about.key_id and template is not None and "{" in template:
+            self._suspicions.asked(scope["path"], address, about.key_id)
 
     def _refusal(self, template: str | None, caller: Caller | Refusal, count: Count | None) -> Response | None:
         if count is not None and not count.allowed:

@@ -11,14 +11,22 @@ from fastapi import FastAPI
 
 from reco import __version__
 from reco.api.access import Access
+from reco.api.cache import AnswerCache
 from reco.api.documents import install_openapi
 from reco.api.edge import Bounds, BrowserHeaders, OpenToThisMachine, OtherOrigins
 from reco.api.follower import Follower
 from reco.api.keyring import KeyRing
 from reco.api.limits import RateLimit
+from reco.api.load import Load
+from reco.api.metrics import Metrics
+from reco.api.notes import REQUEST_ID
+from reco.api.observed import Observed
 from reco.api.problems import LastResort, install_handlers
 from reco.api.routes import add_routes
 from reco.api.scopes import RouteTable
+from reco.api.suspicions import Suspicions
+from reco.api.watch import Watch
+from reco.settings import Settings
 
 CANCEL_SECONDS = 0.5
 
@@ -32,14 +40,15 @@ async def ended(tasks: Sequence[asyncio.Task[None]]) -> None:
 
 
 def create_app(
-    follower: Follower, ring: KeyRing, limit: RateLimit | None = None, cors_origins: Sequence[str] = ()
+    follower: Follower, ring: KeyRing, limit: RateLimit | None, metrics: Metrics, settings: Settings
 ) -> FastAPI:
     """The application. Its lifespan looks for the current snapshot once, then follows it and the keys until the end."""
+    watch = Watch(metrics, follower, ring)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await follower.look()
-        tasks = [asyncio.create_task(follower.follow()), asyncio.create_task(ring.follow())]
+        tasks = [asyncio.create_task(one.follow()) for one in (follower, ring, watch)]
         yield
         await ended(tasks)
         await follower.close()
@@ -54,20 +63,27 @@ def create_app(
         redoc_url=None,
     )
     # The one added last is the outermost.
-    app.add_middleware(Access, ring, limit, RouteTable())
+    app.add_middleware(
+        AnswerCache, metrics, lambda: follower.version, settings.api_cache_mb * 1_000_000, settings.api_max_age_seconds
+    )
+    app.add_middleware(Access, ring, limit, RouteTable(), Suspicions(metrics, settings.api_scraping_items))
     app.add_middleware(Bounds)
+    app.add_middleware(Load, metrics)
     app.add_middleware(OpenToThisMachine, lambda: ring.open)
-    if cors_origins:
+    if settings.cors_origins:
         app.add_middleware(
             OtherOrigins,
-            allow_origins=cors_origins,
+            allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "X-API-Key", "Content-Type"],
-            expose_headers=["RateLimit", "RateLimit-Policy", "Retry-After"],
+            allow_headers=["Authorization", "X-API-Key", "Content-Type", "If-None-Match", REQUEST_ID],
+            expose_headers=["ETag", "RateLimit", "RateLimit-Policy", "Retry-After", REQUEST_ID],
         )
-    app.add_middleware(LastResort)
+    app.add_middleware(LastResort, metrics)
     app.add_middleware(BrowserHeaders)
+    app.add_middleware(Observed, metrics)
     install_handlers(app)
     add_routes(app, follower)
+    app.include_router(watch.route())
     install_openapi(app)
+    app.state.follower = follower
     return app

@@ -53,6 +53,10 @@ CODES: Mapping[str, Told] = {
     ),
     "request_refused": Told((400,), "The request was refused for another reason.", "Read `detail`."),
     "internal_error": Told((500,), "A defect.", "The log of the service has its text."),
+    "overloaded": Told(
+        (503,), "The request waited too long for its turn, or too many are under way.", "Try again after Retry-After."
+    ),
+    "time_over": Told((503,), "The request was not done within ten seconds.", "Send the whole body at once."),
     "redis_unavailable": Told((503,), "Nothing was read yet, and Redis cannot be used.", _LATER),
     "snapshot_not_found": Told((503,), "Nothing is published yet.", _LATER),
     "snapshot_damaged": Told((503,), "What is published cannot be read, and nothing else is there.", _LATER),

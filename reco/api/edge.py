@@ -22,6 +22,7 @@ from reco.api.problems import problem
 
 BODY_BYTES = 1_000_000
 URL_BYTES = 16_384
+_TOO_LARGE = f"A body may have at most {BODY_BYTES:,} bytes."
 _PASSED_ON = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
 # For browsers: an answer is data. It is not to be guessed at, framed, run or remembered.
 HEADERS = {
@@ -71,7 +72,7 @@ class Bounds:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes on; whoever reads too much of the body gets a 413 to raise."""
+        """Passes on; whoever reads too much of the body gets a 413 to raise, which is answered here at the latest."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -87,10 +88,15 @@ class Bounds:
             message = await receive()
             got += len(message.get("body", b""))
             if got > BODY_BYTES:
-                raise HTTPException(413, f"A body may have at most {BODY_BYTES:,} bytes.")
+                raise HTTPException(413, _TOO_LARGE)
             return message
 
-        await self._app(scope, counted, send)
+        try:
+            await self._app(scope, counted, send)
+        except HTTPException as error:
+            if error.status_code != 413:
+                raise
+            await problem(413, "body_too_large", _TOO_LARGE)(scope, receive, send)
 
 
 class OtherOrigins(CORSMiddleware):

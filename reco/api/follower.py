@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
+from reco.api.metrics import Metrics
 from reco.errors import RecoError, RedisUnavailable, SnapshotDamaged, SnapshotNotFound
 from reco.snapshot.keys import Keys
 from reco.snapshot.manifest import Manifest, read_manifest
@@ -49,13 +50,21 @@ def _utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
+def _code(problem: RecoError | None) -> str | None:
+    return None if problem is None else problem.code
+
+
 class Follower:
     """Keeps `served` up to date. Only its own task changes it; requests only read it."""
 
-    def __init__(self, redis: ServiceRedis, namespace: str, now: Callable[[], dt.datetime] = _utc_now) -> None:
+    def __init__(
+        self, redis: ServiceRedis, namespace: str, metrics: Metrics, now: Callable[[], dt.datetime] = _utc_now
+    ) -> None:
         self._redis = redis
+        self._metrics = metrics
         self._keys = Keys(namespace)
         self.now = now
+        self.version = 0  # another one: answers may differ from those before
         self._damaged: tuple[str, float, SnapshotDamaged] | None = None
         none = SnapshotNotFound("No snapshot was looked for yet.", hint="Try again in a moment.")
         self.served = Served(None, none, now(), now())
@@ -73,8 +82,10 @@ class Follower:
         except RecoError as error:
             self._take(self.served.copy, error)
             if isinstance(error, RedisUnavailable):
+                self._metrics.redis_error("look", error.__cause__ or error)
                 await self._find_again(error)
         except Exception as error:  # the boundary of a loop that must go on: logged, and told by /health/ as degraded
+            self._metrics.caught.labels("follower").inc()
             log.exception("look_failed")
             self._take(self.served.copy, RecoError(f"Looking for the current snapshot failed: {error!r}."))
 
@@ -83,7 +94,8 @@ class Follower:
         try:
             async with asyncio.timeout(PING_SECONDS):
                 await self._redis.client.execute_command("PING")  # type: ignore[no-untyped-call]
-        except (RedisError, OSError, TimeoutError):
+        except (RedisError, OSError, TimeoutError) as error:
+            self._metrics.redis_error("ping", error)
             return False
         return True
 
@@ -95,6 +107,8 @@ class Follower:
         before, now = self.served, self.now()
         since = None if problem is None else before.since if before.problem is not None else now
         self.served = Served(copy, problem, since, now)
+        if copy is not before.copy or since != before.since or _code(problem) != _code(before.problem):
+            self.version += 1
         if copy is not before.copy and copy is not None:
             log.info("snapshot_copied", snapshot_id=copy.snapshot_id, whole=copy.whole)
         if problem is not None and (before.problem is None or before.problem.code != problem.code):

@@ -20,6 +20,7 @@ import structlog
 
 from reco.api.edge import is_loopback
 from reco.api.keys import Key, read_key
+from reco.api.metrics import Metrics
 from reco.errors import RecoError
 from reco.settings import Settings
 
@@ -57,13 +58,16 @@ def _utc_now() -> dt.datetime:
 class KeyRing:
     """Tells whose key a text is. `load` must have succeeded once before anything is asked."""
 
-    def __init__(self, book: "KeyBook", *, may_be_open: bool, now: Callable[[], dt.datetime] = _utc_now) -> None:
+    def __init__(
+        self, book: "KeyBook", metrics: Metrics, *, may_be_open: bool, now: Callable[[], dt.datetime] = _utc_now
+    ) -> None:
         self._book = book
+        self._metrics = metrics
         self._may_be_open = may_be_open
         self._now = now
         self._rows: dict[str, KeyRow] = {}
         self._made = False
-        self._read_at = now()
+        self.read_at = now()
         self._uses: dict[str, Use] = {}
         self._failing = False
         self._reading = threading.Lock()
@@ -76,7 +80,7 @@ class KeyRing:
     @property
     def stale(self) -> bool:
         """Whether the book could not be read for so long that a revocation may have been missed."""
-        return (self._now() - self._read_at).total_seconds() > STALE_SECONDS
+        return (self._now() - self.read_at).total_seconds() > STALE_SECONDS
 
     @property
     def usable(self) -> int:
@@ -99,7 +103,7 @@ class KeyRing:
                         del self._uses[key_id]
             self._rows = {row.key_id: row for row in self._book.rows()}
             self._made = self._made or bool(self._rows)
-            self._read_at = now
+            self.read_at = now
 
     async def follow(self) -> None:
         """Reads the book again and again, until cancelled."""
@@ -110,6 +114,7 @@ class KeyRing:
             except RecoError as error:
                 self._tell(error)
             except Exception as error:  # noqa: BLE001 - the boundary of a loop that must go on: told, and `stale` follows
+                self._metrics.caught.labels("keys").inc()
                 self._tell(RecoError(f"Reading the API keys failed: {error!r}."))
             else:
                 self._failing = False
@@ -151,7 +156,7 @@ class KeyRing:
         self._failing = True
 
 
-def open_ring(settings: Settings) -> KeyRing:
+def open_ring(settings: Settings, metrics: Metrics) -> KeyRing:
     """The keys of the home these settings name, read once.
 
     Raises:
@@ -163,6 +168,6 @@ def open_ring(settings: Settings) -> KeyRing:
     from reco.storage.sql import shared_database  # noqa: PLC0415 - see above
 
     book = KeyBook(shared_database(settings.sql_url), load_peppers(settings))
-    ring = KeyRing(book, may_be_open=settings.profile == "local" and is_loopback(settings.api_host))
+    ring = KeyRing(book, metrics, may_be_open=settings.profile == "local" and is_loopback(settings.api_host))
     ring.load()
     return ring

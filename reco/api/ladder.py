@@ -14,12 +14,14 @@ Belongs here: which rung answers a question. Does not belong here: HTTP (`routes
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from reco.api import notes
 from reco.api.follower import Follower
 from reco.errors import ItemNotFound, SnapshotDamaged
 from reco.snapshot.manifest import utc_text
 from reco.snapshot.memory import MemorySnapshot
 
 MEMORY = "memory"
+CURRENT, NONE = "current", "none"  # of the metric alone: an answer tells these by `degraded`, and by its status
 
 Answer = dict[str, Any]
 
@@ -63,12 +65,14 @@ class Ladder:
         copy, problem = served.copy, served.problem
         if copy is None:
             assert problem is not None
+            notes.current().rung = NONE
             raise problem
         try:
             body = ask(copy)
         except (SnapshotDamaged, ItemNotFound) as error:
             if isinstance(error, ItemNotFound) and copy.whole:
                 raise
+            notes.current().rung = NONE  # until there is something
             body = copy.stand_in(route, {**parameters, "limit": limit}, texts)
             body["metadata"]["degraded_reason"] = SnapshotDamaged.code
         if problem is not None:
@@ -76,4 +80,5 @@ class Ladder:
             # What stands in keeps its own label: it says more about the answer than the age of the copy does.
             metadata["source"] = metadata["source"] if metadata["degraded"] else MEMORY
             metadata |= {"degraded": True, "degraded_reason": problem.code, "degraded_since": utc_text(served.since)}
+        notes.current().rung = body["metadata"]["source"] if body["metadata"]["degraded"] else CURRENT
         return body

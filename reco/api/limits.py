@@ -4,8 +4,8 @@ Belongs here: counting in Redis, and the header fields that tell a caller how mu
 caller is (`access`).
 
 A moving window of one minute, kept by the `limits` library in one Redis list a caller. When Redis cannot be asked
-within its short time, `count` says so and the caller is not counted: answering matters more than counting. It is then
-left alone for a second, so that a Redis that hangs costs one request a second that time, and not each of them.
+within its short time, `count` says so and the caller is not counted: answering matters more than counting. A breaker
+then leaves it alone for a second, so that a Redis that hangs costs one request a second that time, and not each.
 
 The header fields are those of draft-ietf-httpapi-ratelimit-headers-10. They tell what is left and never who asks.
 """
@@ -13,13 +13,14 @@ The header fields are those of draft-ietf-httpapi-ratelimit-headers-10. They tel
 import asyncio
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from redis.exceptions import RedisError
 
+from reco.api.breaker import Breaker
+from reco.api.metrics import Metrics
 from reco.storage.redis_service import ServiceRedis
 
 WINDOW_SECONDS = 60
@@ -56,37 +57,41 @@ class RateLimit:
         redis: ServiceRedis,
         namespace: str,
         limit: int,
-        *,
-        failed: Callable[[], None] = lambda: None,
-        clock: Callable[[], float] = time.monotonic,
+        metrics: Metrics,
     ) -> None:
         self._redis = redis
         self._prefix = f"{namespace}:limits"
         self._limit = limit
-        self._failed = failed
-        self._clock = clock
+        self._metrics = metrics
+        self._breaker = Breaker(PAUSE_SECONDS, metrics.breaker.labels("limits").set)
         self._client: Any = None
         self._window: Any = None
         self._item: Any = None
-        self._asked_again_at = -math.inf
 
     async def count(self, kind: str, caller: str) -> Count | None:
         """Counts one request of a caller; `kind` keeps keys and addresses apart. None: Redis cannot be asked."""
-        if self._clock() < self._asked_again_at:
-            self._failed()
+        if not self._breaker.may_ask():
+            self._not_counted()
             return None
+        asked = False
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 window, item = self._open()
                 allowed = await window.hit(item, kind, caller)
                 stats = await window.get_window_stats(item, kind, caller)
+                asked = True
         except (RedisError, OSError, TimeoutError) as error:
-            self._asked_again_at = self._clock() + PAUSE_SECONDS
-            self._failed()
+            self._metrics.redis_error("limit", error)
             log.warning("requests_not_counted", reason=type(error).__name__)
+            self._not_counted()
             return None
+        finally:  # also where the request is given up meanwhile: else nobody would ever try again
+            (self._breaker.answered if asked else self._breaker.failed)()
         reset = min(max(1, math.ceil(stats.reset_time - time.time())), WINDOW_SECONDS)
         return Count(allowed, self._limit, stats.remaining, reset)
+
+    def _not_counted(self) -> None:
+        self._metrics.limit_errors.labels("hit").inc()
 
     def _open(self) -> tuple[Any, Any]:
         client = self._redis.client

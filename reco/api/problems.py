@@ -9,11 +9,13 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from reco.api import notes
+from reco.api.bodies import JSONResponse
+from reco.api.metrics import Metrics
 from reco.errors import DependencyUnavailable, ItemNotFound, RecoError, SnapshotDamaged, SnapshotNotFound, UsageError
 
 MEDIA_TYPE = "application/problem+json"
@@ -46,6 +48,7 @@ class Problem(BaseModel):
     code: str = Field(description="Stable: made for programs.")
     detail: str = Field(description="What happened, in a sentence.")
     hint: str | None = Field(default=None, description="The next step.")
+    request_id: str | None = Field(default=None, description="Names this request in the log of the service.")
     near: list[str] | None = Field(default=None, description="Of an unknown item: names that look like it.")
     errors: list[FieldProblem] | None = Field(default=None, description="Of an invalid request: each part.")
 
@@ -61,7 +64,9 @@ def problem(
         "code": code,
         "detail": detail,
     }
-    body |= {name: value for name, value in extra.items() if value}
+    about = notes.current()
+    about.code = code
+    body |= {name: value for name, value in {**extra, "request_id": about.request_id}.items() if value}
     return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)
 
 
@@ -80,8 +85,9 @@ def install_handlers(app: FastAPI) -> None:
 class LastResort:
     """The outermost boundary: an error that nobody named becomes a 500 without its text, and a log event with it."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes requests on."""
@@ -98,7 +104,8 @@ class LastResort:
         try:
             await self._app(scope, receive, remember)
         except Exception:  # the outermost boundary: logged with its trace, and answered as a problem document
-            log.exception("request_failed", method=scope["method"])
+            self._metrics.caught.labels("request").inc()
+            log.exception("request_failed", method=scope["method"], request_id=notes.current().request_id)
             if started:
                 raise  # half an answer is out: the server cuts the connection
             await _defect()(scope, receive, send)
@@ -121,7 +128,7 @@ async def _of_ours(_request: Request, error: Exception) -> JSONResponse:
         return problem(404, error.code, error.message, hint=error.hint, near=near)
     if isinstance(error, UsageError):
         return problem(422, error.code, error.message, hint=error.hint)
-    log.error("request_failed", code=error.code, reason=error.message)
+    log.error("request_failed", code=error.code, reason=error.message, request_id=notes.current().request_id)
     return _defect()
 
 

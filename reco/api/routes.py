@@ -7,10 +7,10 @@ import datetime as dt
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Path, Query
-from fastapi.responses import JSONResponse
 
 from reco import __version__
 from reco.api import paths
+from reco.api.bodies import JSONResponse
 from reco.api.documents import MAX_LIMIT, MAX_TEXT, Alive, Answer, Basket, Health, Ready, problems
 from reco.api.follower import Follower
 from reco.api.ladder import Ladder

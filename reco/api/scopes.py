@@ -25,6 +25,7 @@ ROUTES: Mapping[str, Scope | None] = {
     "/docs": PUBLIC,
     "/problems": PUBLIC,
     "/openapi.json": "read",
+    "/metrics": "ops",
     "/api/v1/popular-items": "read",
     "/api/v1/similar-items/{item:anytext}": "read",
     "/api/v1/basket-recommendations": "read",

@@ -1,22 +1,26 @@
-"""Running the service in this process until it is told to stop.
+"""Running the service until it is told to stop: in this process, or in several that this one keeps.
 
-Belongs here: the socket, the server and the signals. Does not belong here: the application (`app`).
+Belongs here: the socket, the server and the signals. Does not belong here: the application (`app`), and how a process
+comes to one (`worker`).
 """
 
+import os
 import signal
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
 
-from reco.api.app import create_app
 from reco.api.edge import is_loopback
-from reco.api.follower import Follower
 from reco.api.keyring import KeyRing, open_ring
-from reco.api.limits import RateLimit
-from reco.errors import AddressUnavailable, ConfigError
+from reco.api.metrics import FOLDER_VARIABLE, Metrics
+from reco.api.worker import APPLICATION, PROTOCOL, log_of_service, make
+from reco.errors import AddressUnavailable, ConfigError, ServiceEnded
 from reco.settings import Settings
 from reco.storage.redis_service import ServiceRedis
 
@@ -24,35 +28,65 @@ GRACE_SECONDS = 5
 BACKLOG = 128
 
 
-def serve(settings: Settings, ready: Callable[[str], None]) -> None:
+def serve(settings: Settings, ready: Callable[[str], None], workers: int = 1) -> None:
     """Answers until SIGINT or SIGTERM, and then finishes requests under way.
 
-    `ready` hears the URL as soon as connections are taken.
+    `ready` hears the URL as soon as connections are taken. With several workers each is a process of its own that has
+    its own copy of the snapshot; one that ends or hangs is replaced. They read the settings of the environment.
 
     Raises:
         ConfigError: it would be open to other machines, or to anybody in production.
         DatabaseUnavailable: the keys cannot be read.
         AddressUnavailable: the address is taken, or not one of this machine.
         RedisUnavailable: the embedded server could not be started.
+        ServiceEnded: the workers do not start.
     """
-    ring = open_ring(settings)
+    log_of_service(settings)
+    metrics = Metrics()
+    ring = open_ring(settings, metrics)
     require_closed(settings, ring)
     with _listening(settings.api_host, settings.api_port) as listener, ServiceRedis(settings) as redis:
-        limit = RateLimit(redis, settings.namespace, settings.api_rate_limit) if settings.api_rate_limit else None
-        config = uvicorn.Config(
-            create_app(Follower(redis, settings.namespace), ring, limit, settings.cors_origins),
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=bool(settings.trusted_proxies),
-            forwarded_allow_ips=settings.trusted_proxies,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
-        server = uvicorn.Server(config)
+        url = _url(settings.api_host, listener)
+        if workers > 1:
+            ready(url)
+            _keep_workers(_config(settings, APPLICATION, workers), listener)
+            return
+        server = uvicorn.Server(_config(settings, make(settings, redis, ring, metrics), 1))
         with _stopping(server):
-            ready(_url(settings.api_host, listener))
+            ready(url)
             server.run(sockets=[listener])
+
+
+def _config(settings: Settings, app: object, workers: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]  # an application, or where a worker finds one
+        factory=workers > 1,
+        workers=workers,
+        http=PROTOCOL,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+def _keep_workers(config: uvicorn.Config, listener: socket.socket) -> None:
+    """Starts the workers, replaces those that end, and ends with them."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with tempfile.TemporaryDirectory(prefix="reco-metrics-") as folder:
+        os.environ[FOLDER_VARIABLE] = folder  # inherited: their metrics are added up there
+        try:
+            supervisor = Multiprocess(config, [listener])
+            supervisor.run()
+        finally:
+            del os.environ[FOLDER_VARIABLE]
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+        raise ServiceEnded("The workers of the API do not start.", hint="Their log events above say why.")
 
 
 def require_closed(settings: Settings, ring: KeyRing) -> None:

@@ -11,11 +11,14 @@ from reco_pipeline.cli.output import print_json, say
 
 
 def serve(
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Processes that answer; RECO_API_WORKERS if not given.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Tell the address as one JSON object on stdout.")] = False,
 ) -> None:
     """Answer over HTTP from the current snapshot, until Ctrl-C.
 
-    Example: reco serve
+    Example: reco serve --workers 2
     """
     import sys
 
@@ -29,4 +32,5 @@ def serve(
             say(f"API at {url}/api/v1/ (documentation: {url}/docs, health: {url}/health/). Ctrl-C stops it.")
         sys.stdout.flush()
 
-    run(settings_of_command(), ready)
+    settings = settings_of_command()
+    run(settings, ready, workers or settings.api_workers)

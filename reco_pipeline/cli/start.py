@@ -20,10 +20,10 @@ def settings_of_command(**overrides: Any) -> Settings:
     Raises:
         ConfigError: a setting is missing or does not parse.
     """
-    from reco.logs import configure_logs
+    from reco.logs import configure_logs, log_format
 
     settings = load_settings(**overrides)
-    configure_logs(settings.log_level)
+    configure_logs(settings.log_level, log_format(settings))
     _warn_of_unknown()
     return settings
 

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from reco.api.metrics import Metrics
 from reco.api.problems import MEDIA_TYPE, LastResort
 from reco.local.endpoint import recorded_pid
 from reco.logs import configure_logs
@@ -203,7 +204,7 @@ def test_an_error_that_nobody_named_is_a_500_without_its_text(capfd):
     """A defect becomes a problem document; its text goes to the log and not to the caller, a key to neither."""
     configure_logs("info")
     app = FastAPI()
-    app.add_middleware(LastResort)
+    app.add_middleware(LastResort, Metrics())
 
     @app.get("/broken")
     def broken() -> None:

@@ -12,8 +12,10 @@ from reco.api.access import Access
 from reco.api.edge import HEADERS
 from reco.api.keys import new_key
 from reco.api.limits import RateLimit
+from reco.api.metrics import Metrics
 from reco.api.problems import MEDIA_TYPE, Problem
 from reco.api.scopes import PUBLIC, ROUTES, SCOPES, RouteTable
+from reco.api.suspicions import Suspicions
 from reco.settings import load_settings
 from reco.storage.redis_service import ServiceRedis
 from reco_pipeline_tests.api_client import service
@@ -178,7 +180,7 @@ def test_the_user_of_the_service_may_count_on_the_embedded_server(tmp_path):
     """The least rights of the service are enough for its limit."""
 
     async def counted(connected):
-        limit = RateLimit(connected, SHOP, 1)
+        limit = RateLimit(connected, SHOP, 1, Metrics())
         found = [await limit.count("key", "one") for _ in range(2)]
         await connected.close()
         return found
@@ -211,9 +213,9 @@ def test_without_redis_reads_go_on_and_changes_are_refused(tmp_path):
     """What cannot be counted is answered if it only reads, and refused if it would change something."""
     table = RouteTable({"/read": "read", "/change": "admin"})
 
-    def make(follower, ring, limit, origins):
+    def make(follower, ring, limit, metrics, settings):
         app = FastAPI()
-        app.add_middleware(Access, ring, limit, table)
+        app.add_middleware(Access, ring, limit, table, Suspicions(metrics, 0))
         for path in ("/read", "/change"):
             app.add_api_route(path, lambda: {"done": True})
         return app

@@ -13,6 +13,7 @@ from reco.api.codes import CODES
 from reco.api.edge import is_loopback
 from reco.api.follower import Follower
 from reco.api.keyring import Refusal, open_ring
+from reco.api.metrics import Metrics
 from reco.errors import ItemNotFound, RedisUnavailable, SnapshotDamaged, SnapshotNotFound
 from reco.settings import load_settings
 from reco.snapshot.source import MemorySource
@@ -25,7 +26,9 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 @pytest.fixture(scope="module")
 def document(tmp_path_factory):
     settings = load_settings(home=tmp_path_factory.mktemp("home"))
-    return create_app(Follower(ServiceRedis(settings), settings.namespace), open_ring(settings)).openapi()
+    metrics = Metrics()
+    follower = Follower(ServiceRedis(settings), settings.namespace, metrics)
+    return create_app(follower, open_ring(settings, metrics), None, metrics, settings).openapi()
 
 
 def test_the_page_of_the_api_names_every_route_parameter_and_field(document):

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from reco.api.keybook import KeyBook
 from reco.api.keyring import Caller, KeyRing, Refusal, open_ring
 from reco.api.keys import _checksum, new_key, read_key
+from reco.api.metrics import Metrics
 from reco.api.peppers import load_peppers
 from reco.api.serve import require_closed
 from reco.audit.trail import Event, events
@@ -44,7 +45,7 @@ def book(engine, tmp_path):
 
 @pytest.fixture
 def ring(book, clock):
-    return KeyRing(book, may_be_open=True, now=lambda: clock.at)
+    return KeyRing(book, Metrics(), may_be_open=True, now=lambda: clock.at)
 
 
 def made(book, *scopes, **values):
@@ -160,11 +161,13 @@ def test_the_secret_decides_and_not_the_checksum(book, ring):
 def test_a_key_moves_to_the_newest_pepper_when_it_is_used(book, engine, tmp_path, clock):
     """After one use under both peppers, the old pepper can go; without that, the key goes with it."""
     used, idle = made(book), made(book)
-    both = KeyRing(KeyBook(engine, peppers(f"{NEWER},{PEPPER}", tmp_path)), may_be_open=True, now=lambda: clock.at)
+    both = KeyRing(
+        KeyBook(engine, peppers(f"{NEWER},{PEPPER}", tmp_path)), Metrics(), may_be_open=True, now=lambda: clock.at
+    )
     both.load()
     assert isinstance(both.whose(used.text), Caller)
     both.load()
-    alone = KeyRing(KeyBook(engine, peppers(NEWER, tmp_path)), may_be_open=True, now=lambda: clock.at)
+    alone = KeyRing(KeyBook(engine, peppers(NEWER, tmp_path)), Metrics(), may_be_open=True, now=lambda: clock.at)
     alone.load()
     assert isinstance(alone.whose(used.text), Caller)
     assert alone.whose(idle.text) is Refusal.INVALID
@@ -242,9 +245,9 @@ def test_nothing_but_the_loopback_starts_without_a_usable_key(tmp_path, values):
     now = dt.datetime.now(dt.UTC)
     book.revoke(book.create("x", ["read"], now=now, actor="anna").key_id, now=now, actor="anna")
     with pytest.raises(ConfigError) as caught:
-        require_closed(settings, open_ring(settings))
+        require_closed(settings, open_ring(settings, Metrics()))
     assert "reco keys create" in caught.value.hint
     book.create("x", ["read"], now=now, actor="anna")
-    ring = open_ring(settings)
+    ring = open_ring(settings, Metrics())
     require_closed(settings, ring)
     assert ring.open is False
