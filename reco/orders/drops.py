@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from reco.errors import DropError
+from reco.orders.forgotten import Forgotten
 from reco.orders.profiles import SourceProfile
 from reco.orders.pseudonyms import Pseudonyms
 
@@ -31,6 +32,8 @@ class DropFile:
     """Where the profile asks for them: what is read without keeping any of it needs none."""
     batch: int = 0
     late: bool = False
+    forgotten: Forgotten | None = None
+    """The customers of the home who are read without their names."""
 
     @property
     def place(self) -> tuple[int, bool, str]:

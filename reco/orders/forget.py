@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from reco.audit.trail import Event, append, events, recording
 from reco.errors import Busy, DropUnmapped, ProfileError
 from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES
+from reco.orders.forgotten import name_of, subject_of
 from reco.orders.headers import map_header
 from reco.orders.home import Home
 from reco.orders.journal import Plan, journal_of, read_journal, write_journal
@@ -26,11 +27,11 @@ from reco.orders.ledger import Drop
 from reco.orders.profiles import SourceProfile
 from reco.orders.rawfiles import bytes_removed, remove_bytes
 from reco.orders.redact import (
-    FORGOTTEN,
     Identity,
     Places,
     composite_orders,
     count_rows,
+    holds_name,
     lines_without,
     others_without,
     places_of,
@@ -89,7 +90,7 @@ def make_plan(home: Home, customer: str, *, source: str | None = None, remove_ra
         if remove_raw and not begun.remove_raw:
             begun = replace(begun, remove_raw=True, raw=_with_bytes(home, begun.keys, customer, source))
         return begun
-    identity = Identity(customer, home.ledger.pseudonyms.of(customer), FORGOTTEN + secrets.token_hex(16))
+    identity = Identity(customer, home.ledger.pseudonyms.of(customer), name_of(home.ledger.pseudonyms, customer))
     lines: dict[str, int] = {}
     others: dict[str, int] = {}
     for drop in _drops(home, source):
@@ -174,7 +175,8 @@ def finish(home: Home, plan: Plan, *, now: dt.datetime) -> None:
             Event.CUSTOMER_FORGOTTEN,
             plan,
             now,
-            subject=_subject(home, plan.customer),
+            subject=subject_of(home.ledger.pseudonyms, plan.customer),
+            source=plan.source,
             drops=len(plan.keys),
             lines=sum(plan.lines.values()),
             others=sum(plan.others.values()),
@@ -187,17 +189,18 @@ def _drops(home: Home, source: str | None) -> list[Drop]:
     return [drop for drop in home.ledger.drops() if source is None or drop.source == source]
 
 
-def _subject(home: Home, customer: str) -> str:
-    return home.ledger.pseudonyms.proof("forgotten", customer)
-
-
 def _forgotten_before(home: Home, customer: str) -> set[str]:
-    """The drops in which the same customer was forgotten earlier: their tables no longer tell."""
-    subject = _subject(home, customer)
+    """The drops in which the same customer was forgotten earlier, or nameless when they were read."""
+    subject = subject_of(home.ledger.pseudonyms, customer)
     told = events(home.ledger.engine, event=Event.CUSTOMER_FORGOTTEN, limit=None)
     operations = {one.details["operation"] for one in told if one.details.get("subject") == subject}
-    marks = events(home.ledger.engine, event=Event.DROP_REDACTED, limit=None) if operations else []
-    return {one.drop_key for one in marks if one.drop_key and one.details["operation"] in operations}
+    if not operations:
+        return set()
+    marks = events(home.ledger.engine, event=Event.DROP_REDACTED, limit=None)
+    named = name_of(home.ledger.pseudonyms, customer)
+    found = {one.drop_key for one in marks if one.drop_key and one.details["operation"] in operations}
+    rest = [drop.key for drop in home.ledger.drops() if drop.key not in found]
+    return found | {key for key in rest if holds_name(home.lake, key, named)}
 
 
 def _with_bytes(home: Home, keys: list[str], customer: str, source: str | None) -> list[str]:

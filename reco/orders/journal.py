@@ -20,7 +20,7 @@ JOURNAL = "forgetting.json"
 class Plan:
     """What forgetting a customer touches.
 
-    operation: names it in the trail; name: the random one that takes the id's place; source: only drops of this
+    operation: names it in the trail; name: what takes the id's place; source: only drops of this
     profile, None: of all; remove_raw: files as they came go too; lines, others: rows by drop key; before: sha256 of
     their parts; raw: drops whose files as they came go; replaced: sha256 of the parts of `replaced_orders` that change.
     """

@@ -24,6 +24,7 @@ from reco.orders import balance, replays
 from reco.orders.company import NOT_READ, reopen
 from reco.orders.drops import DropFile
 from reco.orders.files import partition_key
+from reco.orders.forgotten import Forgotten
 from reco.orders.profiles import SourceProfile
 from reco.orders.pseudonyms import Pseudonyms
 from reco.orders.rawfiles import bytes_removed, bytes_settled, raw_file, take_bytes
@@ -272,8 +273,9 @@ class DropLedger:
                 hint="Give the file again with --source.",
                 name=drop.name,
             ) from error
-        pseudonyms = self.pseudonyms_for(profile)
-        return DropFile(drop.key, raw_file(self.lake, drop.key), drop.name, profile, pseudonyms, drop.batch)
+        pseudonyms, forgotten = self.pseudonyms_for(profile), Forgotten(self.engine, self.pseudonyms)
+        path = raw_file(self.lake, drop.key)
+        return DropFile(drop.key, path, drop.name, profile, pseudonyms, drop.batch, forgotten=forgotten)
 
     def bytes_removed(self, key: str) -> bool:
         """Whether the bytes of a drop were removed to forget a customer."""

@@ -6,18 +6,19 @@ Belongs here: which rows are taken, and the record each makes. Does not belong h
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from reco.errors import DropError
 from reco.orders.again import Again, Refused, ReplayReport, beside_replay, next_key, record_bounds
 from reco.orders.balance import QUARANTINED
-from reco.orders.drops import DropFile
 from reco.orders.home import Home
 from reco.orders.ledger import Drop, DropStatus
 from reco.orders.masking import unmask
 from reco.orders.mending import Cells, MendedRow, cells_of, labels, parse_identity
 from reco.orders.opened import OpenedDrop, open_drop
 from reco.orders.parts import OtherLine
+from reco.orders.privacy import Hiding
 from reco.orders.quarantine import QuarantinedLine, left_escape, lines
 from reco.orders.records import MESSAGES
 from reco.orders.splice import Place, encode, fault_of, places, splice
@@ -120,8 +121,9 @@ def _put_in_place(
     file = home.ledger.file(drop)
     spec = file.profile.dialect.model_copy(update=record_bounds(drop) | {"encoding": drop.encoding})
     as_read = file.profile.model_copy(update={"dialect": spec})
-    opened = open_drop(DropFile(drop.key, file.path, drop.name, as_read), folder / "first")
-    known = places(opened, list(due))
+    opened = open_drop(replace(file, profile=as_read), folder / "first")
+    hiding, mended = Hiding(opened), Hiding(opened, encoding="utf-8")
+    known = {line: replace(place, raw=hiding.raw(place.raw)) for line, place in places(opened, list(due)).items()}
     records: dict[int, bytes] = {}
     faulty: list[OtherLine] = []
     for line, (row, was) in sorted(due.items()):
@@ -138,7 +140,9 @@ def _put_in_place(
             report.refused.append(Refused(row.number, row.identity, "it is empty: to leave a line out, delete its row"))
         elif fault := fault_of(opened, record, folder):
             offset = known[line].offset
-            faulty.append(OtherLine(line, offset, record, QUARANTINED, fault, None, None, MESSAGES[fault], []))
+            faulty.append(
+                OtherLine(line, offset, mended.raw(record), QUARANTINED, fault, None, None, MESSAGES[fault], [])
+            )
         else:
             records[line] = record
     if not records and not faulty:
@@ -146,7 +150,7 @@ def _put_in_place(
     spliced = splice(opened, known, records, folder / "mended.csv")
     profile = as_read.model_copy(update={"dialect": spec.model_copy(update={"encoding": "utf-8"})})
     key, path = next_key(home, drop), folder / "mended.csv"
-    again = DropFile(key, path, drop.name, profile, file.pseudonyms, drop.batch, late=True)
+    again = replace(file, key=key, path=path, profile=profile, late=True)
     offsets = {line: known[line].offset for line in records}
     lines_read = (drop.lines_read or 0) - spliced.fewer
     others = beside_replay(home, drop, profile)

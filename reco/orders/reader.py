@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from reco.errors import DropError, LedgerBroken
 from reco.orders import judge, scan, sql
@@ -19,8 +18,8 @@ from reco.orders.dialect import Probe, probe
 from reco.orders.drops import DropFile, DropResult, LineCounts
 from reco.orders.opened import OpenedDrop, open_drop
 from reco.orders.packed import text_bytes
-from reco.orders.parts import OtherLine, PartWriter, write_parts
-from reco.orders.privacy import hide_customers
+from reco.orders.parts import PartWriter, write_parts
+from reco.orders.privacy import Hiding
 from reco.orders.scan import Scanned
 from reco.orders.schema import MAX_CHECKED_ROWS
 from reco.orders.styles import find_styles
@@ -180,7 +179,8 @@ def _judge(
                 opened = judged.run.drop
                 if writer is None:
                     writer = stack.enter_context(write_parts(lake, opened.drop.key))
-                writer.write(*_kept(judged, opened))
+                hiding = Hiding(opened)
+                writer.write(hiding.accepted(judged.accepted), hiding.others(judged.others))
                 if opened.scan.lines > MAX_CHECKED_ROWS:
                     report("lines judged", judged.run.stop - 1, opened.scan.lines)
                 if judged.last:
@@ -188,13 +188,6 @@ def _judge(
                     stack.close()
                     writer = None
                     yield result
-
-
-def _kept(judged: judge.Judged, opened: OpenedDrop) -> tuple[pa.Table, Sequence[OtherLine]]:
-    """What goes into the lake: where the profile asks for it, without the customers' ids."""
-    if opened.drop.pseudonyms is None:
-        return judged.accepted, judged.others
-    return hide_customers(judged.accepted, judged.others, opened.layout.mapping.columns, opened.drop.pseudonyms)
 
 
 def _result(run: judge.Run, writer: PartWriter, duplicates: int) -> DropResult:

@@ -10,34 +10,50 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from reco.orders.drops import ORDER_LINES
+from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES
 from reco.orders.fields import field_spans, replace_fields
+from reco.orders.forgotten import FORGOTTEN
 from reco.orders.order_ids import parts_of
 from reco.storage.lake import Lake
-
-FORGOTTEN = "forgotten_"
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A customer to forget. id: as the shop writes it; pseudonym: as the lake may hold it; name: what comes instead.
-
-    `name` is random and made for this once: distinct customers stay as many, and nobody can come back from it.
-    """
+    """A customer to forget. id: as the shop writes it; pseudonym: as the lake may hold it; name: what comes instead."""
 
     id: str
     pseudonym: str
     name: str
 
-    def order(self, order_id: str) -> str:
-        """What an order id that is made of the customer's becomes: equal ones stay equal in every drop."""
-        return FORGOTTEN + hmac.new(self.name.encode(), order_id.encode(), hashlib.sha256).hexdigest()[:32]
+    def name_of(self, value: str) -> str | None:
+        """The name where a value is the id: 17850 may stand as 17850.0 in the file."""
+        return self.name if re.fullmatch(rf"{re.escape(self.id)}(?:\.0+)?", value) else None
+
+    def in_text(self, text: str, delimiter: str, quote: str) -> str:
+        """The text without the id, where it stands between delimiters, quotes and blanks: 5 is not in 9.50."""
+        edge = re.escape(delimiter + quote) + r"\s"
+        return re.sub(rf"(?<![^{edge}]){re.escape(self.id)}(?:\.0+)?(?![^{edge}])", self.name, text)
+
+
+def order_name(name: str, order_id: str) -> str:
+    """What an order id that is made of a forgotten customer's becomes: equal ones stay equal in every drop."""
+    return FORGOTTEN + hmac.new(name.encode(), order_id.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+class Whom(Protocol):
+    """Who is taken out of what was read."""
+
+    def name_of(self, value: str) -> str | None:
+        """What stands in the place of a value that is an id; None where it is not theirs."""
+
+    def in_text(self, text: str, delimiter: str, quote: str) -> str:
+        """A text of which nobody knows the fields, without their ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +91,17 @@ def count_rows(lake: Lake, table: str, part: str, change: Callable[[pa.Table], t
     """How many rows a change would touch; 0 where the part is not there."""
     path = lake.path(table, part)
     return sum(change(group)[1] for group in _groups(path)) if path.is_file() else 0
+
+
+def holds_name(lake: Lake, part: str, name: str) -> bool:
+    """Whether a part of the lines, accepted or not, has a name in a customer's place."""
+    wanted, bare = pa.array([name]), name.encode()
+    lines, others = lake.path(ORDER_LINES, part), lake.path(QUARANTINED_LINES, part)
+    if lines.is_file() and any(pc.any(pc.is_in(t["customer_id"], value_set=wanted)).as_py() for t in _groups(lines)):
+        return True
+    # Without the NUL bytes that UTF-16 has between its letters.
+    raws = (raw for group in (_groups(others) if others.is_file() else ()) for raw in group["raw"].to_pylist())
+    return any(raw is not None and bare in raw.replace(b"\0", b"") for raw in raws)
 
 
 def rewrite(lake: Lake, table: str, part: str, change: Callable[[pa.Table], tuple[pa.Table, int]]) -> int:
@@ -139,7 +166,7 @@ def _orders_of(order_ids: Any, identity: Identity, place: int) -> Any:
 
 def _renamed(order_ids: Any, mine: Any, identity: Identity) -> Any:
     new = [
-        identity.order(order) if hit and not order.startswith(FORGOTTEN) else order
+        order_name(identity.name, order) if hit and not order.startswith(FORGOTTEN) else order
         for hit, order in zip(mine.to_pylist(), order_ids.to_pylist(), strict=True)
     ]
     return pa.chunked_array([pa.array(new, pa.string())])
@@ -156,18 +183,17 @@ def replaced_without(identity: Identity, order_ids: frozenset[str]) -> Callable[
     return change
 
 
-class _Records:
-    """Takes an identity out of the text of single records of one drop."""
+class Records:
+    """Takes ids out of single records of one drop that were not accepted.
 
-    def __init__(
-        self, identity: Identity, places: Places, columns: int, dialect: Mapping[str, Any], encoding: str
-    ) -> None:
-        self._name, self._places, self._columns, self._encoding = identity.name, places, columns, encoding
+    In a record that has a field for each of the `columns` only those of customers are looked at; in any other, whatever
+    may be a field, since nobody knows which columns they are.
+    """
+
+    def __init__(self, whom: Whom, places: Places, columns: int, dialect: Mapping[str, Any], encoding: str) -> None:
+        self._whom, self._places, self._columns, self._encoding = whom, places, columns, encoding
         self._errors = "surrogatepass" if encoding.lower().startswith("utf-16") else "surrogateescape"
         self._delimiter, self._quote = dialect.get("delimiter") or ",", dialect.get("quote") or ""
-        edge = re.escape(self._delimiter + self._quote) + r"\s"
-        # 17850 may stand as 17850.0 in the file; between delimiters, quotes and blanks only: 5 is not in 9.50.
-        self._pattern = re.compile(rf"(?<![^{edge}]){re.escape(identity.id)}(?:\.0+)?(?![^{edge}])")
 
     def raw(self, raw: bytes | None) -> bytes | None:
         """The bytes of a record; None where its text was removed, because it was kept long enough."""
@@ -181,22 +207,18 @@ class _Records:
             return self._text(raw.decode("latin-1")).encode("latin-1")
 
     def _text(self, text: str) -> str:
-        if not self._pattern.search(text):
-            return text
         spans = field_spans(text, self._delimiter, self._quote)
         if spans is None or len(spans) != self._columns:
-            return self._pattern.sub(self._name, text)
-        return replace_fields(text, spans, self._places.fields, self._quote, self._field)
-
-    def _field(self, value: str) -> str:
-        return self._name if self._pattern.fullmatch(value) else value
+            return self._whom.in_text(text, self._delimiter, self._quote)
+        change = self._whom.name_of
+        return replace_fields(text, spans, self._places.fields, self._quote, lambda value: change(value) or value)
 
     def value(self, value: str | None, column: str | None) -> str | None:
         """The value that is shown of a record, of the column it is of."""
         if value is None or (self._columns and column not in self._places.names):
             return value
         parts = parts_of(value) if column == "order_id" else [value]
-        return self._name if any(self._pattern.fullmatch(part) for part in parts) else value
+        return next((name for part in parts if (name := self._whom.name_of(part))), value)
 
 
 def others_without(
@@ -204,12 +226,11 @@ def others_without(
 ) -> Callable[[pa.Table], tuple[pa.Table, int]]:
     """The change of lines that were not accepted: the id is replaced in their raw bytes and in the value shown.
 
-    In a record that has a field for each of the `columns` only those of customers are looked at; in any other, every
-    field that is the id, since nobody knows which columns they are. Where no column is a customer's nothing changes,
+    See `Records` for which fields are looked at. Where no column is a customer's nothing changes,
     unless the columns are not known (0), as of a drop that waits to be read anew. Reason, column, line and byte offset
     stay, so that the line is still accounted for.
     """
-    records = _Records(identity, places, columns, dialect, encoding)
+    records = Records(identity, places, columns, dialect, encoding)
 
     def change(table: pa.Table) -> tuple[pa.Table, int]:
         if columns and not places.fields:

@@ -9,6 +9,7 @@ of the home.
 """
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 
 from reco.errors import DropError
@@ -25,7 +26,6 @@ from reco.orders.again import (
     record_bounds,
     still_wrong,
 )
-from reco.orders.drops import DropFile
 from reco.orders.home import Home
 from reco.orders.ledger import Drop
 from reco.orders.mended import by_drop, mended_lines
@@ -125,6 +125,6 @@ def _as_they_came(
     named = profile.model_copy(update={"name": drop.source, "dialect": spec})
     # What was read without its customers is never read with them, whatever the other profile says.
     pseudonyms = file.pseudonyms or home.ledger.pseudonyms_for(named)
-    again = DropFile(next_key(home, drop), file.path, drop.name, named, pseudonyms, drop.batch, late=True)
+    again = replace(file, key=next_key(home, drop), profile=named, pseudonyms=pseudonyms, late=True)
     at = {line: line for line in offsets}
     return Again(drop, again, profile, drop.lines_read or 0, at, offsets, beside=beside_replay(home, drop, named))

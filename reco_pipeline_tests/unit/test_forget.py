@@ -15,16 +15,17 @@ from reco.audit.trail import Event, events
 from reco.errors import Busy, DropMissing
 from reco.model.tables import ITEM_STATS, SIMILAR_ITEMS, broken_links, make_cooccurrence, make_item_stats, make_similar
 from reco.orders.forget import Remaining, carry_out, finish, make_plan, remaining
+from reco.orders.forgotten import FORGOTTEN
 from reco.orders.home import Home, open_home
 from reco.orders.ingest import ingest
 from reco.orders.journal import JOURNAL, Plan
 from reco.orders.ledger import DropStatus, Seen
+from reco.orders.mending import write_export
 from reco.orders.orders import make_orders
 from reco.orders.profiles import SourceProfile, load_profile
-from reco.orders.quarantine import Selection
-from reco.orders.redact import FORGOTTEN
+from reco.orders.quarantine import Selection, lines
 from reco.orders.replaced import REPLACED_ORDERS
-from reco.orders.replay import replay_lines
+from reco.orders.replay import replay_file, replay_lines
 from reco.orders.retention import expire
 from reco.settings import Settings
 from reco.storage.lake import file_digest
@@ -166,7 +167,7 @@ def test_doing_it_again_does_nothing(home: Home, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("killed_after", [0, 1, 2])
 def test_a_killed_one_ends_as_if_it_had_not_been(home: Home, tmp_path: Path, killed_after: int) -> None:
-    """Taken up again it uses the same random name, so that distinct customers stay, and marks each drop once."""
+    """Taken up again it uses the same name, so that distinct customers stay, and marks each drop once."""
     for n, text in (("a", MONDAY), ("b", TUESDAY)):
         give(home, tmp_path, f"{n}.csv", text, plain())
     make_all(home)
@@ -422,3 +423,102 @@ def test_lines_whose_text_was_removed_are_left_alone(home: Home, tmp_path: Path)
     expire(home, days=30, now=NOON + dt.timedelta(days=31))
     plan, _, done = forget_anna(home)
     assert (done, sum(plan.lines.values()), plan.others) == (True, 2, {})
+
+
+# --------------------------------------------------------------------------------------------------------- read again
+def stored(home: Home, key: str) -> tuple[Any, Any]:
+    """The lines of a drop, accepted and not."""
+    return rows(home.lake.path("order_lines", key)), rows(home.lake.path("quarantined_lines", key))
+
+
+@pytest.mark.parametrize("name", ["plain", "auto", "till"])
+def test_a_file_read_anew_names_nobody_who_was_forgotten(home: Home, tmp_path: Path, name: str) -> None:
+    """Its partition materialized, or retracted and given again: the parts are those that forgetting had left."""
+    profile = {"plain": plain(), "till": COMPOSITE}.get(name) or load_profile("auto")
+    keys = [give(home, tmp_path, f"{n}.csv", text, profile) for n, text in (("a", MONDAY), ("b", TUESDAY))]
+    make_all(home)
+    forget_anna(home)
+    before, parts = figures(home), [stored(home, key) for key in keys]
+    ingest(home.ledger, keys, now=NOON, run_id="again")
+    home.ledger.retract(keys[1], now=NOON, reason="a test")
+    assert give(home, tmp_path, "b.csv", TUESDAY, profile) == keys[1]
+    make_all(home)
+    assert [stored(home, key) for key in keys] == parts
+    assert figures(home) == before
+    assert WHO.encode() not in everything(home)
+    assert home.ledger.pseudonyms.of(WHO).encode() not in everything(home)
+
+
+def test_an_export_that_overlaps_names_nobody_who_was_forgotten(home: Home, tmp_path: Path) -> None:
+    """A later file with the same orders, in another encoding and dialect too; others in it stay as they are."""
+    give(home, tmp_path, "a.csv", MONDAY, plain())
+    forget_anna(home)
+    (name,) = {row[7] for row in stored(home, home.ledger.drops()[0].key)[0]} - {"bob", None}
+    path = tmp_path / "b.csv"
+    lines = [f"8;PID;1;{WHO}", "8;Kit;1;bob", f'9;PID;x;"{WHO}"', f"9;Kit;{WHO}", f"9;Kit;x;{WHO} jr", f'9;"a;{WHO};b']
+    path.write_bytes("\n".join([HEADER.strip().replace(",", ";"), *lines]).encode("utf-16"))
+    (one,) = home.ledger.register([(path, plain())], now=NOON)
+    assert one.drop is not None
+    ingest(home.ledger, [one.drop.key], now=NOON, run_id="r")
+    accepted, others = stored(home, one.drop.key)
+    assert [row[7] for row in accepted] == [name, "bob"]
+    raws = [row[2].decode("utf-16-le") for row in others]
+    assert raws == [f'9;PID;x;"{name}"', f"9;Kit;{name}", f"9;Kit;x;{WHO} jr", f'9;"a;{name};b']
+    _, left, done = forget_anna(home, raw=True)
+    assert done, "the file that came since is known to have had the customer"
+    assert not any("as they came" in one for one in left.sentences())
+    assert [home.ledger.bytes_removed(drop.key) for drop in home.ledger.drops()] == [True, True]
+
+
+def test_a_replay_names_nobody_who_was_forgotten(home: Home, tmp_path: Path) -> None:
+    """Lines mended in an export from before or after, lines as they came, and lines that stay wrong."""
+    for name in ("plain", "auto"):
+        profile = plain() if name == "plain" else load_profile("auto")
+        give(home, tmp_path, f"{name}.csv", MONDAY + f"9,{name},1,{WHO}\n", profile)
+    drops = home.ledger.drops()
+
+    def export(target: Path) -> None:
+        text = io.StringIO(newline="")
+        write_export(text, drops, lines(home.ledger, home.lake, drops, only_open=True))
+        target.write_text(
+            text.getvalue().replace('"x"', '"1"').replace(f'"5,PID,{WHO}"', f'"5,PID,{WHO},"'), newline=""
+        )
+
+    export(tmp_path / "before.csv")
+    forget_anna(home)
+    export(tmp_path / "after.csv")
+    assert WHO in (tmp_path / "before.csv").read_text()
+    assert WHO not in (tmp_path / "after.csv").read_text()
+    for when in ("before", "after"):
+        report = replay_file(home, tmp_path / f"{when}.csv", now=NOON, actor="a test")
+        assert report.refused == []
+        assert report.total("lines_accepted") == {"before": 4, "after": 0}[when]
+    without = {"order_id": "order_id", "item_name": "item_name", "customer_id": "customer_id"}
+    other = SourceProfile.model_validate({"name": "mended", "columns": without})
+    replay_lines(home, Selection(), other, now=NOON, actor="a test")
+    make_all(home)
+    assert WHO.encode() not in everything(home)
+    assert home.ledger.pseudonyms.of(WHO).encode() not in everything(home)
+    names = {row[7] for path in home.lake.path("order_lines").parent.glob("*.parquet") for row in rows(path)}
+    assert len({name for name in names if str(name).startswith(FORGOTTEN)}) == 1
+    assert home.ledger.imbalances() == []
+
+
+def test_rows_of_a_forgotten_customer_that_nobody_mended_stay_as_they_were(home: Home, tmp_path: Path) -> None:
+    """An export from after the forgetting, given back untouched, is told as untouched."""
+    give(home, tmp_path, "a.csv", MONDAY, plain())
+    forget_anna(home)
+    drops, text = home.ledger.drops(), io.StringIO(newline="")
+    write_export(text, drops, lines(home.ledger, home.lake, drops, only_open=True))
+    (tmp_path / "out.csv").write_text(text.getvalue(), newline="")
+    report = replay_file(home, tmp_path / "out.csv", now=NOON, actor="a test")
+    assert (report.unchanged, report.replays, report.refused) == (3, [], [])
+
+
+def test_a_customer_of_another_source_is_read_with_the_name(home: Home, tmp_path: Path) -> None:
+    """Who was forgotten in one source alone is somebody else in another."""
+    till = SourceProfile.model_validate({"name": "till"})
+    keys = [give(home, tmp_path, f"{p.name}.csv", f"1,{p.name},1,{WHO}\n", p) for p in (plain(), till)]
+    forget(home, WHO, source="till", remove_raw=False, now=NOON, agreed=lambda _plan, _left: True)
+    ingest(home.ledger, keys, now=NOON, run_id="again")
+    assert [rows(home.lake.path("order_lines", key))[0][7] == WHO for key in keys] == [True, False]
