@@ -94,11 +94,12 @@ def count_rows(lake: Lake, table: str, part: str, change: Callable[[pa.Table], t
 
 
 def holds_name(lake: Lake, part: str, name: str) -> bool:
-    """Whether a part of the lines, accepted or not, has a name in a customer's place."""
-    wanted, bare = pa.array([name]), name.encode()
+    """Whether a part of the lines, accepted or not, has a name that begins so in a customer's place."""
     lines, others = lake.path(ORDER_LINES, part), lake.path(QUARANTINED_LINES, part)
-    if lines.is_file() and any(pc.any(pc.is_in(t["customer_id"], value_set=wanted)).as_py() for t in _groups(lines)):
+    groups = _groups(lines) if lines.is_file() else ()
+    if any(pc.any(pc.starts_with(group["customer_id"], name)).as_py() for group in groups):
         return True
+    bare = name.encode()
     # Without the NUL bytes that UTF-16 has between its letters.
     raws = (raw for group in (_groups(others) if others.is_file() else ()) for raw in group["raw"].to_pylist())
     return any(raw is not None and bare in raw.replace(b"\0", b"") for raw in raws)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import redis
 import sqlalchemy as sa
@@ -19,13 +20,16 @@ from reco.backup.restore import Restored, make_plan, restore
 from reco.backup.vault import Vault
 from reco.errors import BackupDamaged, BackupError, BackupKeyWrong, BackupNotFound, RestoreRefused
 from reco.orders.home import open_home
+from reco.orders.ingest import ingest
 from reco.orders.ledger import DropStatus
+from reco.orders.profiles import SourceProfile, load_profile
 from reco.settings import Settings
 from reco.snapshot.keys import Keys
 from reco.snapshot.release import release
 from reco.snapshot.store import SnapshotStore
 from reco.storage.homelock import RESTORING, dev_lock
 from reco.storage.sql import open_database
+from reco_pipeline.forgetting import forget
 from reco_pipeline_tests.backup_shop import NOON, OTHER, BackupShop
 from reco_pipeline_tests.object_store import S3Server
 from reco_pipeline_tests.postgres import running_postgres
@@ -304,6 +308,37 @@ def test_a_moment_is_not_taken_from_before_a_forgetting(shop: BackupShop) -> Non
     assert make_plan(shop.vault(), shop.settings, at=at).manifest == first, "no backup can know of it yet"
     last = shop.back_up().manifest
     assert make_plan(shop.vault(), shop.settings, at=at).manifest == last
+
+
+def test_a_moment_does_not_name_who_was_forgotten_since(shop: BackupShop, other: redis.Redis) -> None:
+    """A drop that is read anew from its bytes on the way to a moment is read without them, with the digest of then."""
+    path = shop.folder / "customers.csv"
+    path.write_text(
+        "order_id,item_name,quantity,customer_id\n7,Kit,1,anna\n7,Lamp,1,anna\n8,Lamp,x,anna\n9,Kit,1,bob\n"
+    )
+    home, plain = shop.home, SourceProfile.checked({"name": "plain"}, "a test")
+    moments: list[dt.datetime] = []
+    for profile in (plain, load_profile("auto")):
+        (given,) = home.ledger.register([(path, profile)], now=shop.now)
+        assert given.drop is not None
+        ingest(home.ledger, [given.drop.key], now=shop.now, run_id=None)
+        shop.publish()
+        moments.append(NOON + dt.timedelta(minutes=shop.minute, seconds=30))
+        if profile is plain:
+            home.ledger.retract(given.drop.key, now=shop.now, reason="pseudonyms")
+    forget(home, "anna", source=None, remove_raw=False, now=shop.now, agreed=lambda _plan, _left: True)
+    shop.back_up()
+    settings = elsewhere(shop, other, home=shop.folder / "then")
+    bring_back(shop.vault(), settings, at=moments[0], force=True)
+    then = open_home(settings)
+    (drop,) = (one for one in then.ledger.drops() if one.name == path.name)
+    assert drop.source == "plain", "it was read again, as it was then"
+    lines = pl.read_parquet(then.lake.path("order_lines", drop.key))
+    assert lines["customer_id"].to_list()[2] == "bob"
+    assert len(set(lines["customer_id"])) == 2
+    others = pl.read_parquet(then.lake.path("quarantined_lines", drop.key))
+    assert b"anna" not in repr((lines.rows(), others.rows())).encode()
+    assert others["raw"][0].startswith(b"8,Lamp,x,forgotten_")
 
 
 def test_a_backup_dated_ahead_leads_to_no_moment(shop: BackupShop) -> None:
