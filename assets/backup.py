@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from assets.common import BACKUP, OWNERS
+from assets.common import BACKUP, OWNERS, POOL
 from assets.serving import redis_snapshot
 from resources.home import DatabaseResource, RedisResource, VaultResource
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from reco.backup.status import Protection
 
 REDIS_BACKUP, RESTORE_DRILL = "redis_backup", "restore_drill"
-POOL = "redis"
 
 
 class BackupConfig(dg.Config):

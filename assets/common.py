@@ -11,6 +11,9 @@ import dagster as dg
 OWNERS = ["team:recommendations"]
 INGEST, MODEL, SERVING, BACKUP = "ingest", "model", "serving", "backup"
 
+# Whatever writes what Redis serves, or backups: one run of these at a time (the limit: `reco_pipeline.instance`).
+POOL = "redis"
+
 Metadata = dict[str, float | int | str | dg.MetadataValue | dg.TableSchema | dg.TableColumnLineage]
 
 order_drops = dg.DynamicPartitionsDefinition(name="order_drops")

@@ -8,6 +8,7 @@ import datetime as dt
 import dagster as dg
 from pydantic import Field
 
+from assets.common import POOL
 from resources.home import DatabaseResource, VaultResource
 
 PARTS = 7
@@ -25,7 +26,7 @@ class RestoreConfig(dg.Config):
     force: bool = Field(default=False, description="Also where the target holds keys: they are replaced.")
 
 
-@dg.op
+@dg.op(pool=POOL)
 def verify_next_part(context: dg.OpExecutionContext, database: DatabaseResource, vault: VaultResource) -> None:
     """Looks at every object of the newest good backup and reads a seventh of their bytes; so a week reads them all."""
     from reco.backup.verify import next_part, verify
@@ -39,7 +40,7 @@ def verify_next_part(context: dg.OpExecutionContext, database: DatabaseResource,
         raise dg.Failure(f"Backup {found.backup_id} is damaged: {'; '.join(found.problems)}", allow_retries=False)
 
 
-@dg.op(pool="redis")
+@dg.op(pool=POOL)
 def restore_backup(
     context: dg.OpExecutionContext, config: RestoreConfig, database: DatabaseResource, vault: VaultResource
 ) -> None:
@@ -64,23 +65,26 @@ def restore_backup(
     context.add_output_metadata({"dry_run": config.dry_run, **told})
 
 
-@dg.op
+@dg.op(pool=POOL)
 def prune_backups(context: dg.OpExecutionContext, database: DatabaseResource, vault: VaultResource) -> None:
-    """Removes what retention lets go; refuses where the clock or the list of backups cannot be right."""
+    """Removes what retention lets go, in both buckets; refuses where the clock or the list cannot be right."""
     from reco.backup.prune import policy_of, prune
 
     settings = database.home().settings
-    with vault.open() as backups:
-        found = prune(
-            backups,
-            policy_of(settings),
-            grace=dt.timedelta(hours=settings.backup_grace_hours),
-            keep_versions=dt.timedelta(days=settings.backup_version_days),
-            now=dt.datetime.now(dt.UTC),
-            dry_run=False,
-        )
-    context.add_output_metadata(
-        {"kept": len(found.plan.keep), "removed": len(found.plan.remove), "objects_removed": found.objects}
-        | {"bytes_removed": found.size_bytes, "versions_freed": found.versions, "bytes_freed": found.version_bytes}
-        | {"locked": len(found.locked), "versions_refused": found.versions_refused or "no"}
-    )
+    told: dict[str, int] = {}
+    for where in ("", "replica/") if settings.s3_replica_bucket else ("",):
+        with vault.open(replica=bool(where)) as backups:
+            found = prune(
+                backups,
+                policy_of(settings),
+                grace=dt.timedelta(hours=settings.backup_grace_hours),
+                keep_versions=dt.timedelta(days=settings.backup_version_days),
+                now=dt.datetime.now(dt.UTC),
+                dry_run=False,
+            )
+        figures = {"kept": len(found.plan.keep), "removed": len(found.plan.remove), "objects_removed": found.objects}
+        figures |= {"bytes_removed": found.size_bytes, "bytes_freed": found.version_bytes, "locked": len(found.locked)}
+        told |= {f"{where}{name}": value for name, value in figures.items()}
+        if found.versions_refused:
+            context.log.warning(f"{where}old versions were not looked at: {found.versions_refused}")
+    context.add_output_metadata(told)

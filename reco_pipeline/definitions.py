@@ -63,7 +63,7 @@ def build_defs(overrides: dict[str, str] | None = None) -> dg.Definitions:
             inbox_sensor(known, jobs),
             failure_sensor(),
             backup_after_publish(known),
-            protection_sensor(known),
+            protection_sensor(),
         ],
         resources={
             "settings": settings,

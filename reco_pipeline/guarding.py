@@ -3,8 +3,9 @@
 Belongs here: hours, the sensor after a publish, and the one on absence. Does not belong here: what is overdue
 (`reco.backup.status`), or the channels of an alert (`reco.alerts`).
 
-The sensors are on from the start where a bucket is set. On the embedded server of a home, which dies with its disk,
-they are a person's choice; the daily schedules run there too.
+On from the start, whatever the bucket: one backup a day, its checks, and what tells that they are missing. A backup
+after each publish is on where a bucket is set; into the embedded server of a home, which dies with its disk, it is a
+person's choice.
 """
 
 import datetime as dt
@@ -23,7 +24,7 @@ from reco_pipeline.jobs import (
     rebuild_recommendations,
     restore_drill_job,
 )
-from resources.home import DatabaseResource, VaultResource
+from resources.home import DatabaseResource
 
 SECONDS_BETWEEN_LOOKS = 3600
 TELL_AGAIN = dt.timedelta(hours=24)
@@ -59,7 +60,7 @@ def backup_after_publish(settings: Settings) -> dg.SensorDefinition:
         run_status=dg.DagsterRunStatus.SUCCESS,
         monitored_jobs=[drops_to_recommendations, rebuild_recommendations],
         request_job=backup_job,
-        default_status=_status(settings),
+        default_status=dg.DefaultSensorStatus.RUNNING if settings.s3_bucket else dg.DefaultSensorStatus.STOPPED,
         description="Backs up after each run that published something new.",
     )
     def after_publish(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
@@ -75,24 +76,24 @@ def backup_after_publish(settings: Settings) -> dg.SensorDefinition:
     return after_publish
 
 
-def protection_sensor(settings: Settings) -> dg.SensorDefinition:
+def protection_sensor() -> dg.SensorDefinition:
     """What did not happen is told: a machine that is down sends no failure."""
 
     @dg.sensor(
         name="protection_overdue",
         job=restore_drill_job,
         minimum_interval_seconds=SECONDS_BETWEEN_LOOKS,
-        default_status=_status(settings),
-        description="Tells, once a day each, that no good backup was made for 26 hours or no drill passed for 8 days.",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Tells, once a day each, that no good backup was made for 26 hours, no drill passed for 8 days, or "
+        "the second bucket is behind.",
     )
-    def overdue(
-        context: dg.SensorEvaluationContext, database: DatabaseResource, vault: VaultResource
-    ) -> dg.SensorResult:
-        from reco.backup.status import absences, protection
+    def overdue(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SensorResult | dg.SkipReason:
+        from reco.backup.status import absences, look, may_be_overdue
 
-        now = dt.datetime.now(dt.UTC)
-        with vault.open() as backups:
-            alerts = absences(protection(backups, database.ledger().engine, now=now))
+        now, home = dt.datetime.now(dt.UTC), database.home()
+        if not may_be_overdue(home.ledger.engine, now=now):
+            return dg.SkipReason("There is nothing to protect, or not for long enough that anything could be overdue.")
+        alerts = absences(look(home.settings, home.ledger.engine, now=now))
         told = {str(k): str(v) for k, v in json.loads(context.cursor or "{}").items()}
         for alert in alerts:
             if alert.what not in told or now - dt.datetime.fromisoformat(told[alert.what]) >= TELL_AGAIN:
@@ -103,7 +104,3 @@ def protection_sensor(settings: Settings) -> dg.SensorDefinition:
         return dg.SensorResult(skip_reason=f"{len(alerts)} overdue.", cursor=cursor)
 
     return overdue
-
-
-def _status(settings: Settings) -> dg.DefaultSensorStatus:
-    return dg.DefaultSensorStatus.RUNNING if settings.s3_bucket else dg.DefaultSensorStatus.STOPPED

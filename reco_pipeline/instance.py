@@ -3,6 +3,7 @@
 Belongs here: where Dagster keeps its runs, and its settings for one machine. Does not belong here: definitions.
 """
 
+import hashlib
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -15,7 +16,9 @@ import sqlalchemy as sa
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
-# One run at a time: two runs of one home would replace each other's tables. A run that outlives its machine would
+# One run at a time: two runs of one home would replace each other's tables. Where a person raises that, the pool still
+# keeps backups, drills, retention and publishes apart; by runs, since a killed step would keep its place, and a run
+# that a command makes in its own process would wait for it without end. A run that outlives its machine would
 # hold that place for ever without max_runtime_seconds. Steps print nothing, they report events: capturing their output
 # would start two helper processes a step, which also die aloud on Ctrl-C.
 DAGSTER_YAML = """\
@@ -24,6 +27,7 @@ telemetry: {enabled: false}
 nux: {enabled: false}
 concurrency:
   runs: {max_concurrent_runs: 1}
+  pools: {default_limit: 1, granularity: run}
 run_coordinator:
   module: dagster.core.run_coordinator
   class: QueuedRunCoordinator
@@ -43,12 +47,16 @@ retention:
 """
 
 
+# What `dagster.yaml` was before, by sha256: one that nobody changed is replaced, one that a person changed is theirs.
+_FORMER = frozenset({"954fc671c57a48db077f319015c97877426d3adcb5379a98352d7de3f80f20b8"})
+
+
 def dagster_home(home: Path) -> Path:
-    """The folder of Dagster in a home, made with its `dagster.yaml` where it is not there yet."""
+    """The folder of Dagster in a home, with its `dagster.yaml`: written where there is none, or an old one of ours."""
     folder = home / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "dagster.yaml"
-    if not config.exists():
+    if not config.exists() or hashlib.sha256(config.read_bytes()).hexdigest() in _FORMER:
         config.write_text(DAGSTER_YAML, encoding="utf-8")
     return folder
 
@@ -61,7 +69,18 @@ def open_instance(home: Path) -> Iterator["DagsterInstance"]:
     from dagster import DagsterInstance
 
     with DagsterInstance.get() as instance:
+        _limit_pool(instance)
         yield instance
+
+
+def _limit_pool(instance: "DagsterInstance") -> None:
+    """Gives the pool its limit now: Dagster would do so when it first meets it, one look at the queue too late."""
+    from assets.common import POOL
+
+    events = instance.event_log_storage
+    limited = instance.global_op_concurrency_default_limit and events.supports_global_concurrency_limits
+    if limited and POOL not in events.get_concurrency_keys():
+        events.initialize_concurrency_limit_to_default(POOL)
 
 
 @contextmanager

@@ -114,8 +114,8 @@ class VaultResource(dg.ConfigurableResource):
     settings: dg.ResourceDependency[SettingsResource]
 
     @contextmanager
-    def open(self, *, make_key: bool = False) -> "Iterator[Vault]":
-        """The backups for the length of the block.
+    def open(self, *, make_key: bool = False, replica: bool = False) -> "Iterator[Vault]":
+        """The backups for the length of the block, or those of the second bucket.
 
         Raises:
             BackupKeyWrong: a key does not parse.
@@ -123,7 +123,7 @@ class VaultResource(dg.ConfigurableResource):
         """
         from reco.backup.place import open_vault
 
-        with open_vault(self.settings.load(), make_key=make_key) as vault:
+        with open_vault(self.settings.load(), make_key=make_key, replica=replica) as vault:
             yield vault
 
     def replicate(self, vault: "Vault", home: "Home", now: "dt.datetime") -> float | None:

@@ -5,7 +5,7 @@ Does not belong here: making, checking or restoring one (`reco.backup`).
 
 import datetime as dt
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -368,17 +368,12 @@ def status(as_json: JsonFlag = False) -> None:
 
     Example: reco backup status
     """
-    from reco.backup.place import open_vault
-    from reco.backup.status import absences, protection
+    from reco.backup.status import absences, look
     from reco.orders.home import open_home
+    from reco_pipeline.cli.start import settings_of_command
 
-    now = dt.datetime.now(dt.UTC)
-    with ExitStack() as stack:
-        opened = stack.enter_context(_backups())
-        second = None
-        if opened.settings.s3_replica_bucket is not None:
-            second = stack.enter_context(open_vault(opened.settings, replica=True))
-        found = protection(opened.vault, open_home(opened.settings).ledger.engine, now=now, replica=second)
+    settings = settings_of_command()
+    found = look(settings, open_home(settings).ledger.engine, now=dt.datetime.now(dt.UTC))
     overdue = absences(found)
     if as_json:
         print_json(found.as_dict() | {"overdue": [vars(one) for one in overdue]})

@@ -5,19 +5,24 @@ Does not belong here: reading settings (`reco.settings`) or talking to servers (
 
 import datetime as dt
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from reco_pipeline.cli.options import JsonFlag, default_of_group
-from reco_pipeline.cli.output import facts, print_json, say, table
+from reco_pipeline.cli.output import facts, print_json, say, size, table, warn
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from reco.settings import Settings
 
 config_app = typer.Typer(help="Effective settings, secrets masked.", invoke_without_command=True)
 UNREACHABLE = 4
 
 
 def status(as_json: JsonFlag = False) -> None:
-    """Drops, lines, the served snapshot and failing checks on one screen.
+    """Drops, lines, the served snapshot, failing checks, last backup and drill on one screen.
 
     Example: reco status
     """
@@ -55,17 +60,23 @@ def status(as_json: JsonFlag = False) -> None:
         "items": served.items if served else 0,
         "orders": served.orders if served else 0,
     }
+    protected = _protected(settings, ledger.engine, now)
     recent = events(ledger.engine, limit=5)
     failing = failing_checks(settings.home)
     if as_json:
         shown = [{"asset": f.asset, "check": f.check, "weight": f.weight, "message": f.message} for f in failing]
         print_json(
-            result | {"failing_checks": shown} | {"events": [{"at": e.at, "event": e.event.value} for e in recent]}
+            result
+            | {"backups": protected, "failing_checks": shown}
+            | {"events": [{"at": e.at, "event": e.event.value} for e in recent]}
         )
         return
     result["failing_checks"] = len(failing)
+    result |= _in_words(protected)
     named = dict(result) | {"drops": ", ".join(f"{n} {state}" for state, n in sorted(states.items())) or "none"}
     facts([(name.replace("_", " "), value) for name, value in named.items()])
+    for one in protected["overdue"]:
+        warn(f"{one['reason']} {one['next_step']}")
     if failing:
         table(
             "Failing checks",
@@ -75,6 +86,46 @@ def status(as_json: JsonFlag = False) -> None:
     if recent:
         rows = [(f"{e.at:%Y-%m-%d %H:%M:%S}Z", e.event.value, e.drop_key or e.snapshot_id or "") for e in recent]
         table("Last events", ("at", "event", "what"), rows)
+
+
+def _protected(settings: "Settings", engine: "Engine", now: dt.datetime) -> dict[str, Any]:
+    """What there is to say of backups; where their store cannot be asked, why."""
+    from reco.backup.status import absences, look
+    from reco.errors import RecoError
+
+    try:
+        found = look(settings, engine, now=now)
+    except RecoError as error:
+        return {"problem": error.message, "overdue": []}
+    return found.as_dict() | {"problem": None, "overdue": [vars(one) for one in absences(found)]}
+
+
+def _in_words(protected: dict[str, Any]) -> dict[str, Any]:
+    """The same in lines for people."""
+    if protected["problem"]:
+        return {"last_backup": f"not known: {protected['problem']}", "last_drill": "not known"}
+    backup, drill = protected["last_good"], protected["last_drill"]
+    made = f"{backup}, {_ago(protected['age_seconds'])}, {size(protected['size_bytes'])}" if backup else "none"
+    if backup and protected["rpo_seconds"]:
+        made += f"; without the changes of the last {_span(protected['rpo_seconds'])} (RPO)"
+    proof = "none"
+    if drill:
+        ago = dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(drill["at"])
+        seconds = drill["figures"].get("rto_seconds", 0.0)
+        how = f"passed, restored in {seconds:.1f} s (RTO)" if drill["passed"] else f"FAILED: {drill['problem']}"
+        proof = f"{_ago(ago.total_seconds())}: {how}"
+    return {"last_backup": made, "last_drill": proof}
+
+
+def _ago(seconds: float) -> str:
+    return f"{_span(seconds)} ago"
+
+
+def _span(seconds: float) -> str:
+    for unit, name in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds:.0f} s"
 
 
 @config_app.callback()

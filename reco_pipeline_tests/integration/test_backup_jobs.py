@@ -19,7 +19,7 @@ from reco_pipeline.definitions import build_defs
 from reco_pipeline_tests.backup_shop import IDENTITY, NOON, BackupShop
 from reco_pipeline_tests.graph import QUIET
 from reco_pipeline_tests.object_store import S3Server
-from resources.home import DatabaseResource, SettingsResource, VaultResource
+from resources.home import DatabaseResource, SettingsResource
 
 SPAWN = multiprocessing.get_context("spawn")
 pytestmark = [
@@ -31,8 +31,13 @@ pytestmark = [
 @pytest.fixture
 def shop(tmp_path: Path, client: redis.Redis, server: S3Server) -> BackupShop:
     """A shop with one published drop."""
-    found = BackupShop(tmp_path, client, server)
-    found.minute = int((dt.datetime.now(dt.UTC) - NOON).total_seconds() // 60) - 60
+    return shop_of(tmp_path, client, server, minutes=60)
+
+
+def shop_of(folder: Path, client: redis.Redis, server: S3Server, *, minutes: int) -> BackupShop:
+    """A shop that published its first drop so many minutes ago."""
+    found = BackupShop(folder, client, server)
+    found.minute = int((dt.datetime.now(dt.UTC) - NOON).total_seconds() // 60) - minutes
     found.give()
     found.publish()
     return found
@@ -128,28 +133,35 @@ def hold(home: Path, ready: Any, end: Any) -> None:
         end.wait(100)
 
 
-def test_absence_is_told_once_a_day(shop: BackupShop, instance: dg.DagsterInstance) -> None:
+def test_absence_is_told_once_a_day(
+    tmp_path: Path, client: redis.Redis, server: S3Server, instance: dg.DagsterInstance
+) -> None:
     """No backup and no drill are two alerts, told once until a day has passed; what was done is told no more."""
-    sensor = definitions(shop).get_repository_def().get_sensor_def("protection_overdue")
-    settings = SettingsResource(overrides=overrides(shop))
-    resources = {"database": DatabaseResource(settings=settings), "vault": VaultResource(settings=settings)}
 
-    def look(cursor: str | None) -> tuple[str | None, list[str]]:
+    def look(shop: BackupShop, cursor: str | None) -> tuple[str | None, list[str]]:
+        settings = SettingsResource(overrides=overrides(shop))
+        sensor = definitions(shop).get_repository_def().get_sensor_def("protection_overdue")
+        resources = {"database": DatabaseResource(settings=settings)}
         made = dg.build_sensor_context(instance=instance, cursor=cursor, resources=resources)
         with made as context, capture_logs() as logs:
             found = sensor.evaluate_tick(context)
         return found.cursor, [str(one["event"]) for one in logs if one["log_level"] == "error"]
 
-    cursor, told = look(None)
+    (tmp_path / "new").mkdir()
+    young = shop_of(tmp_path / "new", client, server, minutes=60)
+    assert look(young, None) == (None, [])  # there was no time for any of it yet
+    shop = shop_of(tmp_path, client, server, minutes=9 * 24 * 60)
+    cursor, told = look(shop, None)
     assert told == ["backup_missing", "drill_missing"]
-    cursor, told = look(cursor)
+    cursor, told = look(shop, cursor)
     assert told == []
+    shop.minute += 9 * 24 * 60 - 60
     shop.back_up()
-    cursor, told = look(cursor)
+    cursor, told = look(shop, cursor)
     assert told == []
     assert list(json.loads(cursor or "")) == ["drill_missing"]
     old = {"drill_missing": (dt.datetime.now(dt.UTC) - dt.timedelta(hours=25)).isoformat()}
-    assert look(json.dumps(old))[1] == ["drill_missing"]
+    assert look(shop, json.dumps(old))[1] == ["drill_missing"]
 
 
 def test_a_backup_follows_a_publish_and_only_that(shop: BackupShop, instance: dg.DagsterInstance) -> None:

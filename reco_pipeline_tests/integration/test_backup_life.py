@@ -1,10 +1,12 @@
 """Promises over the life of a backup: proven by drills, checked where it lies, copied, kept and removed."""
 
 import datetime as dt
+import json
 from pathlib import Path
 
 import pytest
 import redis
+from typer.testing import CliRunner
 
 from reco.audit.trail import Event, events
 from reco.backup.drill import REBUILT, drill
@@ -12,14 +14,17 @@ from reco.backup.prune import prune
 from reco.backup.redate import redate
 from reco.backup.replicate import replicate
 from reco.backup.retention import Policy
-from reco.backup.status import absences, protection
+from reco.backup.status import absences, look, may_be_overdue, protection
 from reco.backup.vault import Checked, Vault
 from reco.backup.verify import next_part, verify
 from reco.errors import BackupDamaged, BackupNotFound, Busy, DrillFailed, ObjectExists, RetentionRefused, UsageError
+from reco.settings import Settings
 from reco.storage.objects import ObjectStore
-from reco_pipeline_tests.backup_shop import KEYS, NOON, BackupShop
+from reco_pipeline.cli.app import app
+from reco_pipeline_tests.backup_shop import IDENTITY, KEYS, NOON, BackupShop
 from reco_pipeline_tests.faulty_store import QUICK, Fault, says
 from reco_pipeline_tests.object_store import S3Server
+from reco_pipeline_tests.servers import port_of
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning"),
@@ -91,6 +96,7 @@ def test_what_failed_last_is_no_good_backup(shop: BackupShop) -> None:
     assert vault.newest_good().backup_id == second.backup_id
     vault.mark_checked(Checked(second.backup_id, "drill", shop.now, passed=False))
     assert vault.newest_good().backup_id == first.backup_id
+    assert protection(vault, None, now=shop.now).last_good == first
     done = prune(vault, Policy(0, 0, 0, 0, 1), grace=dt.timedelta(0), now=dt.datetime.now(dt.UTC))
     assert first.backup_id in done.plan.keep
 
@@ -120,10 +126,60 @@ def test_what_is_overdue_is_told(shop: BackupShop) -> None:
     }
     made = shop.back_up().manifest
     shop.give("tuesday", {"9": ["Kit"]})
-    state = protection(shop.vault(), shop.home.ledger.engine, now=made.created_at + dt.timedelta(hours=27))
+    engine = shop.home.ledger.engine
+    state = protection(shop.vault(), engine, now=made.created_at + dt.timedelta(hours=27))
     assert state.rpo_seconds == 27 * 3600 - 60
-    assert [one.what for one in absences(state)] == ["backup_missing", "drill_missing"]
+    assert [one.what for one in absences(state)] == ["backup_missing"]
     assert "27 hours" in absences(state)[0].reason
+    state = protection(shop.vault(), engine, now=made.created_at + dt.timedelta(days=8))
+    assert [one.what for one in absences(state)] == ["backup_missing", "drill_missing"]
+
+
+def test_what_was_never_done_is_overdue_once_there_was_time_for_it(shop: BackupShop) -> None:
+    """A home of an hour lacks nothing yet; one of 27 hours lacks a backup, and no server is started to tell so."""
+    settings, engine = Settings(home=shop.settings.home), shop.home.ledger.engine
+    for hours, missing in ((0, []), (27, ["backup_missing"]), (200, ["backup_missing", "drill_missing"])):
+        now = shop.now + dt.timedelta(hours=hours)
+        found = look(settings, engine, now=now)
+        assert [one.what for one in absences(found)] == missing
+        assert may_be_overdue(engine, now=now) == bool(missing)
+        assert found.rpo_seconds == found.home_seconds
+    assert not (settings.home / "s3").exists()
+    empty = BackupShop(shop.folder / "empty", shop.client, shop.server)
+    assert absences(look(empty.settings, empty.home.ledger.engine, now=shop.now)) == []
+
+
+def test_the_status_screen_tells_of_the_last_backup_and_drill(
+    shop: BackupShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Age, size, result, RPO and RTO stand there; a store that is away takes only these lines with it."""
+    for name, value in {
+        "RECO_HOME": str(shop.settings.home),
+        "RECO_NAMESPACE": shop.namespace,
+        "RECO_REDIS_URL": f"redis://127.0.0.1:{port_of(shop.client)}/0",
+        "RECO_S3_BUCKET": shop.server.bucket,
+        "RECO_S3_ENDPOINT_URL": shop.server.url,
+        "RECO_BACKUP_IDENTITY": str(IDENTITY),
+    }.items():
+        monkeypatch.setenv(name, value)
+    made = shop.back_up().manifest
+    shop.give("tuesday", {"9": ["Kit"]})
+    figures = {"rto_seconds": 1.5}
+    shop.vault().mark_checked(Checked(made.backup_id, "drill", dt.datetime.now(dt.UTC), True, figures=figures))
+    told = json.loads(CliRunner().invoke(app, ["status", "--json"]).stdout)["backups"]
+    assert (told["last_good"], told["size_bytes"], told["rto_seconds"]) == (made.backup_id, made.size_bytes, 1.5)
+    assert told["age_seconds"] > 0
+    assert told["rpo_seconds"] > 0
+    assert told["last_drill"]["passed"]
+    assert told["overdue"] == []
+    screen = " ".join(CliRunner().invoke(app, ["status"]).stdout.split())
+    assert made.backup_id in screen
+    assert "passed, restored in 1.5 s (RTO)" in screen
+    assert "(RPO)" in screen
+    monkeypatch.setenv("RECO_S3_BUCKET", "nowhere")
+    done = CliRunner().invoke(app, ["status", "--json"])
+    assert done.exit_code == 0
+    assert "nowhere" in json.loads(done.stdout)["backups"]["problem"]
 
 
 def test_a_check_reads_all_of_it_in_parts(shop: BackupShop) -> None:
