@@ -1,19 +1,60 @@
-"""The evaluation asset: how often each score finds an item that was taken out of a later order.
+"""The evaluation assets: how often each score finds an item that was taken out of a later order, and which is in force.
 
-Does not belong here: the protocol and the figures (`reco.model.evaluation`), or what the gate makes of them.
+The score is chosen before the pairs are counted, since those that are kept depend on it; what came out is evaluated
+after. Does not belong here: the protocol and the figures (`reco.model.evaluation`), or what the gate makes of them.
 """
+
+import datetime as dt
 
 import dagster as dg
 
 from assets.common import MODEL, OWNERS, Metadata, table_metadata
 from assets.model import similar_items
 from assets.tables import definition_metadata, markdown_table
+from reco.model.choice import SCORE_CHOICE
+from reco.model.evaluation.choosing import make_choice, record_choice
 from reco.model.evaluation.table import MODEL_EVALUATION, Evaluation, make_evaluation
+from reco.model.scores import AUTO
 from reco.orders.orders import ORDERS
 from reco.snapshot.quality import served_scores
-from resources.home import LakeResource, RedisResource, SettingsResource
+from resources.home import DatabaseResource, LakeResource, RedisResource, SettingsResource
 
 _SHOWN = ("hit_rate", "hit_rate_error", "ndcg", "mrr", "repeat_rate", "explore_rate", "coverage", "popularity_bias")
+
+
+@dg.asset(
+    name=SCORE_CHOICE,
+    deps=[ORDERS],
+    group_name=MODEL,
+    kinds={"numpy", "parquet"},
+    owners=OWNERS,
+    code_version="1",
+    metadata=definition_metadata(SCORE_CHOICE),
+)
+def score_choice(
+    context: dg.AssetExecutionContext,
+    lake: LakeResource,
+    settings: SettingsResource,
+    redis: RedisResource,
+    database: DatabaseResource,
+) -> dg.MaterializeResult:
+    """The score in force and why: the configured one, or with RECO_SCORE=auto the best one for these orders."""
+    store, known = lake.open(), settings.load()
+    with redis.client() as client:
+        served = served_scores(client, known.namespace)
+    choice, found, digest = make_choice(store, served, known)
+    if known.score == AUTO:
+        record_choice(database.ledger().engine, choice, run_id=context.run.run_id, now=dt.datetime.now(dt.UTC))
+    return dg.MaterializeResult(
+        metadata={
+            **table_metadata(store.path(SCORE_CHOICE), len(found.entrants)),
+            "score": choice.scores.score,
+            "why": choice.reason,
+            "score_settings": dg.MetadataValue.json(choice.scores.as_dict()),
+            **({"contenders": _table(found)} if found.entrants else {}),
+        },
+        data_version=dg.DataVersion(digest),
+    )
 
 
 @dg.asset(
@@ -42,10 +83,6 @@ def _figures(found: Evaluation) -> Metadata:
     if found.skipped:
         return {"skipped": found.skipped}
     mine = found.entrant(found.configured)
-    rows = [
-        [one.contender, *(getattr(one.figures, name) for name in _SHOWN), one.ahead, one.ahead_error]
-        for one in found.entrants
-    ]
     return {
         "champion": found.champion,
         "configured": found.configured,
@@ -55,5 +92,13 @@ def _figures(found: Evaluation) -> Metadata:
         "split": "newest orders" if found.by_time else "random orders: none has a time",
         **{name: value for name in _SHOWN if (value := getattr(mine.figures, name)) is not None},
         **{f"{found.metric}/{one.contender}": one.metric(found.metric) for one in found.entrants},
-        "contenders": markdown_table(["contender", *_SHOWN, "ahead", "ahead_error"], rows),
+        "contenders": _table(found),
     }
+
+
+def _table(found: Evaluation) -> dg.MetadataValue:
+    rows = [
+        [one.contender, *(getattr(one.figures, name) for name in _SHOWN), one.ahead, one.ahead_error]
+        for one in found.entrants
+    ]
+    return markdown_table(["contender", *_SHOWN, "ahead", "ahead_error"], rows)

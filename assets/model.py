@@ -8,6 +8,7 @@ import dagster as dg
 from assets.common import MODEL, OWNERS, table_metadata
 from assets.tables import column_lineage, definition_metadata, preview
 from reco.catalog.table import CATALOGUE
+from reco.model.choice import SCORE_CHOICE
 from reco.model.tables import (
     ITEM_COOCCURRENCE,
     ITEM_STATS,
@@ -48,7 +49,7 @@ def item_stats(lake: LakeResource, database: DatabaseResource) -> dg.Materialize
 
 
 @dg.asset(
-    deps=[ORDERS],
+    deps=[ORDERS, SCORE_CHOICE],
     group_name=MODEL,
     kinds=KINDS,
     owners=OWNERS,

@@ -148,8 +148,11 @@ class Settings(BaseSettings):
         le=3660,
         description="Days for which the embedded Redis server can be cut at a second; 0: not at all.",
     )
-    score: Literal["cosine", "jaccard", "confidence", "llr", "powers"] = Field(
-        default="cosine", description="The score that ranks similar items."
+    score: Literal["cosine", "jaccard", "confidence", "llr", "powers", "auto"] = Field(
+        default="cosine", description="The score that ranks similar items; `auto`: the best by the evaluation."
+    )
+    score_change_errors: float = Field(
+        default=3.0, gt=0, le=100, description="`auto`: standard errors by which another score must be ahead."
     )
     score_min_pair_orders: int = Field(
         default=0, ge=0, le=10**6, description="Orders a pair needs to be kept; 0: 2 for `powers`, else 1."

@@ -13,7 +13,7 @@ import dagster as dg  # noqa: E402 - the guard above must speak before an import
 from assets.backup import redis_backup, restore_drill  # noqa: E402
 from assets.catalogue import catalogue  # noqa: E402
 from assets.checks import all_checks  # noqa: E402
-from assets.evaluation import model_evaluation  # noqa: E402
+from assets.evaluation import model_evaluation, score_choice  # noqa: E402
 from assets.ingest import ingest_drops, raw_orders  # noqa: E402
 from assets.model import item_cooccurrence, item_stats, similar_items  # noqa: E402
 from assets.orders import orders  # noqa: E402
@@ -37,6 +37,7 @@ all_assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
     catalogue,
     orders,
     item_stats,
+    score_choice,
     item_cooccurrence,
     similar_items,
     model_evaluation,

@@ -7,7 +7,7 @@ Belongs here: the order of these steps under the home's lock. Does not belong he
 import datetime as dt
 from collections.abc import Callable
 
-from reco.model.scores import ScoreSettings
+from reco.model.choice import score_is_known, scores_in_force
 from reco.model.tables import ITEM_STATS, make_cooccurrence, make_item_stats, make_similar
 from reco.orders.forget import Remaining, carry_out, finish, make_plan, remaining
 from reco.orders.home import Home
@@ -51,8 +51,8 @@ def forget(
         carry_out(home, plan, now=now)
         if plan.keys and home.lake.path(ORDERS).is_file():
             make_orders(home.ledger, home.lake, now=now, run_id=None)
-            if home.lake.path(ITEM_STATS).is_file():
-                scores = ScoreSettings.of(home.settings)
+            if home.lake.path(ITEM_STATS).is_file() and score_is_known(home.lake, home.settings):
+                scores = scores_in_force(home.lake, home.settings)
                 make_item_stats(home.ledger, home.lake)
                 make_cooccurrence(home.lake, scores)
                 make_similar(home.lake, scores)

@@ -52,10 +52,10 @@ class LakeResource(dg.ConfigurableResource):
         return Lake(self.settings.load().home / "lake")
 
     def scores(self) -> "ScoreSettings":
-        """How the pairs of this home are scored."""
-        from reco.model.scores import ScoreSettings
+        """How the pairs of this home are scored: as configured, or as was chosen last."""
+        from reco.model.choice import scores_in_force
 
-        return ScoreSettings.of(self.settings.load())
+        return scores_in_force(self.open(), self.settings.load())
 
 
 class DatabaseResource(dg.ConfigurableResource):

@@ -9,6 +9,7 @@ import dagster as dg
 
 from assets.checks.common import result, spec, weighed
 from reco.model.evaluation.table import MODEL_EVALUATION, POPULARITY, Evaluation, current_evaluation
+from reco.model.scores import AUTO
 from reco.settings import Settings
 from reco.snapshot.quality import judge_quality, served_scores
 from resources.home import LakeResource, RedisResource, SettingsResource
@@ -27,7 +28,7 @@ def evaluated_model(
     with redis.client() as client:
         found = current_evaluation(lake.open(), served_scores(client, known.namespace), known)
     chosen = {key.name for key in context.selected_asset_check_keys}
-    for one in (_best(found), _popular(found), _held(found, known)):
+    for one in (_best(found, known), _popular(found), _held(found, known)):
         if one.check_name in chosen:
             yield weighed(one, known)
 
@@ -36,17 +37,18 @@ def _skipped(name: str, found: Evaluation) -> dg.AssetCheckResult:
     return result(MODEL_EVALUATION, name, passed=True, found=f"Not evaluated: {found.skipped}.", figures={})
 
 
-def _best(found: Evaluation) -> dg.AssetCheckResult:
+def _best(found: Evaluation, settings: Settings) -> dg.AssetCheckResult:
     if found.skipped:
         return _skipped(BEST, found)
     champion, mine = found.entrant(found.champion), found.entrant(found.configured)
+    errors = max(ERRORS, settings.score_change_errors) if settings.score == AUTO else ERRORS
     return result(
         MODEL_EVALUATION,
         BEST,
-        passed=champion.ahead <= ERRORS * champion.ahead_error,
+        passed=champion.ahead <= errors * champion.ahead_error,
         found=f"{champion.contender} reaches a {found.metric} of {champion.metric(found.metric):.4f}, the configured "
         f"{found.configured} {mine.metric(found.metric):.4f}: {champion.ahead:+.4f} ± {champion.ahead_error:.4f}. "
-        "RECO_SCORE chooses.",
+        f"RECO_SCORE is {settings.score}.",
         figures={"champion": champion.contender, "ahead": champion.ahead, "ahead_error": champion.ahead_error},
     )
 

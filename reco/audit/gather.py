@@ -45,6 +45,7 @@ _MARKED = (
     Event.REPLAY_VOIDED,
     Event.QUARANTINE_EXPIRED,
     Event.ORDERS_REPLACED,
+    Event.SCORE_CHOSEN,
     Event.GATE_REFUSED,
     Event.RUN_FAILED,
     Event.ROLLED_BACK,

@@ -39,6 +39,7 @@ class Event(StrEnum):
     QUARANTINE_EXPIRED = "quarantine_expired"
     LINES_VALIDATED = "lines_validated"
     ORDERS_REPLACED = "orders_replaced"
+    SCORE_CHOSEN = "score_chosen"
     SNAPSHOT_PUBLISHED = "snapshot_published"
     SNAPSHOT_UNCHANGED = "snapshot_unchanged"
     GATE_REFUSED = "gate_refused"

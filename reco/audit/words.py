@@ -69,6 +69,7 @@ _WORDS: Mapping[Event, Callable[[Details], str]] = {
     Event.CUSTOMER_FORGOTTEN: lambda d: (
         f"a customer forgotten in {d.get('drops', 0):,} drops; proof {_start(d, 'subject')}"
     ),
+    Event.SCORE_CHOSEN: lambda d: str(d.get("reason", "")),
     Event.GATE_REFUSED: lambda d: str(d.get("message", "")),
     Event.DROP_RETRACTED: lambda d: str(d.get("reason") or "no reason given"),
     Event.DROP_REOPENED: lambda d: f"to be read anew: {d.get('reason')}",

@@ -30,6 +30,7 @@ from reco.backup.vault import Vault
 from reco.catalog.ledger import CatalogueLedger
 from reco.catalog.table import ingest_catalogues
 from reco.errors import BackupDamaged, BackupNotFound
+from reco.model.scores import ScoreSettings
 from reco.orders.company import NOT_READ
 from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES
 from reco.orders.forgotten import FORGOTTEN
@@ -231,7 +232,8 @@ def rewind(prepared: Prepared, moment: Moment, settings: Settings, *, now: dt.da
             if state.served is not None:
                 made = _publish_event(trail, state.served)
                 _apply(home, trail, state_after(trail, made.id), now=now)
-                rebuild(home, now=now)
+                then = made.details.get("score_settings")
+                rebuild(home, now=now, scores=ScoreSettings.from_dict(then) if then else None)
                 result = release(home, client, run_id=None, now=now, force=True)
                 _require_digest(result.digest, made, moment)
             _apply(home, trail, state, now=now)

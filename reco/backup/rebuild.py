@@ -8,6 +8,8 @@ import datetime as dt
 
 from reco.catalog.ledger import CatalogueLedger
 from reco.catalog.table import CATALOGUE, make_catalogue
+from reco.model.choice import scores_in_force
+from reco.model.evaluation.choosing import keep_choice
 from reco.model.scores import ScoreSettings
 from reco.model.tables import ITEM_STATS, SIMILAR_ITEMS, make_cooccurrence, make_item_stats, make_similar
 from reco.orders.home import Home
@@ -22,7 +24,7 @@ def rebuild(home: Home, *, now: dt.datetime, scores: ScoreSettings | None = None
     Args:
         home: the home.
         now: zone-aware, for the trail.
-        scores: how pairs are scored; those of the settings of the home if not given.
+        scores: how pairs are scored; those in force in the home if not given.
 
     Raises:
         LakeError: the lines of a drop are not in the lake, or a table cannot be made.
@@ -32,7 +34,8 @@ def rebuild(home: Home, *, now: dt.datetime, scores: ScoreSettings | None = None
     make_catalogue(CatalogueLedger(home.ledger.engine, home.lake), home.lake)
     make_orders(home.ledger, home.lake, now=now, run_id=None)
     make_item_stats(home.ledger, home.lake)
-    scores = scores or ScoreSettings.of(home.settings)
+    scores = scores or scores_in_force(home.lake, home.settings)
+    keep_choice(home.lake, scores, home.settings)
     make_cooccurrence(home.lake, scores)
     make_similar(home.lake, scores)
     names = home.lake.path(CATALOGUE)

@@ -7,6 +7,7 @@ it with the files that are written. Does not belong here: how a column is comput
 from dataclasses import dataclass
 
 from reco.catalog.table import CATALOGUE
+from reco.model.choice import SCORE_CHOICE
 from reco.model.evaluation.table import MODEL_EVALUATION
 from reco.model.tables import ITEM_COOCCURRENCE, ITEM_STATS, SIMILAR_ITEMS
 from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES
@@ -210,5 +211,6 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ITEM_COOCCURRENCE: _ITEM_COOCCURRENCE,
     SIMILAR_ITEMS: _SIMILAR_ITEMS,
     MODEL_EVALUATION: _MODEL_EVALUATION,
+    SCORE_CHOICE: _MODEL_EVALUATION,
 }
 """Every table of the lake by name, its columns in the order of the file."""

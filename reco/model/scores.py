@@ -25,7 +25,7 @@ Lift never ranks: it favours pairs of rare items.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,8 @@ from reco.settings import Settings
 
 ScoreName = Literal["cosine", "jaccard", "confidence", "llr", "powers"]
 SCORES: tuple[ScoreName, ...] = get_args(ScoreName)
+AUTO = "auto"
+"""In place of a score: the one that the evaluation of the shop's orders finds best."""
 TOP = 100
 
 Reals = NDArray[np.float64]
@@ -77,15 +79,24 @@ class ScoreSettings:
             )
 
     @classmethod
-    def of(cls, settings: Settings) -> "ScoreSettings":
-        """The score settings of a shop; powers only where they have a meaning."""
+    def of(cls, settings: Settings, score: ScoreName | None = None) -> "ScoreSettings":
+        """The score settings of a shop, or what they are with another score; powers only where they have a meaning.
+
+        Raises:
+            UsageError: the score is chosen by the evaluation, and none is given: ask `choice.scores_in_force`.
+        """
+        if score is None and settings.score == AUTO:
+            raise UsageError(
+                "RECO_SCORE=auto is no score: the evaluation chooses one.", hint="Materialize score_choice first."
+            )
+        name = score or cast("ScoreName", settings.score)
         general = cls(
-            score=settings.score,
-            min_pair_orders=settings.score_min_pair_orders or (2 if settings.score == "powers" else 1),
+            score=name,
+            min_pair_orders=settings.score_min_pair_orders or (2 if name == "powers" else 1),
             shrinkage=settings.score_shrinkage,
             half_life_days=settings.score_half_life_days,
         )
-        if settings.score != "powers":
+        if name != "powers":
             return general
         return replace(
             general,

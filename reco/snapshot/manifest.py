@@ -30,7 +30,8 @@ class ManifestFacts:
     """What the publisher knows about the data and the tables do not tell.
 
     drops: sha256 of every drop the data comes from; orders: all orders; pairs: distinct unordered pairs; the time range
-    of orders in UTC; score_settings: how similarity was computed; code_version: of the code that computed it;
+    of orders in UTC; score_settings: how similarity was computed; score_choice: why this score, where the evaluation
+    chose it; code_version: of the code that computed it;
     audit_head: the head of the audit trail before the publish, which a later proof of the trail is held against.
     """
 
@@ -41,6 +42,7 @@ class ManifestFacts:
     first_ordered_at: dt.datetime | None = None
     last_ordered_at: dt.datetime | None = None
     score_settings: Mapping[str, Any] = field(default_factory=dict)
+    score_choice: Mapping[str, Any] = field(default_factory=dict)
     code_version: str = ""
     audit_head: str = ""
 
@@ -52,6 +54,7 @@ class ManifestFacts:
             "first_ordered_at": utc_text(self.first_ordered_at),
             "last_ordered_at": utc_text(self.last_ordered_at),
             "score_settings": dict(self.score_settings),
+            **({"score_choice": dict(self.score_choice)} if self.score_choice else {}),
             "code_version": self.code_version,
             "audit_head": self.audit_head,
         }

@@ -21,8 +21,9 @@ from reco.audit.chain import chain_head
 from reco.audit.trail import Event, append, events, recording
 from reco.catalog.table import CATALOGUE
 from reco.errors import GateRefused, SnapshotDamaged, SnapshotNotFound
+from reco.model.choice import read_choice, scores_in_force, scoring_rule
 from reco.model.cooccurrence import read_kept
-from reco.model.scores import ScoreSettings
+from reco.model.scores import AUTO
 from reco.model.tables import ITEM_COOCCURRENCE, ITEM_STATS, SIMILAR_ITEMS, broken_links
 from reco.orders.home import Home
 from reco.orders.ledger import Drop, DropStatus, inputs_digest
@@ -91,7 +92,7 @@ def model_inputs(home: Home) -> str:
         home.ledger.drops(status=DropStatus.INGESTED),
         file_digest(names) if names.is_file() else "",
         __version__,
-        str(ScoreSettings.of(home.settings).as_dict()),
+        scoring_rule(home.settings),
     )
 
 
@@ -222,7 +223,7 @@ def _require_whole(home: Home) -> None:
             hint="Read those drops again (materialize order_lines for them), then publish.",
             problems=wrong[:20],
         )
-    broken = broken_links(home.ledger, home.lake, ScoreSettings.of(home.settings))
+    broken = broken_links(home.ledger, home.lake, scores_in_force(home.lake, home.settings))
     if broken:
         raise GateRefused(
             f"Not published: the tables of the lake do not belong together: {'; '.join(broken)}.",
@@ -241,7 +242,8 @@ def _facts(home: Home, drops: list[Drop], run_id: str | None) -> ManifestFacts:
         pairs=read_kept(lake.existing(ITEM_COOCCURRENCE)).report.pairs,
         first_ordered_at=extent.first_ordered_at,
         last_ordered_at=extent.last_ordered_at,
-        score_settings=ScoreSettings.of(home.settings).as_dict(),
+        score_settings=scores_in_force(lake, home.settings).as_dict(),
+        score_choice=read_choice(lake, home.settings).as_dict() if home.settings.score == AUTO else {},
         code_version=__version__,
         audit_head=chain_head(home.ledger.engine),
     )

@@ -1,5 +1,6 @@
 """Promises of the gate on quality: a broken model and a worse score stay out; what is served stays; an alert tells."""
 
+import datetime as dt
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +13,16 @@ import redis
 from structlog.testing import capture_logs
 
 from reco.audit.trail import Event, events
+from reco.model.choice import SCORE_CHOICE, read_choice
+from reco.model.cooccurrence import read_kept
 from reco.model.evaluation.table import MODEL_EVALUATION
 from reco.model.scores import ScoreSettings
 from reco.model.similar import SimilarReport
-from reco.model.tables import ITEM_STATS, SIMILAR_ITEMS, make_similar
-from reco.snapshot.release import verify_current
+from reco.model.tables import ITEM_COOCCURRENCE, ITEM_STATS, SIMILAR_ITEMS, make_similar
+from reco.snapshot.release import served_state, verify_current
 from reco.snapshot.store import SnapshotStore
 from reco.storage.lake import Lake
+from reco_pipeline.forgetting import forget
 from reco_pipeline_tests.graph import Graph
 from reco_pipeline_tests.servers import running_valkey
 
@@ -41,12 +45,14 @@ def graph(tmp_path: Path, valkey: redis.Redis) -> Iterator[Graph]:
         yield Graph(folder, valkey, instance, only_quality)
 
 
-def drop(month: int, orders: int = 1500) -> str:
-    """Orders of two to four items of one of eight themes, through a month."""
+def drop(month: int, orders: int = 1500, *, large: bool = False) -> str:
+    """Orders of two to four items of one of eight themes, through a month; and a tenth of thirty at random."""
     chance, lines = random.Random(month), [HEADER]
     for n in range(orders):
         theme = chance.randrange(8)
         items = {f"i{theme}{chance.randrange(10)}" for _ in range(chance.randint(2, 4))}
+        if large and n % 10 == 0:
+            items |= {f"i{chance.randrange(8)}{chance.randrange(10)}" for _ in range(30)}
         at = f"2025-{month:02d}-{1 + n * 28 // orders:02d} {n % 24:02d}:00:00"
         lines += [f"{month}-{n},{item},c{n % 300},{at}" for item in sorted(items)]
     return "\n".join(lines) + "\n"
@@ -144,6 +150,32 @@ def test_another_score_is_served_with_exact_evidence(graph: Graph) -> None:
         assert [one["evidence"][name] for one in body] == pytest.approx(table[name].to_list(), rel=1e-12)
     basket = snapshot.basket(["i00", "i01"], 5)["recommendations"]
     assert {one["item_id"][:2] for one in basket} == {"i0"}
+
+
+def test_the_orders_choose_the_score(graph: Graph) -> None:
+    """RECO_SCORE=auto: pairs, lists, snapshot, trail and UI all have the score that the orders chose, and why."""
+    graph.settings["score"] = "auto"
+    outcome = graph.give(a=drop(1, large=True))
+    assert outcome.success, outcome.errors
+    manifest = SnapshotStore(graph.client, graph.folder.name).current().manifest
+    chosen = read_choice(graph.home.lake, graph.home.settings)
+    assert chosen.scores.score == "powers"
+    assert manifest["score_settings"] == read_kept(graph.home.lake.path(ITEM_COOCCURRENCE)).settings.as_dict()
+    assert manifest["score_choice"] == chosen.as_dict()
+    assert graph.run("rebuild_recommendations").success
+    (mark,) = events(graph.home.ledger.engine, event=Event.SCORE_CHOSEN)
+    assert mark.details["reason"] == chosen.reason
+    assert "takes over from cosine" in chosen.reason
+    event = graph.instance.get_latest_materialization_event(dg.AssetKey(SCORE_CHOICE))
+    assert event is not None
+    assert event.asset_materialization is not None
+    shown = event.asset_materialization.metadata
+    assert shown["score"].value == "powers"
+    assert "powers stays: it is the best" in str(shown["why"].value)
+    assert "jaccard" in str(shown["contenders"].value)
+    assert served_state(graph.home, graph.client).current  # nothing waits: the choice is no new input
+    forget(graph.home, "c1", source=None, remove_raw=False, now=dt.datetime.now(dt.UTC), agreed=lambda *_: True)
+    assert verify_current(graph.client, graph.folder.name, graph.home.lake).passed
 
 
 def test_the_evaluation_is_shown_as_numbers_and_a_table(graph: Graph) -> None:

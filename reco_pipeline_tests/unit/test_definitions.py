@@ -12,6 +12,7 @@ ASSETS = {
     "catalogue",
     "orders",
     "item_stats",
+    "score_choice",
     "item_cooccurrence",
     "similar_items",
     "model_evaluation",

@@ -5,8 +5,8 @@ what a poor one stops (`reco.snapshot.quality`).
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from reco.errors import LakeError
 from reco.model.baskets import Baskets
+from reco.model.choice import scores_in_force
 from reco.model.evaluation.answers import Answers, answer, most_popular
 from reco.model.evaluation.contenders import COUNTS, learn, lists_of_table
 from reco.model.evaluation.figures import Figures, difference, figures_of
@@ -90,7 +91,13 @@ class Evaluation:
         return next(one for one in self.entrants if one.contender == name)
 
 
-def evaluate(orders: Path, similar_items: Path, served: ScoreSettings | None, settings: Settings) -> Evaluation:
+def evaluate(
+    orders: Path,
+    similar_items: Path,
+    served: ScoreSettings | None,
+    settings: Settings,
+    scores: ScoreSettings | None = None,
+) -> Evaluation:
     """Compares the configured score with the served one, with all others, with counts and with popularity.
 
     Each is learnt from the older of the newest `evaluation_lines` lines and asked about the newer ones; the table that
@@ -101,6 +108,29 @@ def evaluate(orders: Path, similar_items: Path, served: ScoreSettings | None, se
         similar_items: the table to be published.
         served: the score settings of the served snapshot; None: nothing is served.
         settings: of the shop: score, metric, size.
+        scores: those in force; None: the configured ones.
+
+    Raises:
+        LakeError: a table is missing or damaged.
+    """
+    contenders, configured, published = _contenders(scores or ScoreSettings.of(settings), served)
+
+    def others(split: Split) -> dict[str, Answers]:
+        lists = lists_of_table(similar_items, split.learnt, split.orders > 0)
+        return {POPULARITY: most_popular(split), PUBLISHED: answer(lists, split)}
+
+    found = compare(orders, contenders, configured, settings, others)
+    return found if found.skipped else replace(found, served=published)
+
+
+def compare(
+    orders: Path,
+    contenders: Mapping[str, ScoreSettings | None],
+    configured: str,
+    settings: Settings,
+    others: Callable[[Split], Mapping[str, Answers]] = lambda _: {},
+) -> Evaluation:
+    """Asks contenders the same questions, and those that `others` makes of the split; `configured` is one of the first.
 
     Raises:
         LakeError: a table is missing or damaged.
@@ -114,38 +144,25 @@ def evaluate(orders: Path, similar_items: Path, served: ScoreSettings | None, se
     asked = Evaluation(metric, len(baskets.starts), split.known, split.by_time)
     if len(split.questions) < settings.evaluation_min_questions:
         return _skip(asked, split, settings)
-    contenders, configured, published = _contenders(ScoreSettings.of(settings), served)
-    answers: dict[str, Answers] = {
-        name: answer(lists, split) for name, lists in learn(split.learnt, contenders).items()
-    }
-    answers[POPULARITY] = most_popular(split)
-    answers[PUBLISHED] = answer(lists_of_table(similar_items, split.learnt, split.orders > 0), split)
+    answers = {name: answer(lists, split) for name, lists in learn(split.learnt, contenders).items()}
     entrants = []
-    for name, given in answers.items():
-        scores = contenders.get(name)
+    for name, given in (answers | dict(others(split))).items():
+        known = contenders.get(name)
         ahead = difference(given, answers[configured], metric)
-        entrants.append(Entrant(name, scores.as_dict() if scores else None, figures_of(given, split), *ahead))
+        entrants.append(Entrant(name, known.as_dict() if known else None, figures_of(given, split), *ahead))
     entrants.sort(key=lambda one: (-one.metric(metric), one.contender != configured, one.contender))
     champion = next(one.contender for one in entrants if one.settings is not None)
-    return Evaluation(
-        metric,
-        asked.orders,
-        asked.items,
-        asked.by_time,
-        tuple(entrants),
-        configured=configured,
-        served=published,
-        champion=champion,
-    )
+    return replace(asked, entrants=tuple(entrants), configured=configured, champion=champion)
 
 
 def make_evaluation(lake: Lake, served: ScoreSettings | None, settings: Settings) -> tuple[Evaluation, str]:
     """Makes `model_evaluation`; also returns its digest."""
     inputs = _inputs(lake, served, settings)
     with stage(MODEL_EVALUATION), lake.replace(MODEL_EVALUATION) as path:
-        found = evaluate(lake.existing(ORDERS), lake.existing(SIMILAR_ITEMS), served, settings)
+        scores = scores_in_force(lake, settings)
+        found = evaluate(lake.existing(ORDERS), lake.existing(SIMILAR_ITEMS), served, settings, scores)
         with lake_errors(MODEL_EVALUATION):
-            _write(found, path)
+            pq.write_table(entrants_table(found), path, compression="zstd")
     return found, lake.stamp(MODEL_EVALUATION, inputs).digest
 
 
@@ -191,12 +208,13 @@ def _inputs(lake: Lake, served: ScoreSettings | None, settings: Settings) -> dic
     return {
         ORDERS: file_digest(lake.existing(ORDERS)),
         SIMILAR_ITEMS: file_digest(lake.existing(SIMILAR_ITEMS)),
-        "settings": json.dumps([chosen, ScoreSettings.of(settings).as_dict()], sort_keys=True),
+        "settings": json.dumps([chosen, scores_in_force(lake, settings).as_dict()], sort_keys=True),
         "served": json.dumps(None if served is None else served.as_dict(), sort_keys=True),
     }
 
 
-def _write(found: Evaluation, path: Path) -> None:
+def entrants_table(found: Evaluation) -> pa.Table:
+    """The entrants as rows, and in the metadata the rest of the evaluation."""
     rows = [
         {
             "contender": one.contender,
@@ -208,8 +226,7 @@ def _write(found: Evaluation, path: Path) -> None:
         for one in found.entrants
     ]
     about = {name: getattr(found, name) for name in (one.name for one in fields(Evaluation)) if name != "entrants"}
-    table = pa.Table.from_pylist(rows, schema=EVALUATION_SCHEMA.with_metadata({"evaluation": json.dumps(about)}))
-    pq.write_table(table, path, compression="zstd")
+    return pa.Table.from_pylist(rows, schema=EVALUATION_SCHEMA.with_metadata({"evaluation": json.dumps(about)}))
 
 
 def _read(path: Path) -> Evaluation:
