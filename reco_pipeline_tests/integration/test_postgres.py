@@ -1,7 +1,6 @@
 """Promises of the SQL side on Postgres: a schema of our own, the same ledger, no password in a message."""
 
 import datetime as dt
-import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from reco.audit.chain import verify_chain
 from reco.audit.trail import Event, append, recording
 from reco.errors import DatabaseUnavailable
 from reco.storage import sql
+from reco_pipeline_tests.at_once import at_once
 from reco_pipeline_tests.postgres import PASSWORD, running_postgres
 from reco_pipeline_tests.shop import new_shop
 from reco_pipeline_tests.versions import version_before
@@ -26,11 +26,8 @@ def server() -> Iterator[str]:
 
 def test_several_processes_may_open_a_new_database_at_once(server: str) -> None:
     """All find the tables in the schema `reco`; none fails on another's migration."""
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        assert (
-            pool.map(_open, [server] * 3)
-            == [sorted([*(table.name for table in sql.metadata.tables.values()), sql.VERSION_TABLE])] * 3
-        )
+    tables = sorted([*(table.name for table in sql.metadata.tables.values()), sql.VERSION_TABLE])
+    assert at_once(_open, server) == [tables] * 3
 
 
 def _open(url: str) -> list[str]:
@@ -54,8 +51,7 @@ def test_the_trail_of_an_older_database_becomes_a_chain(server: str) -> None:
             connection.exec_driver_sql(statement)
     engine.dispose()
     engine = sql.open_database(server)
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        pool.map(_write, [server] * 3)
+    at_once(_write, server)
     found = verify_chain(engine)
     assert (found.problem, found.events) == ("", 33)
     for statement in ("DELETE FROM reco.audit_events", "UPDATE reco.audit_events SET at = now()"):

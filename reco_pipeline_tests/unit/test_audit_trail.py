@@ -1,7 +1,6 @@
 """Promises of the audit trail: every step leaves a mark, no mark can be changed, and a changed one is found."""
 
 import datetime as dt
-import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from reco.orders.replaced import REPLACED_ORDERS
 from reco.settings import Settings
 from reco.storage import sql
 from reco.storage.lake import file_digest
+from reco_pipeline_tests.at_once import at_once
 from reco_pipeline_tests.model_tables import rows
 from reco_pipeline_tests.versions import version_before
 
@@ -155,8 +155,7 @@ def test_writers_at_once_keep_one_chain(tmp_path: Path) -> None:
     """Several processes write together: every event is there, and the chain is whole."""
     url = f"sqlite:///{tmp_path / 'reco.sqlite'}"
     engine = sql.open_database(url)
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        pool.map(_write_ten, [url] * 3)
+    at_once(_write_ten, url)
     found = verify_chain(engine)
     assert (found.whole, found.events) == (True, 30)
 

@@ -1,7 +1,6 @@
 """Promises of the SQL tables: made once, equal to their definition, UTC in and out, append-only trail."""
 
 import datetime as dt
-import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +63,8 @@ def test_opening_twice_keeps_the_rows(tmp_path: Path) -> None:
 
 def test_two_processes_may_open_a_new_database_at_once(tmp_path: Path) -> None:
     """Both find the tables; neither fails on the other's migration."""
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(3) as pool:
-        names = pool.map(_open, [url(tmp_path)] * 3)
-    assert names == [sorted([*(table.name for table in sql.metadata.tables.values()), sql.VERSION_TABLE])] * 3
+    tables = sorted([*(table.name for table in sql.metadata.tables.values()), sql.VERSION_TABLE])
+    assert at_once(_open, url(tmp_path)) == [tables] * 3
 
 
 def _open(address: str) -> list[str]:
