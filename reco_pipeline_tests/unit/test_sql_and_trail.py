@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 from reco.audit.trail import Event, append, events
 from reco.errors import ConfigError, DatabaseUnavailable
 from reco.storage import sql
+from reco_pipeline_tests.at_once import at_once
 
 NOON = dt.datetime(2024, 6, 1, 12, tzinfo=dt.UTC)
 
