@@ -43,7 +43,7 @@ def key(made, *scopes):
     return text
 
 
-def read(text, name, **labels):
+def read(text, name, /, **labels):
     """The sum of the samples with this name and these labels."""
     samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
     return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
@@ -120,7 +120,7 @@ def test_the_workers_of_a_service_are_one_to_prometheus(valkey, snapshot_id, tmp
         def fresh(path):  # a connection of its own, so that both processes get some
             return httpx.get(api.client.base_url.join(path), timeout=PATIENCE_SECONDS, trust_env=False)
 
-        def wait_for(expected, name, **labels):
+        def wait_for(expected, name, /, **labels):
             deadline = time.monotonic() + PATIENCE_SECONDS
             while (found := read(fresh("/metrics").text, name, **labels)) != expected:
                 assert time.monotonic() < deadline, found
@@ -133,8 +133,8 @@ def test_the_workers_of_a_service_are_one_to_prometheus(valkey, snapshot_id, tmp
         wait_for(2, "recs_workers")
         for _ in range(40):
             assert fresh(POPULAR[1]).status_code == 200
-        answered = {"name": "recs_http_requests_total", "route": POPULAR[1], "status": "200"}
-        wait_for(40, **answered)
+        answered = {"route": POPULAR[1], "status": "200"}
+        wait_for(40, "recs_http_requests_total", **answered)
         killed, other = workers()
         os.kill(int(killed), signal.SIGKILL)
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -143,7 +143,7 @@ def test_the_workers_of_a_service_are_one_to_prometheus(valkey, snapshot_id, tmp
             time.sleep(0.05)
         assert other in workers()
         wait_for(2, "recs_workers")
-        wait_for(40, **answered)
+        wait_for(40, "recs_http_requests_total", **answered)
         wait_for(3, "recs_snapshot_items")
         assert api.stop(signal.SIGTERM)[0] == 0
 
