@@ -17,6 +17,7 @@ from reco.api.worker import PROTOCOL
 from reco.settings import load_settings
 from reco.storage.sql import open_database
 from reco_pipeline_tests.api_server import PATIENCE_SECONDS, running_api, settings_for
+from reco_pipeline_tests.embedded import eventually
 from reco_pipeline_tests.integration.test_api_observed import read
 from reco_pipeline_tests.servers import faulty_proxy, port_of, running_valkey
 from reco_pipeline_tests.snapshot_lake import SHOP, write_tables
@@ -52,7 +53,7 @@ def test_whatever_the_network_does_answers_go_on_from_memory(valkey, tmp_path):
             api.client.headers["X-API-Key"] = text
             api.wait_for(status="healthy")
             before = api.ask(SIMILAR)
-            assert "ratelimit" in api.client.get(SIMILAR).headers
+            assert eventually(lambda: "ratelimit" in api.client.get(SIMILAR).headers)
             for number, fault in enumerate(FAULTS, 1):
                 network.set(fault, seconds=3600)
                 valkey.client_kill_filter(_type="normal", skipme=True)
