@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--lines", type=int, action="append", metavar="N", help="lines of the part reading (500000); may be repeated"
     )
+    parser.add_argument("--soak", type=float, default=0, metavar="S", help="seconds of the soak of the part api (none)")
     chosen = parser.parse_args(arguments)
     if chosen.rounds < 1:
         parser.error("--rounds must be at least 1")
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         del os.environ[name]  # settings of a shop must not reach a measurement
     kept = load()
     print(f"load of this machine before the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", file=sys.stderr)
-    with _data(chosen.lines or (500_000,)) as data:
+    with _data(chosen.lines or (500_000,), chosen.soak) as data:
         parts = [PARTS[name](data, chosen.rounds, _tell) for name in chosen.part or PARTS]
     for part in parts:
         _show(part)
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def _data(lines: Sequence[int]) -> Iterator[Data]:
+def _data(lines: Sequence[int], soak_seconds: float) -> Iterator[Data]:
     """The order files, and a server of this benchmark alone."""
     from reco.local.valkey import EmbeddedValkey  # noqa: PLC0415 - see above
     from reco.logs import configure_logs  # noqa: PLC0415 - `--help` needs none of this
@@ -69,7 +70,7 @@ def _data(lines: Sequence[int]) -> Iterator[Data]:
             EmbeddedValkey(settings.home, settings.redis_max_memory).lease() as endpoint,
             open_redis(settings) as client,
         ):
-            yield Data(root / "prototype.csv", root / "sample.csv", endpoint.url, client.flushall, lines)
+            yield Data(root / "prototype.csv", root / "sample.csv", endpoint.url, client.flushall, lines, soak_seconds)
 
 
 def _tell(text: str) -> None:

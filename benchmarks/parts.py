@@ -7,11 +7,16 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
 
 from benchmarks.measure import Contender, run, take_turns
 from benchmarks.ratios import Ratio
 from benchmarks.reading import write_orders
 from benchmarks.snapshot import measure_snapshot
+
+if TYPE_CHECKING:
+    from benchmarks.api import ApiFigures
 
 Tell = Callable[[str], None]
 
@@ -20,6 +25,8 @@ CPU, MEMORY, LATENCY = 0.10, 0.10, 0.25
 
 PROTOTYPE_BYTES = 16_460_000
 SAMPLE_ORDERS = 5_000
+API_SECONDS = 4.0
+KEPT_OF_A_CONSTANT = 1 / 0.6  # at least 60 % of the requests that a constant is answered
 RECO_RUN = (str(Path(sys.executable).with_name("reco")), "run", "--source", "prototype", "--json", "--orders")
 
 
@@ -42,6 +49,7 @@ class Data:
     redis_url: str
     empty_server: Callable[[], object]
     lines: Sequence[int] = (500_000,)
+    soak_seconds: float = 0.0
 
 
 def similar_items(data: Data, rounds: int, tell: Tell) -> Part:
@@ -153,11 +161,92 @@ def reading(data: Data, rounds: int, tell: Tell) -> Part:
     return Part(title, COSTS, tuple(rows), tuple(ratios))
 
 
+def api(data: Data, rounds: int, tell: Tell) -> Part:
+    """The service under load: of a constant's requests a second, how many are left; and what else may not change."""
+    from benchmarks.api import measure_api  # noqa: PLC0415 - only this part asks over HTTP
+    from reco.settings import load_settings  # noqa: PLC0415 - see above
+    from reco.snapshot.store import SnapshotStore  # noqa: PLC0415 - see above
+    from reco.storage.redis import open_redis  # noqa: PLC0415 - see above
+
+    data.empty_server()
+    folder = data.prototype.parent / "api"
+    given = {**_home(folder), "RECO_REDIS_URL": data.redis_url}
+    run((*_module("ours", str(data.prototype)), "--publish"), given)
+    with open_redis(load_settings(home=folder / "home", redis_url=data.redis_url)) as client:
+        items = SnapshotStore(client, "reco").current().item_ids()
+    seen = measure_api(data.redis_url, items, rounds, tell, seconds=API_SECONDS, soak=data.soak_seconds)
+    rows = [
+        (
+            name,
+            f"{median(values):,.0f}",
+            f"{median(seen.cpu[name]) * 1e6:.0f}",
+            f"{seen.client_busy[name]:.0%}",
+            *_paced(seen.paced.get(name)),
+        )
+        for name, values in seen.per_second.items()
+    ]
+    if seen.redis_get is not None:
+        rows.append(("redis-benchmark GET", f"{seen.redis_get:,.0f}", "", "", "", "", ""))
+    rows += [
+        (f"{seen.zipf['requests']:,.0f} questions by Zipf", f"{seen.zipf['hit_rate']:.1%} cached", "", "", "", "", ""),
+        (
+            f"Redis killed 5 times, {seen.kills['requests']:,} asked",
+            f"{seen.kills['failed']} failed",
+            "",
+            "",
+            "",
+            "",
+            "",
+        ),
+    ]
+    if seen.soak:
+        grown = f"{(seen.soak['last'] - seen.soak['middle']) / 1e6:+.1f} MB"
+        rows.append((f"soak, {seen.soak['seconds']:.0f} s: last third / second", grown, "", "", "", "", ""))
+    head = ("", "a second", "CPU us", "client busy", "p50 ms", "p95 ms", "p99 ms at half of it")
+    title = f"The API, {len(items):,} items, one process, 16 connections"
+    return Part(title, head, tuple(rows), tuple(_api_ratios(seen)))
+
+
+def _api_ratios(seen: "ApiFigures") -> list[Ratio]:
+    asked, cpu = seen.per_second, seen.cpu
+    found = []
+    for name in asked:
+        if not name.startswith("constant"):
+            target = KEPT_OF_A_CONSTANT if name.endswith("cached") else None
+            bare = _each(cpu[name], cpu["constant, bare"])
+            less, more = _each(asked["constant, framework"], asked[name]), _each(cpu[name], cpu["constant, framework"])
+            found += [
+                Ratio(f"api: {name}: requests a second, a constant / ours", less, LATENCY, target),
+                Ratio(f"api: {name}: CPU of an answer, ours / a constant", more, CPU, target),
+                Ratio(f"api: {name}: CPU of an answer, ours / a bare constant", bare, CPU),
+            ]
+    counted = _each(cpu["similar, counted"], cpu["similar, with a key"])
+    found.append(Ratio("api: similar, CPU of an answer, counted / with a key alone", counted, CPU))
+    if seen.redis_get is not None:
+        gets = tuple(seen.redis_get / one for one in asked["similar, cached"])
+        found.append(Ratio("api: similar, cached, GETs of redis-benchmark a second / ours", gets, LATENCY))
+    found.append(Ratio("api: share of Zipf questions not from the cache", (1 - seen.zipf["hit_rate"],), CPU, 0.15))
+    found.append(Ratio("api: requests that failed while Redis was killed", (float(seen.kills["failed"]),), 0.0, 0))
+    return found
+
+
+def _paced(seen: Mapping[str, float] | None) -> tuple[str, str, str]:
+    if seen is None:
+        return "", "", ""
+    p50, p95, p99 = (f"{seen[at] * 1e3:.2f}" for at in ("p50", "p95", "p99"))
+    return p50, p95, p99
+
+
+def _each(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, ...]:
+    return tuple(one / other for one, other in zip(ours, theirs, strict=True))
+
+
 PARTS: dict[str, Callable[[Data, int, Tell], Part]] = {
     "reading": reading,
     "similar-items": similar_items,
     "run": whole_run,
     "snapshot": snapshot,
+    "api": api,
 }
 
 COSTS = ("", "CPU s", "wall s", "peak MB", "CPU against reco")

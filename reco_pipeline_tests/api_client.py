@@ -24,6 +24,7 @@ from reco.api.peppers import load_peppers
 from reco.settings import load_settings
 from reco.storage.redis_service import ServiceRedis
 from reco.storage.sql import open_database
+from reco_pipeline_tests.api_server import PATIENCE_SECONDS
 from reco_pipeline_tests.servers import port_of
 from reco_pipeline_tests.snapshot_lake import SHOP
 
@@ -65,7 +66,9 @@ def service(
         metrics = Metrics()
         follower = Follower(connected, chosen.namespace, metrics)
         ring = open_ring(chosen, metrics)
-        counted = RateLimit(connected, chosen.namespace, limit, metrics) if limit else None
+        # As patient as a test must be on a busy machine: how little the service waits is no claim of these tests.
+        patience = PATIENCE_SECONDS
+        counted = RateLimit(connected, chosen.namespace, limit, metrics, answer_seconds=patience) if limit else None
         book = KeyBook(open_database(chosen.sql_url), load_peppers(chosen))
         app = make(follower, ring, counted, metrics, chosen)
         with asyncio.Runner() as runner:

@@ -58,11 +58,14 @@ class RateLimit:
         namespace: str,
         limit: int,
         metrics: Metrics,
+        *,
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         self._redis = redis
         self._prefix = f"{namespace}:limits"
         self._limit = limit
         self._metrics = metrics
+        self._answer_seconds = answer_seconds
         self._breaker = Breaker(PAUSE_SECONDS, metrics.breaker.labels("limits").set)
         self._client: Any = None
         self._window: Any = None
@@ -75,8 +78,8 @@ class RateLimit:
             return None
         asked = False
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                window, item = self._open()
+            window, item = self._open()
+            async with asyncio.timeout(self._answer_seconds):
                 allowed = await window.hit(item, kind, caller)
                 stats = await window.get_window_stats(item, kind, caller)
                 asked = True

@@ -126,6 +126,9 @@ class Metrics:
         )
         self.snapshot_age = self._gauge("recs_snapshot_age_seconds", "Age of the served snapshot.", "livemax")
         self.snapshot_items = self._gauge("recs_snapshot_items", "Items of the served snapshot.", "livemin")
+        self.snapshot_alone = self._gauge(
+            "recs_items_without_recommendations_ratio", "Share of the items for which others stand in.", "livemax"
+        )
         self.snapshot_whole = self._gauge(
             "recs_snapshot_complete", "1: no key was missing when the served snapshot was copied.", "livemin"
         )

@@ -26,11 +26,13 @@ class MemorySnapshot(PublishedSnapshot):
     """A snapshot whose values are all in memory: it answers without Redis, and as Redis would.
 
     whole: every key of the snapshot was there when it was copied. If not, "unknown" may also mean "lost".
+    lists: how many items have neighbours of their own.
     """
 
     def __init__(self, values: dict[bytes, Value], keys: Keys, manifest: Manifest, *, whole: bool) -> None:
         super().__init__(MemorySource(values), keys, manifest)
         self.whole = whole
+        self.lists = sum(key.endswith(b":similar") and b":item:" in key for key in values)
 
     def stand_in(self, route: str, parameters: dict[str, Any], texts: Sequence[str]) -> dict[str, Any]:
         """Popular items instead of an answer that cannot be given: of the category of what was asked, else of all.

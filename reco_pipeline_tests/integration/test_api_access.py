@@ -19,6 +19,7 @@ from reco.api.suspicions import Suspicions
 from reco.settings import load_settings
 from reco.storage.redis_service import ServiceRedis
 from reco_pipeline_tests.api_client import service
+from reco_pipeline_tests.api_server import PATIENCE_SECONDS
 from reco_pipeline_tests.servers import running_valkey
 from reco_pipeline_tests.snapshot_lake import SHOP
 
@@ -180,7 +181,7 @@ def test_the_user_of_the_service_may_count_on_the_embedded_server(tmp_path):
     """The least rights of the service are enough for its limit."""
 
     async def counted(connected):
-        limit = RateLimit(connected, SHOP, 1, Metrics())
+        limit = RateLimit(connected, SHOP, 1, Metrics(), answer_seconds=PATIENCE_SECONDS)
         found = [await limit.count("key", "one") for _ in range(2)]
         await connected.close()
         return found

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import tempfile
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from reco.api.keys import new_key
+from reco.api.worker import application
 from reco.logs import configure_logs
 from reco.settings import load_settings
 from reco_pipeline_tests.api_client import service
@@ -33,7 +35,7 @@ def valkey():
 
 @pytest.fixture(scope="module")
 def snapshot_id(valkey, tmp_path_factory):
-    tables = write_tables(tmp_path_factory.mktemp("lake"), [{"p", "w"}, {"p"}, {"w", "planted item"}])
+    tables = write_tables(tmp_path_factory.mktemp("lake"), [{"p", "w"}, {"p"}, {"w", "planted item"}, {"alone"}])
     return tables.publish(valkey).snapshot_id
 
 
@@ -43,7 +45,7 @@ def key(made, *scopes):
     return text
 
 
-def read(text, name, **labels):
+def read(text, name, /, **labels):
     """The sum of the samples with this name and these labels."""
     samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
     return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
@@ -77,7 +79,8 @@ def test_metrics_tell_what_was_asked_and_answered(valkey, snapshot_id, tmp_path)
     assert read(told, "recs_auth_failures_total", reason="key_missing") == 2
     assert read(told, "recs_snapshot_info", snapshot_id=snapshot_id) == 1
     assert 0 < read(told, "recs_snapshot_age_seconds") < time.time()
-    assert read(told, "recs_snapshot_items") == 3
+    assert read(told, "recs_snapshot_items") == 4
+    assert read(told, "recs_items_without_recommendations_ratio") == 0.25
     assert read(told, "recs_degraded") == 0
     assert read(told, "recs_requests_in_progress") == 1
     assert read(told, "recs_process_cpu_seconds_total") > 0
@@ -120,7 +123,7 @@ def test_the_workers_of_a_service_are_one_to_prometheus(valkey, snapshot_id, tmp
         def fresh(path):  # a connection of its own, so that both processes get some
             return httpx.get(api.client.base_url.join(path), timeout=PATIENCE_SECONDS, trust_env=False)
 
-        def wait_for(expected, name, **labels):
+        def wait_for(expected, name, /, **labels):
             deadline = time.monotonic() + PATIENCE_SECONDS
             while (found := read(fresh("/metrics").text, name, **labels)) != expected:
                 assert time.monotonic() < deadline, found
@@ -133,8 +136,8 @@ def test_the_workers_of_a_service_are_one_to_prometheus(valkey, snapshot_id, tmp
         wait_for(2, "recs_workers")
         for _ in range(40):
             assert fresh(POPULAR[1]).status_code == 200
-        answered = {"name": "recs_http_requests_total", "route": POPULAR[1], "status": "200"}
-        wait_for(40, **answered)
+        answered = {"route": POPULAR[1], "status": "200"}
+        wait_for(40, "recs_http_requests_total", **answered)
         killed, other = workers()
         os.kill(int(killed), signal.SIGKILL)
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -143,8 +146,8 @@ def test_the_workers_of_a_service_are_one_to_prometheus(valkey, snapshot_id, tmp
             time.sleep(0.05)
         assert other in workers()
         wait_for(2, "recs_workers")
-        wait_for(40, **answered)
-        wait_for(3, "recs_snapshot_items")
+        wait_for(40, "recs_http_requests_total", **answered)
+        wait_for(4, "recs_snapshot_items")
         assert api.stop(signal.SIGTERM)[0] == 0
 
 
@@ -241,8 +244,27 @@ def test_the_service_tells_json_in_production_and_text_at_home(valkey, snapshot_
     with running_api(settings | {"RECO_PROFILE": "production"}) as api:
         answer = api.client.get(POPULAR[1], headers={"X-API-Key": text, "X-Request-ID": "shop-0123456789"})
         assert answer.status_code == 200
+        with socket.create_connection((api.client.base_url.host, api.client.base_url.port)) as wire:
+            wire.sendall(b"planted nonsense\r\n\r\n")
+            assert b" 400 " in wire.recv(65536)
         code, _, err = api.stop(signal.SIGTERM)
     assert code == 0
-    told = [one for one in map(json.loads, err.splitlines()) if one["event"] == "request"]
-    assert [one["request_id"] for one in told] == ["shop-0123456789"]
+    events = [json.loads(line) for line in err.splitlines()]
+    assert [one["request_id"] for one in events if one["event"] == "request"] == ["shop-0123456789"]
+    assert [one["text"] for one in events if one["level"] == "warning"] == ["Invalid HTTP request received."]
     assert text not in err
+    assert "planted" not in err
+
+
+def test_a_worker_that_cannot_start_says_why_and_ends(tmp_path, monkeypatch, capfd):
+    """Whoever keeps the workers starts another one; the reason is an event, without a trace or the password."""
+    monkeypatch.setenv("RECO_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("RECO_REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("RECO_DATABASE_URL", "postgresql+psycopg://shop:planted-secret@127.0.0.1:1/reco")
+    with pytest.raises(SystemExit) as ended:
+        application()
+    assert ended.value.code == 1
+    said = capfd.readouterr().err
+    assert "worker_not_started" in said
+    assert "database_unavailable" in said
+    assert "planted-secret" not in said

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.api import CONNECTIONS, _ask, _server
 from benchmarks.measure import Contender, Cost, run, take_turns
 from benchmarks.ratios import Ratio, load, save
 from reco.errors import ConfigError, RecoError
@@ -102,3 +103,18 @@ def test_the_kept_ratios_are_those_of_the_parts() -> None:
         "run",
         "snapshot",
     }
+
+
+@pytest.mark.parametrize("kind", ["bare", "framework"])
+def test_the_client_counts_what_was_answered(kind: str, tmp_path: Path) -> None:
+    """As many answers as were asked for, each good and timed; as fast as it goes, and at a rate."""
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text('["GET", "/one"]\n["GET", "/two?x=1"]\n', encoding="utf-8")
+    with _server([sys.executable, "-m", "benchmarks.contenders.constant", kind], {}) as server:
+        for options in ({}, {"rate": 1000.0}):
+            seen = _ask(server.url, questions, seconds=60, requests=200, **options)
+            assert 200 - CONNECTIONS <= seen["requests"] <= 200  # the last ones may be under way
+            assert seen["statuses"] == {"200": seen["requests"]}
+            assert 0 < seen["p50"] <= seen["p95"] <= seen["p99"] <= seen["most"]
+            assert seen["broken"] == 0
+        assert server.cpu_seconds() > 0
