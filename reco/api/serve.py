@@ -25,6 +25,7 @@ from reco.settings import Settings
 from reco.storage.redis_service import ServiceRedis
 
 GRACE_SECONDS = 5
+HANGS_SECONDS = 30  # a worker that does not react for so long is replaced; to start takes seconds on a busy machine
 BACKLOG = 128
 
 
@@ -70,6 +71,7 @@ def _config(settings: Settings, app: object, workers: int) -> uvicorn.Config:
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_worker_healthcheck=HANGS_SECONDS,
     )
 
 

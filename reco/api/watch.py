@@ -34,8 +34,8 @@ class Watch:
         self._ring = ring
         self._cpu_seconds = 0.0
         metrics.snapshot_id = self._snapshot_id
-        metrics.started.set(time.time())
         metrics.workers.set(1)
+        metrics.started.set(time.time())
 
     async def follow(self) -> None:
         """Looks again and again, until cancelled."""

@@ -5,8 +5,13 @@ Belongs here: what each process of the service sets up for itself. Does not belo
 """
 
 import logging
+import multiprocessing
+import os
+import signal
 import sys
+import threading
 import time
+from multiprocessing.process import BaseProcess as ParentProcess
 from typing import Any
 
 import structlog
@@ -40,6 +45,8 @@ def application() -> FastAPI:
 
     Where it cannot be made, the process ends, and whoever keeps the workers starts another one.
     """
+    if (keeper := multiprocessing.parent_process()) is not None:
+        threading.Thread(target=_end_with, args=(keeper,), daemon=True).start()
     settings = load_settings()
     log_of_service(settings)
     metrics = Metrics()
@@ -49,6 +56,12 @@ def application() -> FastAPI:
     except RecoError as error:
         log.error("worker_not_started", code=error.code, reason=error.message)  # noqa: TRY400 - no defect: no trace
         sys.exit(1)
+
+
+def _end_with(keeper: ParentProcess) -> None:
+    """Without whoever keeps the workers, nobody could end this one: it would hold the port for ever."""
+    keeper.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def log_of_service(settings: Settings) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import json
+import socket
 import tempfile
 import threading
 import time
@@ -111,6 +112,20 @@ def test_a_publish_under_load_is_never_half_seen(valkey, tmp_path):
             asking.join()
     assert not wrong
     assert seen <= set(expected.items())
+
+
+def test_the_workers_end_with_whoever_keeps_them(valkey, tmp_path):
+    """A supervisor that is killed leaves no process behind that holds the port."""
+    with running_api(settings_for(valkey, tmp_path / "home") | {"RECO_API_WORKERS": "2"}) as api:
+        assert api.ask("/livez") == {"status": "alive"}
+        place = (api.client.base_url.host, api.client.base_url.port)
+        api.process.kill()
+
+        def is_free():
+            with socket.socket() as probe:
+                return probe.connect_ex(place) != 0
+
+        assert eventually(is_free)
 
 
 def test_the_server_notes_when_a_request_arrived():

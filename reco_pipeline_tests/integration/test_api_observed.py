@@ -8,6 +8,7 @@ import signal
 import socket
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -131,7 +132,12 @@ def test_the_workers_of_a_service_are_one_to_prometheus(valkey, snapshot_id, tmp
 
         def workers():
             children = Path(f"/proc/{api.process.pid}/task/{api.process.pid}/children").read_text().split()
-            return {pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+            found = set()
+            for pid in children:
+                with suppress(OSError):  # it ended meanwhile
+                    if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                        found.add(pid)
+            return found
 
         wait_for(2, "recs_workers")
         for _ in range(40):
@@ -139,14 +145,19 @@ def test_the_workers_of_a_service_are_one_to_prometheus(valkey, snapshot_id, tmp
         answered = {"route": POPULAR[1], "status": "200"}
         wait_for(40, "recs_http_requests_total", **answered)
         killed, other = workers()
+        youngest = read(fresh("/metrics").text, "recs_process_start_time_seconds")
         os.kill(int(killed), signal.SIGKILL)
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while len(workers() - {killed}) < 2:
+        while killed in workers():
+            time.sleep(0.01)
+            assert time.monotonic() < deadline
+        while read(text := fresh("/metrics").text, "recs_process_start_time_seconds") <= youngest:
             assert time.monotonic() < deadline
             time.sleep(0.05)
+        assert len(workers()) == 2
         assert other in workers()
-        wait_for(2, "recs_workers")
-        wait_for(40, "recs_http_requests_total", **answered)
+        assert read(text, "recs_workers") == 2
+        assert read(text, "recs_http_requests_total", **answered) == 40
         wait_for(4, "recs_snapshot_items")
         assert api.stop(signal.SIGTERM)[0] == 0
 
