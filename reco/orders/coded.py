@@ -34,6 +34,11 @@ class Cells:
     table: pa.Table
     codes: Codes
 
+    @property
+    def texts(self) -> Arrow:
+        """The texts of a place of one column."""
+        return self.table.column(0).chunk(0)
+
     def times(self) -> Ints:
         """How many records have each row."""
         return np.bincount(self.codes, minlength=self.table.num_rows)

@@ -11,8 +11,9 @@ import re
 
 import sqlalchemy as sa
 
-from reco.audit.trail import Event, events
+from reco.audit.trail import Event
 from reco.orders.pseudonyms import Pseudonyms
+from reco.storage.sql import audit_events
 
 FORGOTTEN = "forgotten_"
 _NAME = re.compile(re.escape(FORGOTTEN) + "[0-9a-f]{32}")
@@ -31,17 +32,25 @@ def name_of(pseudonyms: Pseudonyms, customer: str) -> str:
 
 
 class Forgotten:
-    """The forgotten customers of a home."""
+    """The forgotten customers of a home. Of the trail, which only grows, each event is looked at once."""
 
     def __init__(self, engine: sa.Engine, pseudonyms: Pseudonyms) -> None:
         self._engine = engine
         self._pseudonyms = pseudonyms
+        self._looked_at = 0
+        self._subjects: set[tuple[str | None, str]] = set()
 
     def names(self, source: str) -> "Names | None":
         """Those of a source as of now; None where nobody of it was forgotten."""
-        told = events(self._engine, event=Event.CUSTOMER_FORGOTTEN, limit=None)
-        subjects = {str(one.details.get("subject")) for one in told if one.details.get("source") in (None, source)}
-        return Names(self._pseudonyms, frozenset(subjects)) if subjects else None
+        with self._engine.connect() as connection:
+            newest = connection.scalar(sa.select(sa.func.max(audit_events.c.id))) or 0
+            if newest > self._looked_at:
+                new = (audit_events.c.id > self._looked_at) & (audit_events.c.event == Event.CUSTOMER_FORGOTTEN.value)
+                told = connection.scalars(sa.select(audit_events.c.details).where(new)).all()
+                self._subjects |= {(one.get("source"), str(one.get("subject"))) for one in told}
+                self._looked_at = newest
+        subjects = frozenset(subject for of, subject in self._subjects if of in (None, source))
+        return Names(self._pseudonyms, subjects) if subjects else None
 
 
 class Names:

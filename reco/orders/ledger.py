@@ -160,6 +160,7 @@ class DropLedger:
         self.engine = engine
         self.lake = lake
         self.pseudonyms = pseudonyms
+        self._forgotten = Forgotten(engine, pseudonyms)
 
     def register(
         self,
@@ -273,9 +274,8 @@ class DropLedger:
                 hint="Give the file again with --source.",
                 name=drop.name,
             ) from error
-        pseudonyms, forgotten = self.pseudonyms_for(profile), Forgotten(self.engine, self.pseudonyms)
-        path = raw_file(self.lake, drop.key)
-        return DropFile(drop.key, path, drop.name, profile, pseudonyms, drop.batch, forgotten=forgotten)
+        pseudonyms, path = self.pseudonyms_for(profile), raw_file(self.lake, drop.key)
+        return DropFile(drop.key, path, drop.name, profile, pseudonyms, drop.batch, forgotten=self._forgotten)
 
     def bytes_removed(self, key: str) -> bool:
         """Whether the bytes of a drop were removed to forget a customer."""

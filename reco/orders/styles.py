@@ -4,7 +4,7 @@ Belongs here: running the queries that count what values can mean, and the error
 the counts prove (`reco.orders.times` and `reco.orders.decimals`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import duckdb
@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 
 from reco.errors import DropAmbiguous
 from reco.orders import sql, times
-from reco.orders.coded import cells, column_cells
+from reco.orders.coded import Cells, cells, column_cells
 from reco.orders.decimals import POINT, Amounts
+from reco.orders.iso import begin_as_iso
 from reco.orders.profiles import NAMED_FORMATS
 from reco.orders.scan import Scanned
 from reco.storage.columns import number_column
@@ -39,15 +40,17 @@ def find_styles(
     return found
 
 
-def _texts(drops: Sequence[Scanned], place: tuple[int, ...]) -> Iterator[pa.Table]:
+def _texts(drops: Sequence[Scanned], place: tuple[int, ...], known: Callable[[Cells], bool]) -> Iterator[pa.Table]:
     """The distinct texts at a place, some at once: `i`, the drop's position, `c{i}`, and `n`, how often they are there.
 
-    A text comes once for each batch of its drop.
+    A text comes once for each batch of its drop; batches of which all is known are left out.
     """
     waiting: list[pa.Table] = []
     for i, scanned in enumerate(drops):
         for table in scanned.batches():
             own = cells(table, place)
+            if known(own):
+                continue
             columns = {"i": number_column(np.full(own.table.num_rows, i)), "n": number_column(own.times())}
             waiting.append(pa.table(columns | {name: own.table[name] for name in own.table.column_names}))
             if sum(one.num_rows for one in waiting) > _ROWS:
@@ -58,14 +61,19 @@ def _texts(drops: Sequence[Scanned], place: tuple[int, ...]) -> Iterator[pa.Tabl
 
 
 def _counts(
-    con: duckdb.DuckDBPyConnection, query: str, drops: Sequence[Scanned], place: tuple[int, ...]
+    con: duckdb.DuckDBPyConnection,
+    query: str,
+    drops: Sequence[Scanned],
+    place: tuple[int, ...],
+    *,
+    known: Callable[[Cells], bool] = lambda _: False,
 ) -> dict[int, list[Any]]:
     """The counts that a query gives for each drop, added up; texts among them are examples, of which the least stays.
 
-    `query` reads the table `texts` and gives `i` first.
+    `query` reads the table `texts` and gives `i` first; it counts nothing in batches of which all is `known`.
     """
     found: dict[int, list[Any]] = {}
-    for table in _texts(drops, place):
+    for table in _texts(drops, place, known):
         con.register("texts", table)
         for i, *counts in con.sql(query).fetchall():
             before = found.get(i)
@@ -104,7 +112,7 @@ def _time_styles(
         return found
     values = f"(SELECT i, n, {reading.text('ordered_at')} AS t FROM texts)"
     query = f"SELECT i, {times.shapes('t', 'n')} FROM {values} WHERE {times.not_iso('t')} GROUP BY i"
-    for i, counts in _counts(con, query, drops, place).items():
+    for i, counts in _counts(con, query, drops, place, known=_all_iso).items():
         opened, shapes = drops[i].opened, times.Shapes(*counts)
         names = [opened.layout.header[column] for column in place]
         found[i] = shapes.style(names[0] if len(names) == 1 else names, opened.drop.name)
@@ -113,6 +121,11 @@ def _time_styles(
         if number and not _counts(con, iso, [drops[i]], place):
             found[i] = number
     return found
+
+
+def _all_iso(own: Cells) -> bool:
+    """Whether all texts at a place begin like ISO dates: then none of them is one that is counted."""
+    return own.table.num_columns == 1 and begin_as_iso(own.texts)
 
 
 def _decimals(

@@ -99,6 +99,11 @@ def shapes(text: str, times: str) -> str:
     return ", ".join([*counted[: len(counts)], least, *counted[len(counts) :]])
 
 
+def reads_iso(style: str) -> bool:
+    """Whether a column of this style may have ISO times; one of numbers has none."""
+    return style not in _NUMBERS
+
+
 def not_iso(text: str) -> str:
     """The predicate of a value that does not start like an ISO date; quick, and false for null."""
     return f"NOT regexp_matches({text}, {literal(_ISO_SHAPE)})"

@@ -4,6 +4,7 @@ Belongs here: asking the rule table's SQL once a distinct text, and what takes t
 and lines that take units of an order back. Does not belong here: the rules themselves, and what takes a whole drop.
 """
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +15,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from reco.orders import sql
-from reco.orders.coded import cells, is_trimmed, replaced, text_codes
+from reco.orders.coded import Cells, cells, is_trimmed, replaced, text_codes
+from reco.orders.iso import iso_times
 from reco.orders.lines import Ints
-from reco.orders.rules import CHECKS, COLUMNS, SIGNED
+from reco.orders.profiles import NAMED_FORMATS
+from reco.orders.rules import CHECKS, COLUMNS, EARLIEST, SIGNED, latest
+from reco.orders.times import reads_iso
 from reco.storage.columns import Arrow, flags, numbers
 
 Flags = NDArray[np.bool_]
 BIT = {check.reason: 1 << i for i, check in reversed(list(enumerate(CHECKS)))}
 """The bit of each reason; of one that several columns share, that of the first."""
+_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - times in the lake are UTC without a zone
+_MICROSECOND = dt.timedelta(microseconds=1)
 _LARGEST_MONEY = 10**18
 _WORKING = 9e18
 """What an integer of 64 bits holds for sure."""
@@ -71,6 +77,10 @@ def typed(con: duckdb.DuckDBPyConnection, reading: sql.Reading, style: sql.Style
             texts |= {rule.name: table[f"c{place[0]}"] for rule in asked.columns}
             continue
         own = cells(table, place)
+        if (moments := _usual_times(reading, style, asked, own)) is not None:
+            amounts["ordered_at"] = Numbers(moments[own.codes], np.ones(count, bool))
+            failed |= _out_of_range(reading, moments)[own.codes]
+            continue
         meant = _ask(con, sql.meanings(reading, style, asked, "cells"), own.table)
         for name in set(meant.column_names) - {"is_cancelled", "flags"}:
             whole = meant[name].combine_chunks()
@@ -99,6 +109,22 @@ def _is_plain(reading: sql.Reading, asked: sql.Asked, place: tuple[int, ...]) ->
     if rules.exclude_items and any(rule.name == "item_id" for rule in asked.columns):
         return False
     return place[0] not in {reading.mapping.extra[name] for name in rules.strip_decimal}
+
+
+def _usual_times(reading: sql.Reading, style: sql.Style, asked: sql.Asked, own: Cells) -> Ints | None:
+    """The times at a place in microseconds, where all are of the usual form, which needs no asking; else None."""
+    spec = reading.profile.columns.ordered_at
+    alone = [rule.name for rule in asked.columns] == ["ordered_at"] and not asked.marks and own.table.num_columns == 1
+    told = spec is not None and spec.format is not None and spec.format not in NAMED_FORMATS
+    if not alone or told or reading.profile.timezone != "UTC" or not reads_iso(style.time):
+        return None
+    return iso_times(own.texts)
+
+
+def _out_of_range(reading: sql.Reading, moments: Ints) -> Ints:
+    """The flag of each time that lies too far back or ahead."""
+    first, last = ((one - _EPOCH) // _MICROSECOND for one in (EARLIEST, latest(reading.now)))
+    return np.where((moments < first) | (moments > last), BIT["timestamp_out_of_range"], 0)
 
 
 def _ask(con: duckdb.DuckDBPyConnection, query: str, table: pa.Table) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+import sqlalchemy as sa
 
 from reco.audit.chain import verify_chain
 from reco.audit.stored import compare_files
@@ -522,3 +523,30 @@ def test_a_customer_of_another_source_is_read_with_the_name(home: Home, tmp_path
     forget(home, WHO, source="till", remove_raw=False, now=NOON, agreed=lambda _plan, _left: True)
     ingest(home.ledger, keys, now=NOON, run_id="again")
     assert [rows(home.lake.path("order_lines", key))[0][7] == WHO for key in keys] == [True, False]
+
+
+def test_each_event_of_the_trail_is_looked_at_once(home: Home, tmp_path: Path) -> None:
+    """Reading many drops does not go through the whole trail for each of them, and knows who was forgotten since."""
+    key = give(home, tmp_path, "a.csv", MONDAY, plain())
+    file = home.ledger.file(home.ledger.drops(keys=[key])[0])
+    assert file.forgotten is not None
+    asked: list[Any] = []
+
+    def noted(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "details" in statement:
+            asked.append(parameters)
+
+    sa.event.listen(home.ledger.engine, "before_cursor_execute", noted)
+    try:
+        assert [file.forgotten.names("plain") for _ in range(3)] == [None] * 3
+        assert len(asked) <= 1
+        forget_anna(home)
+        asked.clear()
+        found = [file.forgotten.names("plain") for _ in range(3)]
+        newest = home.ledger.file(home.ledger.drops(keys=[key])[0]).forgotten
+        assert newest is file.forgotten, "all drops of a ledger ask the same"
+        assert len(asked) == 1
+        assert asked[0][0] > 0
+    finally:
+        sa.event.remove(home.ledger.engine, "before_cursor_execute", noted)
+    assert all(one is not None and str(one.of_id(WHO)).startswith(FORGOTTEN) for one in found)
