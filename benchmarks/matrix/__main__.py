@@ -41,7 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", action="append", metavar="NAME", help="only this contender; may be repeated")
     parser.add_argument("--whole", action="store_true", help="also from a CSV file of these orders to similar items")
     parser.add_argument("--update", action="store_true", help="keep the results, and draw docs/matrix.svg")
+    parser.add_argument("--show", action="store_true", help="measure nothing: print what is kept, and draw it again")
     chosen = parser.parse_args(arguments)
+    if chosen.show:
+        draw(keep([]), PLOT)
+        print("\n".join(markdown(keep([]))))
+        return 0
     print(f"load before the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", file=sys.stderr)
     commands, missing = _contenders(make=chosen.make_peers, whole=chosen.whole)
     if chosen.only:
