@@ -37,7 +37,7 @@ def keep(results: Sequence[Result], path: Path = KEPT) -> list[Result]:
     """Adds results to the kept ones, in place of earlier ones of the same shape and contender; returns all."""
     new = {(one.shape, one.contender) for one in results}
     all_results = [*(one for one in load(path) if (one.shape, one.contender) not in new), *results]
-    all_results.sort(key=lambda one: (one.events, one.shape, one.contender))
+    all_results.sort(key=lambda one: (one.events, one.shape, not one.contender.startswith("reco"), one.contender))
     path.write_text(json.dumps([asdict(one) for one in all_results], indent=1) + "\n", encoding="utf-8")
     return all_results
 
