@@ -34,7 +34,7 @@ demo-disaster: ## set up, then kill and wipe Redis under load and restore it fro
 	@scripts/bootstrap.sh
 	@.venv/bin/python -m benchmarks.demo_disaster
 
-bench: ## set up, then measure us beside our peers; fails where a kept ratio got worse (benchmarks/ratios.json)
+bench: ## set up, then measure us beside our peers; fails where a kept ratio got worse (ARGS=matrix: peers of the matrix)
 	@scripts/bootstrap.sh dev
 	@.venv/bin/python -m benchmarks $(ARGS)
 

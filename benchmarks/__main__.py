@@ -20,7 +20,15 @@ WORSE = 1
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the chosen parts; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="make bench ARGS=...", description="Side-by-side measurements, as ratios.")
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["matrix"]:
+        from benchmarks.matrix.__main__ import main as matrix  # noqa: PLC0415 - a benchmark with options of its own
+
+        return matrix(given[1:])
+    parser = argparse.ArgumentParser(
+        prog="make bench ARGS=...",
+        description="Side-by-side measurements, as ratios; `matrix --help` is the one beside peers.",
+    )
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=f"turns of each contender ({ROUNDS})")
     parser.add_argument("--part", action="append", choices=sorted(PARTS), help="only this part; may be repeated")
     parser.add_argument("--update", action="store_true", help="keep the measured ratios in benchmarks/ratios.json")
@@ -28,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--lines", type=int, action="append", metavar="N", help="lines of the part reading (500000); may be repeated"
     )
     parser.add_argument("--soak", type=float, default=0, metavar="S", help="seconds of the soak of the part api (none)")
-    chosen = parser.parse_args(arguments)
+    chosen = parser.parse_args(given)
     if chosen.rounds < 1:
         parser.error("--rounds must be at least 1")
     for name in [name for name in os.environ if name.startswith("RECO_")]:

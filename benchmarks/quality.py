@@ -100,6 +100,7 @@ def read_shop(name: str, data: Path) -> Baskets:
     """The orders of a public shop."""
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as con:
         con.execute("SET threads = 1")
+        con.execute("SET enable_progress_bar = false")  # it would go to stdout
         uci = Path(folder) / "uci"
         if name == "uci":
             import tarfile  # noqa: PLC0415 - one shop's own

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from reco.model import formulas, loops
@@ -27,7 +26,7 @@ from reco.model.compiled import Function, compile_functions
 from reco.model.pairs import Pairs
 from reco.model.ranking import Items
 from reco.model.scores import SCORES, ScoreSettings
-from reco.storage.columns import Ints, Texts
+from reco.storage.columns import Ints, Texts, text_array
 
 BLOCK_EVENTS, BLOCK_ITEMS = 2**22, 2**11
 """Of a block of rows, which a thread counts at a time; one row's events are never divided."""
@@ -89,8 +88,7 @@ def available_cores() -> int:
 
 def try_out() -> None:
     """Uses every compiled function once."""
-    names = pa.array(["a", "b"])
-    baskets = Baskets(Texts(names, np.array([0, 1], np.int32)), np.array([0]), np.array([2]))
+    baskets = Baskets(Texts(text_array(["a", "b"]), np.array([0, 1], np.int32)), np.array([0]), np.array([2]))
     for _ in best_pairs(baskets, None, ScoreSettings(), threads=1):
         pass
 
