@@ -6,14 +6,12 @@ a setting that nothing uses.
 
 import os
 import re
-from functools import cached_property
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -22,9 +20,11 @@ from pydantic_settings import (
 )
 
 from reco.errors import ConfigError
+from reco.secretfiles import LooseFile, SecretFiles, loose_files
 
 PREFIX = "RECO_"
 CONFIG_FILE = "RECO_CONFIG_FILE"
+CONFIG_NAME = "reco.toml"
 ORIGIN = re.compile(r"https?://[^/\s*,]+")
 S3_PLACE = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?")
 
@@ -42,28 +42,6 @@ def known_timezone(name: str) -> str:
     return name
 
 
-class _SecretFiles(PydanticBaseSettingsSource):
-    """Reads `RECO_X_FILE` for every secret setting `x`, so that no secret needs to stand in the environment."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        name = f"{PREFIX}{field_name.upper()}_FILE"
-        path = os.environ.get(name)
-        if not path or "SecretStr" not in str(field.annotation):
-            return None, field_name, False
-        try:
-            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
-        except OSError as error:
-            raise ConfigError(
-                f"{name} names {path}, which cannot be read: {error.strerror}.",
-                hint="Give the path of a readable file that holds the secret.",
-                settings=[name],
-            ) from error
-
-    def __call__(self) -> dict[str, Any]:
-        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
-        return {name: value for name, value in found.items() if value is not None}
-
-
 class Settings(BaseSettings):
     """All settings of one shop. One home = one shop = one namespace."""
 
@@ -76,7 +54,7 @@ class Settings(BaseSettings):
         default="reco", pattern=r"^[a-z][a-z0-9_-]{0,39}$", description="Prefix of every key in Redis."
     )
     profile: Literal["local", "production"] = Field(
-        default="local", description="`production` refuses embedded servers and default secrets."
+        default="local", description="`production` refuses embedded servers, default secrets, no API key, no backups."
     )
     redis_url: SecretStr | None = Field(default=None, description="Redis >= 7.0 or Valkey; unset: embedded server.")
     database_url: SecretStr | None = Field(default=None, description="SQLAlchemy URL; unset: SQLite in the home.")
@@ -103,6 +81,9 @@ class Settings(BaseSettings):
     )
     backup_identity: SecretStr | None = Field(
         default=None, description="age secret key that opens backups; local and unset: made once in the home's `keys`."
+    )
+    restore_into: SecretStr | None = Field(
+        default=None, description="URL of another Redis that `reco backup restore` loads the keys into, alone."
     )
     s3_replica_bucket: str | None = Field(default=None, min_length=3, description="Second bucket that backups go to.")
     s3_replica_endpoint_url: str | None = Field(
@@ -294,6 +275,9 @@ class Settings(BaseSettings):
     )
     api_port: int = Field(default=8000, ge=0, le=65535, description="Port of the API; 0: any free one.")
     api_workers: int = Field(default=1, ge=1, le=64, description="Processes that answer.")
+    api_open: bool = Field(
+        default=True, description="Whether the API of a local home without keys answers its own machine; false: nobody."
+    )
     api_peppers: SecretStr | None = Field(
         default=None, description="Peppers of API keys as NAME:SECRET, newest first; unset: made in the home's `keys`."
     )
@@ -379,25 +363,25 @@ class Settings(BaseSettings):
                 hint="Correct or unset it.",
                 settings=[CONFIG_FILE],
             )
-        file = TomlConfigSettingsSource(settings_cls, named or "reco.toml")
-        return init_settings, env_settings, _SecretFiles(settings_cls), file
+        file = TomlConfigSettingsSource(settings_cls, named or CONFIG_NAME)
+        return init_settings, env_settings, SecretFiles(settings_cls), file
 
-    @cached_property
+    @property
     def inbox_place(self) -> Path | str:
         """Where new drops are looked for: a folder, or `s3://bucket/prefix`."""
         return self.inbox or self.home / "inbox"
 
-    @cached_property
+    @property
     def trusted_proxies(self) -> list[str]:
         """The addresses and networks of `api_trusted_proxies`."""
         return _listed(self.api_trusted_proxies)
 
-    @cached_property
+    @property
     def cors_origins(self) -> list[str]:
         """The origins of `api_cors_origins`."""
         return _listed(self.api_cors_origins)
 
-    @cached_property
+    @property
     def sql_url(self) -> str:
         """The SQLAlchemy URL in effect, password included: never log it."""
         if self.database_url is not None:
@@ -409,13 +393,19 @@ def _listed(value: str) -> list[str]:
     return [one.strip() for one in value.split(",") if one.strip()]
 
 
+def loose_secrets(settings: Settings) -> list[LooseFile]:
+    """The files of secrets behind these settings that other accounts of the machine can read."""
+    config = Path(os.environ.get(CONFIG_FILE) or CONFIG_NAME).absolute()
+    return loose_files(Settings, config, settings.home / "keys")
+
+
 def load_settings(**overrides: Any) -> Settings:
     """The settings from arguments, environment, secret files and `reco.toml`, in that order of precedence.
 
     `reco.toml` is looked for in the working folder, or is the file that RECO_CONFIG_FILE names.
 
     Raises:
-        ConfigError: a value does not parse (named), or production would run on embedded servers.
+        ConfigError: a value does not parse (named), or a secret is given in two ways.
     """
     try:
         settings = Settings(**overrides)
@@ -429,10 +419,4 @@ def load_settings(**overrides: Any) -> Settings:
         ) from None
     except ValueError as error:  # a reco.toml that is not TOML
         raise ConfigError(f"reco.toml cannot be read: {error}.", hint="Correct the file.", settings=[]) from error
-    if settings.profile == "production" and settings.redis_url is None:
-        raise ConfigError(
-            "RECO_PROFILE=production needs RECO_REDIS_URL: the embedded Redis server is for one local machine.",
-            hint="Set RECO_REDIS_URL to a Redis >= 7.0 with persistence.",
-            settings=["RECO_REDIS_URL"],
-        )
     return settings

@@ -4,26 +4,63 @@ Belongs here: these steps, for their jobs. Does not belong here: the work (`reco
 """
 
 import datetime as dt
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from assets.common import POOL
 from resources.home import DatabaseResource, VaultResource
 
+if TYPE_CHECKING:
+    from reco.settings import Settings
+
 PARTS = 7
 
 
-class RestoreConfig(dg.Config):
-    """What is restored, of when, and where to."""
+class What(Enum):
+    """What can be restored."""
 
+    REDIS = "redis"
+    EVERYTHING = "everything"
+
+
+class RestoreConfig(dg.Config):
+    """What is restored, of when, and where to. Run config is shown to everyone: no secret may stand in it."""
+
+    what: What = Field(default=What.REDIS, description="The keys of Redis, or the whole home.")
     backup_id: str = Field(default="", description="This backup; empty: the newest good one.")
     at: str = Field(default="", description="The state as of this moment, such as 2026-03-04T12:00:00 (UTC).")
-    into: str = Field(
-        default="", description="URL of another Redis without a password, which gets the keys; empty: the one in use."
-    )
+    into: str = Field(default="", description="URL of another Redis, without a password; empty: the one in use.")
+    into_setting: bool = Field(default=False, description="Into the Redis that RECO_RESTORE_INTO names.")
+    home: str = Field(default="", description="Another folder, which becomes a home: for everything.")
     dry_run: bool = Field(default=True, description="Only say what would be done.")
-    force: bool = Field(default=False, description="Also where the target holds keys: they are replaced.")
+    force: bool = Field(default=False, description="Also where the target holds something: it is replaced.")
+
+    def target(self, settings: "Settings") -> str | None:
+        """The other Redis, or None.
+
+        Raises:
+            UsageError: it is named twice, not at all, or with a password.
+        """
+        from reco.errors import UsageError
+        from reco.storage.redis import has_password
+
+        if self.into_setting and (self.into or settings.restore_into is None):
+            raise UsageError(
+                "into_setting asks for the Redis of RECO_RESTORE_INTO, which is not set, or `into` names one too.",
+                hint="Set RECO_RESTORE_INTO or RECO_RESTORE_INTO_FILE where Dagster runs, and leave `into` empty.",
+            )
+        if self.into_setting and settings.restore_into is not None:
+            return settings.restore_into.get_secret_value()
+        if self.into and has_password(self.into, "into"):
+            raise UsageError(
+                "The URL in `into` has a password, which the UI shows to everyone: change that password.",
+                hint="Set RECO_RESTORE_INTO_FILE where Dagster runs, and give into_setting: true.",
+            )
+        return self.into or None
 
 
 @dg.op(pool=POOL)
@@ -44,10 +81,17 @@ def verify_next_part(context: dg.OpExecutionContext, database: DatabaseResource,
 def restore_backup(
     context: dg.OpExecutionContext, config: RestoreConfig, database: DatabaseResource, vault: VaultResource
 ) -> None:
-    """Restores the keys of Redis. The home itself is restored by `reco backup restore`, with its services ended."""
+    """Restores the keys of Redis, or everything into another home; unless told otherwise it only shows the plan.
+
+    The home that Dagster runs in is planned here and restored by the command shown: its databases are among what is
+    replaced, and the records of this very run in them.
+    """
+    from reco.backup.prepare import EVERYTHING
     from reco.backup.restore import make_plan, restore
 
-    settings = database.home().settings
+    own = database.home().settings
+    settings, into = _target_of(own, config)
+    everything = config.what is What.EVERYTHING
     at = dt.datetime.fromisoformat(config.at) if config.at else None
     with vault.open() as backups:
         plan = make_plan(
@@ -55,14 +99,42 @@ def restore_backup(
             settings,
             backup_id=config.backup_id or None,
             at=at and at.replace(tzinfo=at.tzinfo or dt.UTC),
-            into=config.into or None,
-            parts={"redis"},
+            into=into,
+            parts=EVERYTHING if everything else {"redis"},
         )
-        told = {"backup_id": plan.manifest.backup_id, "target": plan.target, "target_holds": "; ".join(plan.lives)}
+        told = plan.facts()
+        context.log.info(f"Plan: {told}")
+        if everything and settings.home == own.home and not config.dry_run:
+            raise dg.Failure(
+                f"A running Dagster cannot replace the home it runs in. End it, then type: {plan.command}",
+                metadata=told,
+                allow_retries=False,
+            )
         if not config.dry_run:
             done = restore(backups, settings, plan, now=dt.datetime.now(dt.UTC), force=config.force)
             told |= {"snapshot_id": done.snapshot_id or "", "rto_seconds": str(done.seconds)}
+            if done.api_keys is not None:
+                told |= {"api_keys_suspended": ", ".join(done.api_keys.suspended)}
     context.add_output_metadata({"dry_run": config.dry_run, **told})
+
+
+def _target_of(own: "Settings", config: RestoreConfig) -> "tuple[Settings, str | None]":
+    """The settings of the home to restore to, and another Redis that gets the keys alone."""
+    from reco.errors import UsageError
+
+    other = config.target(own)
+    if config.what is What.REDIS and config.home:
+        raise UsageError(
+            "`home` names a home, and `what` the keys of Redis alone.",
+            hint="Give what: EVERYTHING, or `into` instead of `home`.",
+        )
+    if config.what is What.REDIS:
+        return own, other
+    if not config.home:
+        return own, None
+    redis_url = SecretStr(other) if other else None
+    values = {"home": Path(config.home).absolute(), "redis_url": redis_url, "database_url": None}
+    return own.model_copy(update=values), None
 
 
 @dg.op(pool=POOL)

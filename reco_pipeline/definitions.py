@@ -21,6 +21,7 @@ from assets.serving import redis_snapshot  # noqa: E402
 from reco.audit.catalogue import raised_checks  # noqa: E402
 from reco_pipeline.guarding import backup_after_publish, backup_schedules, protection_sensor  # noqa: E402
 from reco_pipeline.jobs import all_jobs  # noqa: E402
+from reco_pipeline.production import require_ready  # noqa: E402
 from reco_pipeline.schedules import daily_schedules  # noqa: E402
 from reco_pipeline.sensors import failure_sensor, inbox_sensor  # noqa: E402
 from resources.home import (  # noqa: E402
@@ -51,6 +52,7 @@ def build_defs(overrides: dict[str, str] | None = None) -> dg.Definitions:
     """The definitions, on the effective settings or, in tests, on some of them replaced."""
     settings = SettingsResource(overrides=overrides or {})
     known = settings.load()  # a schedule's hour and time zone must be known when it is made
+    require_ready(known, database_may_be_away=True)
     raised_checks(known.error_checks)  # a name that is none stops the start
     database = DatabaseResource(settings=settings)
     vault = VaultResource(settings=settings)

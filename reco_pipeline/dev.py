@@ -22,10 +22,11 @@ from reco.orders.inbox import open_inbox
 from reco.orders.intake import unknown_files
 from reco.orders.profiles import builtin_profiles
 from reco.settings import CONFIG_FILE, Settings
-from reco.storage.homelock import dev_lock
+from reco.storage.homelock import dev_lock, in_use
 from reco.storage.redis import open_redis, worries
 from reco_pipeline.instance import dagster_home, open_instance
 from reco_pipeline.pending import close_runs_of_dead_services, write_first_sample
+from reco_pipeline.production import require_ready
 from reco_pipeline.services import Running, Service
 
 START_SECONDS = 180.0
@@ -50,12 +51,15 @@ def services(settings: Settings, say: Say) -> Iterator[list[Running]]:
     """Everything up and answering for the length of the block, then everything down.
 
     Raises:
-        Busy: services of this home are up already.
+        Busy: services of this home are up already, or a restore of it is at work.
+        BackupError: a restore of the home was cut short.
         ServiceEnded: one did not come up; the others are down again.
-        ConfigError: a port that was asked for is taken.
+        ConfigError: a port that was asked for is taken, or production lacks something.
     """
+    require_ready(settings)
     with ExitStack() as stack:
         lock = stack.enter_context(dev_lock(settings.home))
+        stack.enter_context(in_use(settings.home, "reco dev"))
         with open_instance(settings.home) as instance:
             close_runs_of_dead_services(instance)
         # Held for as long as the services: else each run would start and stop the embedded server.
@@ -165,6 +169,8 @@ def _dagster_ready(url: str) -> bool:
 
 
 # -------------------------------------------------------------------------------------------------------------- ports
+
+
 def _port(settings: Settings, name: str, say: Say) -> int:
     """The port of a setting; where it was left at its default and is taken, the next free one, with a notice.
 

@@ -7,23 +7,13 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import version
 
 from reco.errors import RecoError
-from reco.settings import Settings
+from reco.settings import Settings, loose_secrets
+from reco_pipeline.findings import Finding
 
 LEAST_FREE_BYTES = 1_000_000_000
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One examination: `next_step` is empty where there is nothing to do."""
-
-    what: str
-    ok: bool
-    found: str
-    next_step: str = ""
 
 
 def examine(settings: Settings) -> list[Finding]:
@@ -37,6 +27,8 @@ def examine(settings: Settings) -> list[Finding]:
             ("redis", _redis),
             ("lake", _lake),
             ("dagster", _dagster),
+            ("secrets", _secrets),
+            ("production", _production),
         )
         for finding in _safely(what, look, settings)
     ]
@@ -69,13 +61,10 @@ def _home(settings: Settings) -> list[Finding]:
 
 
 def _database(settings: Settings) -> list[Finding]:
-    import sqlalchemy as sa
-
-    from reco.storage.sql import open_database
+    from reco.storage.sql import open_database, shown
 
     engine = open_database(settings.sql_url)
-    shown = sa.make_url(settings.sql_url).render_as_string(hide_password=True)
-    return [Finding("database", True, f"{engine.dialect.name}: {shown}")]
+    return [Finding("database", True, f"{engine.dialect.name}: {shown(settings.sql_url)}")]
 
 
 def _redis(settings: Settings) -> list[Finding]:
@@ -108,3 +97,17 @@ def _dagster(settings: Settings) -> list[Finding]:
     from reco_pipeline.instance import dagster_home
 
     return [Finding("dagster", True, f"{version('dagster')}, runs in {dagster_home(settings.home)}")]
+
+
+def _secrets(settings: Settings) -> list[Finding]:
+    """Files of secrets that others can read; production refuses them, and names them below."""
+    if settings.profile == "production":
+        return []
+    step = "Take the rights of other accounts away with `chmod 600`; production refuses such a file."
+    return [Finding("secrets", True, str(one), step) for one in loose_secrets(settings)]
+
+
+def _production(settings: Settings) -> list[Finding]:
+    from reco_pipeline.production import readiness
+
+    return readiness(settings) if settings.profile == "production" else []

@@ -41,6 +41,7 @@ from reco_pipeline.pending import (
     waiting_drops,
     write_first_sample,
 )
+from reco_pipeline.production import require_ready
 from reco_pipeline.summary import Published, RunSummary, catalogue_summaries, drop_summaries, reasons_of
 
 log = structlog.get_logger(__name__)
@@ -76,6 +77,7 @@ def run(settings: Settings, request: RunRequest) -> RunSummary:
     """
     from reco.storage.redis import open_redis, worries
 
+    require_ready(settings)
     started = time.perf_counter()
     now = dt.datetime.now(dt.UTC)
     given = _given_files(settings, request)

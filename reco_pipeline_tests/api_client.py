@@ -16,14 +16,12 @@ from fastapi import FastAPI
 
 from reco.api.app import create_app
 from reco.api.follower import Follower
-from reco.api.keybook import KeyBook
+from reco.api.keybook import KeyBook, open_book
 from reco.api.keyring import KeyRing, open_ring
 from reco.api.limits import RateLimit
 from reco.api.metrics import Metrics
-from reco.api.peppers import load_peppers
 from reco.settings import load_settings
 from reco.storage.redis_service import ServiceRedis
-from reco.storage.sql import open_database
 from reco_pipeline_tests.api_server import PATIENCE_SECONDS
 from reco_pipeline_tests.servers import port_of
 from reco_pipeline_tests.snapshot_lake import SHOP
@@ -69,7 +67,7 @@ def service(
         # As patient as a test must be on a busy machine: how little the service waits is no claim of these tests.
         patience = PATIENCE_SECONDS
         counted = RateLimit(connected, chosen.namespace, limit, metrics, answer_seconds=patience) if limit else None
-        book = KeyBook(open_database(chosen.sql_url), load_peppers(chosen))
+        book = open_book(chosen)
         app = make(follower, ring, counted, metrics, chosen)
         with asyncio.Runner() as runner:
             lifespan = app.router.lifespan_context(app)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 PATIENCE_SECONDS = 600
+DAGSTER = "Dagster"
 
 
 class SettingsResource(dg.ConfigurableResource):
@@ -68,9 +69,14 @@ class DatabaseResource(dg.ConfigurableResource):
 
         Raises:
             DatabaseUnavailable: it does not answer.
+            Busy: a restore of the home is at work.
+            BackupError: a restore of the home was cut short.
         """
         from reco.orders.home import open_home
+        from reco.storage.homelock import stay_in_use
 
+        # Dagster's processes start and end as it likes: for as long as one lives, no restore replaces its home.
+        stay_in_use(self.settings.load().home, DAGSTER)
         return open_home(self.settings.load())
 
     @contextmanager

@@ -21,6 +21,7 @@ _TOLD = {
     Refusal.INVALID: "The API key is not right.",
     Refusal.EXPIRED: "The API key has expired.",
     Refusal.REVOKED: "The API key was revoked.",
+    Refusal.SUSPENDED: "The API key came back with a backup and was not confirmed yet.",
 }
 
 

@@ -33,6 +33,11 @@ CODES: Mapping[str, Told] = {
     ),
     "key_expired": Told((401,), "The time of the key is over.", _KEY),
     "key_revoked": Told((401,), "The key was taken back.", _KEY),
+    "key_suspended": Told(
+        (401,),
+        "The service was restored from a backup, and nobody has confirmed yet that the key still holds.",
+        "Ask whoever runs the service to confirm it (`reco keys confirm`).",
+    ),
     "host_not_allowed": Told(
         (403,),
         "The service is open to its own machine only, and the Host header is not of the loopback, or a proxy sent it.",

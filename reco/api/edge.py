@@ -5,7 +5,9 @@ browsers. Does not belong here: API keys and rate limits (`access`), and routes.
 
 Without API keys the service is for this machine alone. Listening on the loopback keeps other machines out; the Host
 header keeps out web pages that point a name of theirs at 127.0.0.1 (DNS rebinding) to read answers in a browser; what
-a proxy passed on comes from elsewhere, whatever its Host header says now.
+a proxy passed on comes from elsewhere, whatever its Host header says now. A proxy of this machine is told by what it
+adds, or by the HTTP/1.0 that nginx speaks behind it unless told otherwise. One that speaks HTTP/1.1, sends the loopback
+as Host and adds nothing cannot be told from a caller of this machine: see docs/api.md.
 """
 
 import ipaddress
@@ -23,7 +25,13 @@ from reco.api.problems import problem
 BODY_BYTES = 1_000_000
 URL_BYTES = 16_384
 _TOO_LARGE = f"A body may have at most {BODY_BYTES:,} bytes."
-_PASSED_ON = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
+_PASSED_ON = frozenset(
+    {
+        *(b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"x-cluster-client-ip", b"x-original-forwarded-for"),
+        *(b"true-client-ip", b"cf-connecting-ip", b"cf-ray", b"cdn-loop", b"fastly-client-ip", b"fly-client-ip"),
+        *(b"x-envoy-external-address", b"x-amzn-trace-id", b"x-azure-clientip"),
+    }
+)
 # For browsers: an answer is data. It is not to be guessed at, framed, run or remembered.
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -140,7 +148,10 @@ class BrowserHeaders:
 
 def _is_for_us(scope: Scope) -> bool:
     hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-    if len(hosts) != 1 or any(name in _PASSED_ON for name, _ in scope["headers"]):
+    client = scope.get("client")
+    if not client or not is_loopback(client[0]) or scope["http_version"] == "1.0":
+        return False
+    if len(hosts) != 1 or any(name in _PASSED_ON or name.startswith(b"x-forwarded-") for name, _ in scope["headers"]):
         return False
     host, colon, port = hosts[0].rpartition(":")
     if colon and port.isdecimal():

@@ -3,21 +3,29 @@
 Belongs here: what is kept of a key, and every change of it. Does not belong here: deciding about a request (`keyring`).
 
 A row is never removed: a key that was revoked or has expired is refused by name, and a home that ever had a key never
-opens again. Making and revoking leave events in the trail, with the id and never with the key.
+opens again. A file of the home says so too, so that another database, or an older one, does not open it either. Making,
+confirming and revoking leave events in the trail, with the id and never with the key.
 """
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from reco.api.keys import Key, new_key
+from reco.api.peppers import load_peppers
 from reco.api.scopes import SCOPES
 from reco.audit.trail import Event, append, recording
-from reco.errors import KeyNotFound, UsageError
-from reco.storage.sql import api_keys
+from reco.errors import ConfigError, KeyNotFound, UsageError
+from reco.settings import Settings
+from reco.storage.secret_file import make_once
+from reco.storage.sql import api_keys, shared_database
+
+CLOSED = "api.closed"
+_CLOSED_TEXT = "An API key was made for this home: its API answers nobody without one again, on any database.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +43,15 @@ class KeyRow:
     revoked_at: dt.datetime | None
     replaces: str | None
     last_used_at: dt.datetime | None
+    suspended_at: dt.datetime | None
 
     def state(self, now: dt.datetime) -> str:
-        """`active`, `expired` or `revoked`."""
+        """`active`, `expired`, `revoked`, or `suspended` since a restore."""
         if self.revoked_at is not None:
             return "revoked"
-        return "expired" if self.expires_at is not None and self.expires_at <= now else "active"
+        if self.expires_at is not None and self.expires_at <= now:
+            return "expired"
+        return "active" if self.suspended_at is None else "suspended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +64,31 @@ class Use:
 
 
 class KeyBook:
-    """The keys of one home."""
+    """The keys of one home. closed: the file that says that a key was ever made."""
 
-    def __init__(self, engine: sa.Engine, peppers: Mapping[str, bytes]) -> None:
+    def __init__(self, engine: sa.Engine, peppers: Mapping[str, bytes], closed: Path) -> None:
         self._engine = engine
         self.peppers = peppers
+        self._closed = closed
+
+    def ever_made(self) -> bool:
+        """Whether the home says that a key was ever made."""
+        return self._closed.exists()
+
+    def close(self) -> None:
+        """Says in the home that a key was ever made.
+
+        Raises:
+            ConfigError: the file cannot be made.
+        """
+        try:
+            make_once(self._closed, _CLOSED_TEXT)
+        except OSError as error:
+            raise ConfigError(
+                f"{self._closed} cannot be made: {error.strerror}.",
+                hint="Let this account write there: without the file another database would open the API.",
+                settings=["RECO_HOME"],
+            ) from error
 
     def rows(self) -> list[KeyRow]:
         """Every key ever made, oldest first."""
@@ -78,6 +109,7 @@ class KeyBook:
 
         Raises:
             UsageError: a scope does not exist, there is none, or it would have expired already.
+            ConfigError: the home cannot be written to.
         """
         with recording(self._engine) as connection:
             return self._insert(connection, name, scopes, now=now, actor=actor, expires_at=expires_at)
@@ -102,7 +134,7 @@ class KeyBook:
             if old.state(now) != "active":
                 raise UsageError(
                     f"Key {key_id} is {old.state(now)}, so there is nothing to replace.",
-                    hint="Make a new one: `reco keys create NAME --scope SCOPE`.",
+                    hint="Make a new one: `reco keys create NAME --scope SCOPE`. A suspended one can be confirmed.",
                 )
             end = min(filter(None, (old.expires_at, now + overlap)))
             _change(connection, key_id, expires_at=end)
@@ -124,6 +156,30 @@ class KeyBook:
             _change(connection, key_id, revoked_at=now)
             append(connection, Event.KEY_REVOKED, at=now, key_id=key_id, actor=actor)
             return True
+
+    def confirm(self, key_ids: Sequence[str] | None, *, now: dt.datetime, actor: str) -> tuple[str, ...]:
+        """Lets suspended keys hold again: those named, all where None. Returns the ids of those that were suspended.
+
+        Raises:
+            KeyNotFound: there is no such key; none was confirmed.
+            UsageError: one was revoked or has expired; none was confirmed.
+        """
+        with recording(self._engine) as connection:
+            if key_ids is None:
+                rows = [_row(row) for row in connection.execute(sa.select(api_keys).order_by(api_keys.c.key_id))]
+            else:
+                rows = [_found(connection, key_id) for key_id in dict.fromkeys(key_ids)]
+                over = [row.key_id for row in rows if row.state(now) in ("revoked", "expired")]
+                if over:
+                    raise UsageError(
+                        f"Nothing was confirmed: {', '.join(over)} ended for good.",
+                        hint="Make new ones: `reco keys create NAME --scope SCOPE`.",
+                    )
+            waiting = [row.key_id for row in rows if row.state(now) == "suspended"]
+            for key_id in waiting:
+                _change(connection, key_id, suspended_at=None)
+                append(connection, Event.KEY_CONFIRMED, at=now, key_id=key_id, actor=actor)
+            return tuple(waiting)
 
     def note(self, uses: Mapping[str, Use]) -> None:
         """Keeps when keys were last used, and their HMACs under the newest pepper."""
@@ -151,6 +207,7 @@ class KeyBook:
             raise UsageError(
                 "The key would have expired already.", hint="Give a time to come, such as `--expires 90d`."
             )
+        self.close()  # before the key: killed in between, the home is closed and has none
         key, pepper = new_key(), next(iter(self.peppers))
         values = {
             "key_id": key.key_id,
@@ -168,6 +225,16 @@ class KeyBook:
         end = expires_at.isoformat() if expires_at is not None else None
         append(connection, Event.KEY_CREATED, at=now, key_id=key.key_id, expires_at=end, **told)
         return key
+
+
+def open_book(settings: Settings) -> KeyBook:
+    """The keys of the home these settings name.
+
+    Raises:
+        DatabaseUnavailable: the database does not answer.
+        ConfigError: the peppers, or the URL of the database, are not usable.
+    """
+    return KeyBook(shared_database(settings.sql_url), load_peppers(settings), settings.home / "keys" / CLOSED)
 
 
 def _known_scopes(scopes: Iterable[str]) -> Sequence[str]:

@@ -49,6 +49,7 @@ class Refusal(StrEnum):
     INVALID = "key_invalid"
     EXPIRED = "key_expired"
     REVOKED = "key_revoked"
+    SUSPENDED = "key_suspended"
 
 
 def _utc_now() -> dt.datetime:
@@ -83,6 +84,12 @@ class KeyRing:
         return (self._now() - self.read_at).total_seconds() > STALE_SECONDS
 
     @property
+    def suspended(self) -> int:
+        """How many keys wait to be confirmed after a restore."""
+        now = self._now()
+        return sum(row.state(now) == "suspended" for row in self._rows.values())
+
+    @property
     def usable(self) -> int:
         """How many keys are right at present."""
         now = self._now()
@@ -102,7 +109,7 @@ class KeyRing:
                     if self._uses.get(key_id) is use:
                         del self._uses[key_id]
             self._rows = {row.key_id: row for row in self._book.rows()}
-            self._made = self._made or bool(self._rows)
+            self._made = self._made or bool(self._rows) or self._book.ever_made()
             self.read_at = now
 
     async def follow(self) -> None:
@@ -134,7 +141,7 @@ class KeyRing:
         now = self._now()
         state = row.state(now)
         if state != "active":
-            return Refusal.REVOKED if state == "revoked" else Refusal.EXPIRED
+            return Refusal(f"key_{state}")
         self._note(row, key, now)
         return Caller(row.key_id, frozenset(row.scopes))
 
@@ -163,11 +170,13 @@ def open_ring(settings: Settings, metrics: Metrics) -> KeyRing:
         DatabaseUnavailable: the database does not answer.
         ConfigError: the peppers, or the URL of the database, are not usable.
     """
-    from reco.api.keybook import KeyBook  # noqa: PLC0415 - SQLAlchemy, when the service starts and not on import
-    from reco.api.peppers import load_peppers  # noqa: PLC0415 - see above
-    from reco.storage.sql import shared_database  # noqa: PLC0415 - see above
+    from reco.api.keybook import open_book  # noqa: PLC0415 - SQLAlchemy, when the service starts and not on import
 
-    book = KeyBook(shared_database(settings.sql_url), load_peppers(settings))
-    ring = KeyRing(book, metrics, may_be_open=settings.profile == "local" and is_loopback(settings.api_host))
+    book = open_book(settings)
+    if book.rows():  # made by an older version, or by another machine on the same database
+        book.close()
+    # A proxy that is named passes on what comes from elsewhere.
+    may_be_open = settings.api_open and not settings.trusted_proxies and is_loopback(settings.api_host)
+    ring = KeyRing(book, metrics, may_be_open=may_be_open and settings.profile == "local")
     ring.load()
     return ring

@@ -26,7 +26,7 @@ def load_peppers(settings: Settings) -> Mapping[str, bytes]:
         ConfigError: they are not written as they should be, or the file of the home cannot be read or made.
     """
     if settings.api_peppers is not None:
-        return _parsed(settings.api_peppers.get_secret_value(), SETTING)
+        return parse_peppers(settings.api_peppers.get_secret_value())
     file = settings.home / "keys" / "api.peppers"
     try:
         make_once(file, f"1:{os.urandom(BYTES).hex()}\n")
@@ -37,10 +37,15 @@ def load_peppers(settings: Settings) -> Mapping[str, bytes]:
             hint="Restore the file from a backup of the home: under other peppers, no key made before is right.",
             settings=[SETTING],
         ) from error
-    return _parsed(text, str(file))
+    return parse_peppers(text, str(file))
 
 
-def _parsed(text: str, where: str) -> dict[str, bytes]:
+def parse_peppers(text: str, where: str = SETTING) -> dict[str, bytes]:
+    """The peppers that a text lists; `where` is what an error names.
+
+    Raises:
+        ConfigError: it is no such list.
+    """
     found = [_FORM.fullmatch(part.strip()) for part in re.split(r"[,\n]", text) if part.strip()]
     peppers = {one[1]: one[2].encode() for one in found if one is not None}
     if not found or None in found or len(peppers) < len(found):

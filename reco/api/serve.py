@@ -22,6 +22,7 @@ from reco.api.metrics import FOLDER_VARIABLE, Metrics
 from reco.api.worker import APPLICATION, PROTOCOL, log_of_service, make
 from reco.errors import AddressUnavailable, ConfigError, ServiceEnded
 from reco.settings import Settings
+from reco.storage.homelock import in_use
 from reco.storage.redis_service import ServiceRedis
 
 GRACE_SECONDS = 5
@@ -41,11 +42,19 @@ def serve(settings: Settings, ready: Callable[[str], None], workers: int = 1) ->
         AddressUnavailable: the address is taken, or not one of this machine.
         RedisUnavailable: the embedded server could not be started.
         ServiceEnded: the workers do not start.
+        Busy: a restore of the home is at work.
+        BackupError: a restore of the home was cut short.
     """
     log_of_service(settings)
-    metrics = Metrics()
-    ring = open_ring(settings, metrics)
-    require_closed(settings, ring)
+    # What a restore replaces includes the keys: a service that went on would go by those of before.
+    with in_use(settings.home, "reco serve"):
+        metrics = Metrics()
+        ring = open_ring(settings, metrics)
+        require_closed(settings, ring)
+        _answer(settings, ring, metrics, ready, workers)
+
+
+def _answer(settings: Settings, ring: KeyRing, metrics: Metrics, ready: Callable[[str], None], workers: int) -> None:
     with _listening(settings.api_host, settings.api_port) as listener, ServiceRedis(settings) as redis:
         url = _url(settings.api_host, listener)
         if workers > 1:
@@ -100,6 +109,8 @@ def require_closed(settings: Settings, ring: KeyRing) -> None:
     if ring.usable:
         return
     hint = "Make a key with `reco keys create NAME --scope read`, then start again."
+    if ring.suspended:
+        hint = f"{ring.suspended} are suspended since a restore: `reco keys list`, then `reco keys confirm`. Or: {hint}"
     if settings.profile == "production":
         raise ConfigError(
             "RECO_PROFILE=production needs an API key, and there is none that is active.",

@@ -26,6 +26,7 @@ from reco.api.metrics import Metrics
 from reco.errors import RecoError
 from reco.logs import configure_logs, log_format
 from reco.settings import Settings, load_settings
+from reco.storage.homelock import stay_in_use
 from reco.storage.redis_service import ServiceRedis
 
 APPLICATION = f"{__name__}:application"
@@ -51,6 +52,7 @@ def application() -> FastAPI:
     log_of_service(settings)
     metrics = Metrics()
     try:
+        stay_in_use(settings.home, "reco serve")  # also where whoever started it was killed
         redis = ServiceRedis(settings).__enter__()
         return make(settings, redis, open_ring(settings, metrics), metrics)
     except RecoError as error:

@@ -54,6 +54,7 @@ class Event(StrEnum):
     KEY_CREATED = "key_created"
     KEY_EXPIRES = "key_expires"
     KEY_REVOKED = "key_revoked"
+    KEY_CONFIRMED = "key_confirmed"
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,14 @@ def served_facts(client: redis.Redis, namespace: str) -> dict[str, Any] | None:
     }
 
 
+def comparable(served: Mapping[str, Any] | None, code_version: str) -> dict[str, Any] | None:
+    """What of `served_facts` must be equal again: another version of the code may say the same in other words."""
+    if served is None:
+        return None
+    words = set() if code_version == __version__ else {"answers", "answers_sha256"}
+    return {name: value for name, value in served.items() if name not in words}
+
+
 def link_tree(source: Path, target: Path) -> dict[str, int]:
     """Links every file of a lake into another folder of its disk, temporary ones left out; counts them."""
     files = size = 0

@@ -14,7 +14,7 @@ from typing import Any
 
 from reco.audit.chain import FIRST, verify_chain
 from reco.audit.trail import Event, events
-from reco.backup.contents import served_facts
+from reco.backup.contents import comparable, served_facts
 from reco.backup.manifest import Manifest
 from reco.backup.rebuild import rebuild
 from reco.backup.redis_dump import live_facts
@@ -67,7 +67,8 @@ def drill(vault: Vault, settings: Settings, manifest: Manifest, *, now: dt.datet
         BackupDamaged, BackupKeyWrong: it cannot be restored at all; the former is entered too.
     """
     with Lake(settings.home).scratch() as folder:
-        scratch = settings.model_copy(update={"home": folder / "home", "redis_url": None, "database_url": None})
+        servers = {"redis_url": None, "database_url": None, "profile": "local"}  # of its own, in production too
+        scratch = settings.model_copy(update={"home": folder / "home"} | servers)
         try:
             found = _drill(vault, scratch, manifest, now)
         except BackupDamaged as error:
@@ -121,7 +122,11 @@ def _compare(scratch: Settings, manifest: Manifest, client: Any) -> list[Compari
     looks: Sequence[tuple[str, Callable[[], Any], Any]] = (
         ("keys in Redis", lambda: redis_facts["types"], facts["redis"]["types"]),
         ("digest of Redis", lambda: redis_facts["digest"], facts["redis"]["digest"]),
-        ("served answers", lambda: served_facts(client, scratch.namespace), facts["served"]),
+        (
+            "served answers",
+            lambda: comparable(served_facts(client, scratch.namespace), facts["code_version"]),
+            comparable(facts["served"], facts["code_version"]),
+        ),
         (
             "drops",
             lambda: {name: sum(one.status.value == name for one in states) for name in facts["drops"]},

@@ -26,6 +26,7 @@ from reco.backup.manifest import SETTINGS, SQL, Manifest
 from reco.backup.prepare import Prepared, fetch_entry
 from reco.backup.rebuild import rebuild
 from reco.backup.redis_dump import dump, load, read_dump
+from reco.backup.sql_dump import rows_of
 from reco.backup.vault import Vault
 from reco.catalog.ledger import CatalogueLedger
 from reco.catalog.table import ingest_catalogues
@@ -155,17 +156,11 @@ def _in_time(backups: Sequence[Manifest]) -> list[Manifest]:
 
 def read_trail(path: Path) -> list[AuditEvent]:
     """The audit trail in a dump of SQL, oldest first."""
-    found, columns = [], None
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            value = json.loads(line)
-            if isinstance(value, dict):
-                columns = value.get("columns") if value.get("table") == "audit_events" else None
-            elif columns:
-                row = dict(zip(columns, value, strict=True))
-                row.pop("previous_hash")
-                row |= {"at": dt.datetime.fromisoformat(row["at"]), "event": Event(row["event"])}
-                found.append(AuditEvent(**row))
+    found = []
+    for row in rows_of(path, "audit_events"):
+        row.pop("previous_hash")
+        row |= {"at": dt.datetime.fromisoformat(row["at"]), "event": Event(row["event"])}
+        found.append(AuditEvent(**row))
     return sorted(found, key=lambda one: one.id)
 
 
@@ -220,7 +215,7 @@ def rewind(prepared: Prepared, moment: Moment, settings: Settings, *, now: dt.da
     scores = {
         name: value for name, value in told.items() if name.startswith("score") and name in type(settings).model_fields
     }
-    here = {"home": prepared.folder, "redis_url": None, "database_url": None}
+    here = {"home": prepared.folder, "redis_url": None, "database_url": None, "profile": "local"}
     own = settings.model_copy(update=scores | here)
     engine = open_database(own.sql_url)
     home = Home(own, Lake(prepared.lake), DropLedger(engine, Lake(prepared.lake), Pseudonyms.of_home(own)))

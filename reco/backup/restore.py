@@ -16,21 +16,25 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from reco.audit.trail import Event, append, recording
-from reco.backup.contents import lake_files, served_facts
+from reco.backup.api_keys import KeysSettled, KnownKeys, known_keys, present_keys, settle_keys
+from reco.backup.contents import comparable, lake_files, served_facts
+from reco.backup.journal import Journal, read_journal
 from reco.backup.manifest import Manifest
 from reco.backup.past import Moment, find_moment, rewind
 from reco.backup.prepare import DATABASE, EVERYTHING, Prepared, part_of, prepare
 from reco.backup.redis_dump import owned_names
 from reco.backup.switch import Switched, check_redis, switch, switch_redis
 from reco.backup.vault import Vault
-from reco.errors import BackupDamaged, DatabaseUnavailable, RedisUnavailable, RestoreRefused
+from reco.errors import BackupDamaged, Busy, DatabaseUnavailable, RedisUnavailable, RestoreRefused
 from reco.local import locks
 from reco.settings import Settings
 from reco.snapshot.keys import Keys
-from reco.storage.homelock import home_lock, services_up
+from reco.storage.homelock import home_lock, require_whole, services_up, sole_use
 from reco.storage.lake import Lake
 from reco.storage.redis import address, open_redis
 from reco.storage.sql import SCHEMA, database_errors, drops, open_database, open_empty
+
+WAIT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,27 @@ class Plan:
     into: str | None = field(default=None, repr=False)
 
     @property
+    def command(self) -> str:
+        """What a person types to do this again, where it was cut short."""
+        state = f"--at {self.moment.at.isoformat()}" if self.moment else f"--id {self.manifest.backup_id}"
+        where = " --into-file FILE" if self.into else " --redis-only" if self.replaced == {"redis"} else ""
+        return f"reco backup restore {state}{where} --force"
+
+    def facts(self) -> dict[str, str]:
+        """The plan in words, without a secret."""
+        as_of = self.moment.at if self.moment else self.manifest.created_at
+        return {
+            "backup_id": self.manifest.backup_id,
+            "created_at": self.manifest.created_at.isoformat(),
+            "as_of": as_of.isoformat(),
+            "parts": ", ".join(sorted(self.replaced)),
+            "target": self.target,
+            "target_holds": "; ".join(self.lives),
+            "size_bytes": str(self.size_bytes),
+            "by_hand": self.command,
+        }
+
+    @property
     def size_bytes(self) -> int:
         """Plain bytes to bring back."""
         return sum(one.size_bytes for one in self.manifest.entries if part_of(one.name) in self.parts)
@@ -58,10 +83,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restore did; seconds is the whole of it, the recovery time."""
+    """What a restore did; seconds is the whole of it, the recovery time. api_keys: None where the home stayed."""
 
     plan: Plan
     switched: Switched
+    api_keys: KeysSettled | None
     snapshot_id: str | None
     answers_equal: bool | None
     seconds: float
@@ -99,7 +125,7 @@ def make_plan(
     replaced = frozenset({"redis"} if into else parts)
     # The state of a moment between two backups is made of all parts.
     needed = replaced if moment is None or moment.event_id is None else EVERYTHING
-    target = into.rpartition("@")[2] if into else str(settings.home)
+    target = address(into, "The URL to restore into") if into else str(settings.home)
     lives = _redis_lives(settings, into) + (() if into else _home_lives(settings, replaced))
     return Plan(manifest, needed, replaced, target, lives, moment, into)
 
@@ -108,7 +134,8 @@ def restore(vault: Vault, settings: Settings, plan: Plan, *, now: dt.datetime, f
     """Restores as planned: everything is read and checked before anything is replaced.
 
     Raises:
-        RestoreRefused: the target lives and `force` is not given, or services of the home are up.
+        RestoreRefused: the target lives and `force` is not given, or something uses the home.
+        BackupError: the keys of Redis alone are asked for, and a restore of the whole home was cut short.
         BackupDamaged, BackupKeyWrong: see `prepare`; nothing was changed.
         Busy: a run of the home is at work.
         RedisUnavailable, DatabaseUnavailable: they do not answer or are full.
@@ -116,8 +143,10 @@ def restore(vault: Vault, settings: Settings, plan: Plan, *, now: dt.datetime, f
     started = time.monotonic()
     _require_free(plan, settings, force=force)
     with ExitStack() as stack:
+        if "sql" in plan.replaced:
+            stack.enter_context(_alone(settings.home))
         if plan.into is None:
-            stack.enter_context(home_lock(settings.home, wait_seconds=5))
+            stack.enter_context(home_lock(settings.home, wait_seconds=WAIT_SECONDS))
         Lake(settings.home).sweep()
         folder = stack.enter_context(Lake(settings.home).scratch())
         prepared = prepare(vault, plan.manifest, folder / "parts", plan.parts)
@@ -125,14 +154,18 @@ def restore(vault: Vault, settings: Settings, plan: Plan, *, now: dt.datetime, f
             prepared = rewind(prepared, plan.moment, settings, now=now)
         client = stack.enter_context(_target_redis(settings, plan.into))
         if "sql" in plan.replaced:
-            _mark(prepared, plan, now)
-            switched = switch(prepared, settings, client, now=now)
+            journal = _journal(settings, plan, now)
+            known = known_keys(vault, settings, plan.manifest, folder, present=journal.api_keys)
+            api_keys = _mark(prepared, plan, known, now)
+            switched = switch(prepared, settings, client, journal, now=now)
         else:
+            api_keys = None
             switched = switch_redis(prepared, client, settings.namespace, now=now)
         check_redis(prepared, client, settings.namespace)
         served = served_facts(client, settings.namespace)
-    expected = prepared.manifest.facts["served"]
-    equal = None if expected is None else served == expected
+    version = str(prepared.manifest.facts["code_version"])
+    expected = comparable(prepared.manifest.facts["served"], version)
+    equal = None if expected is None else comparable(served, version) == expected
     if equal is False:
         raise BackupDamaged(
             "What is served after the restore does not give the answers that were given when it was backed up.",
@@ -141,7 +174,12 @@ def restore(vault: Vault, settings: Settings, plan: Plan, *, now: dt.datetime, f
             reason="they differ",
         )
     return Restored(
-        plan, switched, served["snapshot_id"] if served else None, equal, round(time.monotonic() - started, 3)
+        plan,
+        switched,
+        api_keys,
+        served["snapshot_id"] if served else None,
+        equal,
+        round(time.monotonic() - started, 3),
     )
 
 
@@ -151,12 +189,36 @@ def _require_free(plan: Plan, settings: Settings, *, force: bool) -> None:
             f"Services of {settings.home} are up: they would go on with what is moved away.",
             hint="End `reco dev` (or Dagster and the API), then restore.",
         )
+    if plan.replaced == {"redis"} and plan.into is None:
+        require_whole(settings.home)
     if plan.lives and not force:
         raise RestoreRefused(
             f"The target is not empty: {'; '.join(plan.lives)}.",
             hint="Restore into another RECO_HOME, or give --force: files are moved aside, keys in Redis are replaced.",
             lives=list(plan.lives),
         )
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Nobody else uses the home for the block, however it was started."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(sole_use(home, WAIT_SECONDS))
+        except Busy as error:
+            raise RestoreRefused(
+                f"{error.message} It would go on with what is moved away.",
+                hint="End it (`reco serve`, `reco dev`, Dagster), then restore.",
+                users=error.details.get("users", []),
+            ) from error
+        yield
+
+
+def _journal(settings: Settings, plan: Plan, now: dt.datetime) -> Journal:
+    """What the next attempt needs, if this one is cut short: first of all the keys there were before the first one."""
+    before = read_journal(settings.home)
+    present = before.api_keys if before is not None else present_keys(settings)
+    return Journal(plan.command, plan.manifest.backup_id, now.isoformat(), present)
 
 
 @contextmanager
@@ -221,12 +283,13 @@ def _home_lives(settings: Settings, parts: Collection[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _mark(prepared: Prepared, plan: Plan, now: dt.datetime) -> None:
-    """Says in the restored trail that this is a restore, before it becomes the trail."""
+def _mark(prepared: Prepared, plan: Plan, known: KnownKeys, now: dt.datetime) -> KeysSettled:
+    """Settles the API keys of the restored database and says in its trail what was done, before it is the trail."""
     engine = open_database(f"sqlite:///{prepared.database}")
     moment = plan.moment
     try:
         with recording(engine) as connection:
+            keys = settle_keys(connection, known, now)
             append(
                 connection,
                 Event.HOME_RESTORED,
@@ -234,8 +297,12 @@ def _mark(prepared: Prepared, plan: Plan, now: dt.datetime) -> None:
                 backup_id=plan.manifest.backup_id,
                 as_of=(moment.at if moment else plan.manifest.created_at).isoformat(),
                 upto=moment.event_id if moment else None,
+                keys_going_on=list(keys.going_on),
+                keys_ended=list(keys.ended),
+                keys_suspended=list(keys.suspended),
             )
         with engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode = DELETE")
     finally:
         engine.dispose()
+    return keys

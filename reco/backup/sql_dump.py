@@ -8,7 +8,7 @@ One format for both, so that a backup of a Postgres can be examined, and restore
 
 import datetime as dt
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,25 @@ def dump_sql(engine: sa.Engine, path: Path) -> SqlFacts:
         head = connection.scalar(sa.select(audit.c.hash).order_by(audit.c.id.desc()).limit(1))
         connection.rollback()
     return SqlFacts(revision, rows, head or "")
+
+
+def rows_of(dump: Path, table: str) -> Iterator[dict[str, Any]]:
+    """The rows of one table of a dump, times as text, without loading it anywhere.
+
+    Raises:
+        BackupDamaged: it is no dump.
+    """
+    columns: list[str] | None = None
+    for line in _lines(dump):
+        if isinstance(line, dict):
+            columns = line.get("columns") if line.get("table") == table else None
+        elif columns is not None:
+            yield dict(zip(columns, line, strict=True))
+
+
+def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as `rows_of` gives it."""
+    return {name: _plain(value) for name, value in row.items()}
 
 
 def load_sqlite(dump: Path, database: Path) -> None:

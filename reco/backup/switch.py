@@ -13,7 +13,6 @@ end, every other command refuses to work on it, and the same restore begins anew
 """
 
 import datetime as dt
-import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -24,6 +23,7 @@ import redis
 import sqlalchemy as sa
 
 from reco.backup.contents import HOME_KEYS
+from reco.backup.journal import Journal, end_journal, write_journal
 from reco.backup.manifest import DAGSTER, KEYS, SQL
 from reco.backup.prepare import DATABASE, Prepared
 from reco.backup.redis_dump import Key, RedisFacts, live_facts, load, owned_names, read_dump, read_keys
@@ -34,12 +34,12 @@ from reco.settings import Settings
 from reco.snapshot.keys import Keys
 from reco.snapshot.lease import Lease, LeasePolicy
 from reco.snapshot.wire import batches
-from reco.storage.homelock import RESTORING
 from reco.storage.lake import fsync_folder
 from reco.storage.redis import redis_errors
 from reco.storage.sql import SCHEMA, close_database, open_empty
 
 STAGING = "reco_restoring"
+PEPPERS = "api.peppers"
 _LEASE = LeasePolicy(wait_seconds=120)
 
 
@@ -53,8 +53,10 @@ class Switched:
     aside: Path | None
 
 
-def switch(prepared: Prepared, settings: Settings, client: redis.Redis, *, now: dt.datetime) -> Switched:
-    """Puts all parts into place.
+def switch(
+    prepared: Prepared, settings: Settings, client: redis.Redis, journal: Journal, *, now: dt.datetime
+) -> Switched:
+    """Puts all parts into place. The journal stands in the home from the first part that is replaced to the last.
 
     Raises:
         Busy: a publish is at work.
@@ -70,13 +72,13 @@ def switch(prepared: Prepared, settings: Settings, client: redis.Redis, *, now: 
         if prepared.parts & {"sql", "lake", "dagster", "keys"}:
             with stage("replace_home"):
                 home.mkdir(parents=True, exist_ok=True)
-                _write_journal(home, prepared.manifest.backup_id, now)
-                aside = _replace_files(prepared, settings, now)
+                write_journal(home, journal)
+                aside = _replace_files(prepared, settings, journal, now)
         lease.renew()
         loaded, over_too = _load_others(prepared, client, keys, now_ms)
         wanted = {key.name for key in read_dump(prepared.redis, keys.namespace)}
         removed = lease.unlink(name for name in owned_names(client, keys) if name not in wanted)
-    (home / RESTORING).unlink(missing_ok=True)
+    end_journal(home)
     return Switched(loaded, over + over_too, removed, aside)
 
 
@@ -145,7 +147,7 @@ def _versioned(prepared: Prepared, keys: Keys) -> Iterator[Key]:
     return (key for key in read_dump(prepared.redis, keys.namespace) if keys.sid_of(key.name) is not None)
 
 
-def _replace_files(prepared: Prepared, settings: Settings, now: dt.datetime) -> Path | None:
+def _replace_files(prepared: Prepared, settings: Settings, journal: Journal, now: dt.datetime) -> Path | None:
     home = settings.home
     aside = home / f"replaced-{now.astimezone(dt.UTC):%Y%m%dT%H%M%SZ}-{os.urandom(2).hex()}"
     if "sql" in prepared.parts:
@@ -161,7 +163,9 @@ def _replace_files(prepared: Prepared, settings: Settings, now: dt.datetime) -> 
             _put(prepared.folder / name, home / name, aside)
     for name in HOME_KEYS:
         key = prepared.folder / KEYS / name
-        if "keys" in prepared.parts and key.is_file():
+        # The keys of today are HMACs under the peppers of today; an older pepper would let in who was shut out with it.
+        stays = name == PEPPERS and journal.api_keys and (home / KEYS / name).exists()
+        if "keys" in prepared.parts and key.is_file() and not stays:
             key.chmod(0o600)
             (home / KEYS).mkdir(mode=0o700, exist_ok=True)
             _put(key, home / KEYS / name, aside)
@@ -200,12 +204,6 @@ def _move_aside(path: Path, aside: Path) -> None:
             return
         aside.mkdir(exist_ok=True)
         path.rename(aside / path.name)
-
-
-def _write_journal(home: Path, backup_id: str, now: dt.datetime) -> None:
-    path = home / RESTORING
-    path.write_text(json.dumps({"backup_id": backup_id, "since": now.isoformat()}), encoding="utf-8")
-    fsync_folder(home)
 
 
 def _differs(found: str, expected: RedisFacts) -> BackupDamaged:

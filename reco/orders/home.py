@@ -5,11 +5,10 @@ Belongs here: opening these three together. Does not belong here: Redis, which i
 
 from dataclasses import dataclass
 
-from reco.errors import BackupError
 from reco.orders.ledger import DropLedger
 from reco.orders.pseudonyms import Pseudonyms
 from reco.settings import Settings
-from reco.storage.homelock import RESTORING
+from reco.storage.homelock import require_whole
 from reco.storage.lake import Lake
 from reco.storage.sql import shared_database
 
@@ -30,10 +29,6 @@ def open_home(settings: Settings) -> Home:
         DatabaseUnavailable, ConfigError: see `reco.storage.sql.open_database`.
         BackupError: a restore of the home was cut short.
     """
-    if (settings.home / RESTORING).exists():
-        raise BackupError(
-            f"A restore of {settings.home} was cut short: its parts may be of two times.",
-            hint="Restore again (`reco backup restore --force`): it begins anew and ends whole.",
-        )
+    require_whole(settings.home)
     lake = Lake(settings.home / "lake")
     return Home(settings, lake, DropLedger(shared_database(settings.sql_url), lake, Pseudonyms.of_home(settings)))

@@ -10,6 +10,7 @@ whether a pseudonym is that of an id they already know.
 
 import hmac
 import os
+import re
 from functools import cached_property
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from reco.storage.secret_file import make_once
 PREFIX = "p_"
 KEY_BYTES = 32
 _CUT = 16
+_OF_A_FILE = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 class Pseudonyms:
@@ -51,7 +53,8 @@ class Pseudonyms:
     @cached_property
     def _key(self) -> bytes:
         if self._given is not None:
-            return self._given.encode()
+            # As the file of a home holds it, so that a setting can take the place of that file.
+            return bytes.fromhex(self._given) if _OF_A_FILE.fullmatch(self._given) else self._given.encode()
         try:
             make_once(self._file, os.urandom(KEY_BYTES).hex())
             return bytes.fromhex(self._file.read_text(encoding="ascii").strip())

@@ -4,13 +4,15 @@ Belongs here: opening a client, telling why Redis cannot be used, and facts abou
 and values.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.backoff import NoBackoff
+from redis.connection import parse_url
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
@@ -66,7 +68,17 @@ def open_redis(
 
 
 def embedded_redis(settings: Settings) -> EmbeddedValkey:
-    """The Redis server of the home."""
+    """The Redis server of the home.
+
+    Raises:
+        ConfigError: production has none.
+    """
+    if settings.profile == "production":
+        raise ConfigError(
+            "RECO_PROFILE=production needs RECO_REDIS_URL: the embedded Redis server is for one local machine.",
+            hint="Set RECO_REDIS_URL to a Redis >= 7.0 with persistence.",
+            settings=["RECO_REDIS_URL"],
+        )
     return EmbeddedValkey(
         settings.home,
         settings.redis_max_memory,
@@ -89,12 +101,12 @@ def _client(url: str, connect_seconds: float, answer_seconds: float) -> redis.Re
         raise not_a_url() from None
 
 
-def not_a_url() -> ConfigError:
+def not_a_url(setting: str = "RECO_REDIS_URL") -> ConfigError:
     """The error for a URL that does not parse, without the reason's text: it may repeat the URL, password and all."""
     return ConfigError(
-        "RECO_REDIS_URL is not a Redis URL.",
+        f"{setting} is not a Redis URL.",
         hint="Write redis://:password@host:6379/0, rediss:// for TLS or unix:///path; percent-encode the password.",
-        settings=["RECO_REDIS_URL"],
+        settings=[setting],
     )
 
 
@@ -112,10 +124,32 @@ def _greet(client: redis.Redis) -> None:
         ) from error
 
 
-def address(client: redis.Redis | AsyncRedis) -> str:
-    """`host:port` or the socket path of a client, without user and password."""
-    given = client.connection_pool.connection_kwargs
-    return str(given["path"]) if "path" in given else f"{given.get('host', 'localhost')}:{given.get('port', 6379)}"
+def address(of: redis.Redis | AsyncRedis | str, setting: str = "RECO_REDIS_URL") -> str:
+    """`host:port` or the socket path of a client or a URL, `/db` behind it if not 0; never a user or a password.
+
+    Raises:
+        ConfigError: a text is not a Redis URL; `setting` is what gave it.
+    """
+    given = _parts(of, setting) if isinstance(of, str) else of.connection_pool.connection_kwargs
+    place = str(given["path"]) if "path" in given else f"{given.get('host', 'localhost')}:{given.get('port', 6379)}"
+    return f"{place}/{given['db']}" if given.get("db") else place
+
+
+def has_password(url: str, setting: str = "RECO_REDIS_URL") -> bool:
+    """Whether a Redis URL has a password, wherever in it.
+
+    Raises:
+        ConfigError: it is not a Redis URL.
+    """
+    return bool(_parts(url, setting).get("password"))
+
+
+def _parts(url: str, setting: str) -> Mapping[str, Any]:
+    try:
+        found: Mapping[str, Any] = parse_url(url)  # type: ignore[no-untyped-call] # redis-py's own is not annotated
+    except (ValueError, TypeError):
+        raise not_a_url(setting) from None
+    return found
 
 
 def _code(error: RedisError) -> str:

@@ -23,7 +23,7 @@ from reco.storage.append_only import append_only
 
 SCHEMA = "reco"
 VERSION_TABLE = "reco_alembic_version"
-HEAD = "0006"
+HEAD = "0007"
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
@@ -198,6 +198,7 @@ api_keys = sa.Table(
     sa.Column("revoked_at", UtcDateTime),
     sa.Column("replaces", sa.Text, comment="Id of the key it was made to replace."),
     sa.Column("last_used_at", UtcDateTime, comment="To the minute."),
+    sa.Column("suspended_at", UtcDateTime, comment="Since a restore; NULL once a person has confirmed it."),
 )
 
 
@@ -213,7 +214,7 @@ def open_database(url: str) -> sa.Engine:
         version = _current_version(engine)
         if version is not None and version > HEAD:
             raise DatabaseUnavailable(
-                f"The database {engine.url.render_as_string(hide_password=True)} was made by a newer reco ({version}).",
+                f"The database {shown(engine.url)} was made by a newer reco ({version}).",
                 hint="Update reco, or give RECO_DATABASE_URL another database.",
             )
         if not (version is None and _create(engine)) and version != HEAD:
@@ -245,6 +246,13 @@ def open_empty(url: str) -> sa.Engine:
     return engine
 
 
+def shown(url: str | sa.URL) -> str:
+    """A URL as it may be printed and logged: without a password, also where one stands among its options."""
+    parsed = sa.make_url(url)
+    hidden = {name: "***" for name in parsed.query if "pass" in name.lower() or "secret" in name.lower()}
+    return parsed.update_query_dict(hidden).render_as_string(hide_password=True)
+
+
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -263,7 +271,7 @@ def database_errors(url: sa.URL) -> Iterator[None]:
     except SQLAlchemyError as error:
         reason = str(error.orig) if isinstance(error, DBAPIError) else str(error)
         raise DatabaseUnavailable(
-            f"The database {url.render_as_string(hide_password=True)} cannot be used: {reason.strip()}.",
+            f"The database {shown(url)} cannot be used: {reason.strip()}.",
             hint="Check RECO_DATABASE_URL, that the server runs, and the rights of its user.",
         ) from error
 
@@ -272,8 +280,7 @@ def _tell_unavailable(context: sa.engine.ExceptionContext) -> None:
     """A full disk, a lost connection and the like reach every caller as an error of ours."""
     if isinstance(context.sqlalchemy_exception, OperationalError) and context.engine is not None:
         raise DatabaseUnavailable(
-            f"The database {context.engine.url.render_as_string(hide_password=True)} failed: "
-            f"{str(context.original_exception).strip()}.",
+            f"The database {shown(context.engine.url)} failed: {str(context.original_exception).strip()}.",
             hint="Check that it runs and has room; what was not committed was not done, so run again.",
         ) from context.original_exception
 

@@ -18,6 +18,7 @@ from reco_pipeline.cli import (
     pipeline,
     quarantine,
     redis,
+    restore,
     serve,
     snapshots,
     system,
@@ -66,6 +67,7 @@ audit.app.command("forget")(forget.forget)
 app.add_typer(snapshots.app, name="snapshot")
 app.add_typer(redis.app, name="redis")
 app.add_typer(backup.app, name="backup")
+backup.app.command("restore")(restore.restore)
 app.command("status")(system.status)
 app.add_typer(system.config_app, name="config")
 app.command("doctor")(system.doctor)

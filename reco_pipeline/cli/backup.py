@@ -28,19 +28,22 @@ BackupOption = Annotated[
 
 
 @dataclass(frozen=True)
-class _Opened:
+class Opened:
+    """What a command on backups works with."""
+
     settings: "Settings"
     vault: "Vault"
 
 
 @contextmanager
-def _backups(*, make_key: bool = False, replica: bool = False) -> Iterator[_Opened]:
+def opened_backups(*, make_key: bool = False, replica: bool = False, uses_home: bool = True) -> Iterator[Opened]:
+    """The backups that the settings name. uses_home: False for what chooses a backup for a home cut short."""
     from reco.backup.place import open_vault
     from reco_pipeline.cli.start import settings_of_command
 
-    settings = settings_of_command()
+    settings = settings_of_command(uses_home=uses_home)
     with open_vault(settings, make_key=make_key, replica=replica) as vault, progress():
-        yield _Opened(settings, vault)
+        yield Opened(settings, vault)
 
 
 @app.command("create")
@@ -63,7 +66,7 @@ def create(
 
     now = dt.datetime.now(dt.UTC)
     copied = None
-    with _backups(make_key=True) as opened:
+    with opened_backups(make_key=True) as opened:
         settings = opened.settings
         with open_redis(settings) as client:
             made = make(
@@ -102,7 +105,7 @@ def show_all(replica: ReplicaFlag = False, as_json: JsonFlag = False) -> None:
 
     Example: reco backup list
     """
-    with _backups(replica=replica) as opened:
+    with opened_backups(replica=replica, uses_home=False) as opened:
         listed, checks, pins = opened.vault.list(), opened.vault.checks(), opened.vault.pins()
     rows: list[dict[str, Any]] = []
     for one in listed:
@@ -147,7 +150,7 @@ def verify(
     """
     from reco.backup.verify import verify as look
 
-    with _backups(replica=replica) as opened:
+    with opened_backups(replica=replica, uses_home=False) as opened:
         manifest = _chosen(opened.vault, backup)
         found = look(
             opened.vault, manifest, opened.settings.home, part=_part(opened.vault, part), now=dt.datetime.now(dt.UTC)
@@ -159,71 +162,6 @@ def verify(
         for problem in found.problems:
             say(f"  {problem}")
     raise typer.Exit(0 if found.passed else FAILED)
-
-
-@app.command("restore")
-def restore(
-    backup: BackupOption = None,
-    at: Annotated[
-        str | None, typer.Option("--at", metavar="TIME", help="The state as of this moment (ISO 8601, UTC).")
-    ] = None,
-    into: Annotated[
-        str | None, typer.Option("--into", metavar="URL", help="Another Redis, which gets the keys alone.")
-    ] = None,
-    redis_only: Annotated[bool, typer.Option("--redis-only", help="Only the keys of Redis, not the home.")] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Also where the target is not empty; what it holds is moved aside.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
-    replica: ReplicaFlag = False,
-    as_json: JsonFlag = False,
-) -> None:
-    """Bring a backup back: everything is read and checked before anything is replaced.
-
-    Example: reco backup restore --at 2026-03-04T12:00:00
-    """
-    from reco.backup.prepare import EVERYTHING
-    from reco.backup.restore import make_plan
-    from reco.backup.restore import restore as bring_back
-    from reco.errors import UsageError
-
-    if backup and at:
-        raise UsageError("--id and --at name two different states.", hint="Give one of them.")
-    now = dt.datetime.now(dt.UTC)
-    with _backups(replica=replica) as opened:
-        parts = frozenset({"redis"}) if redis_only else EVERYTHING
-        plan = make_plan(
-            opened.vault, opened.settings, backup_id=backup, at=_moment(at) if at else None, into=into, parts=parts
-        )
-        told = {
-            "backup_id": plan.manifest.backup_id,
-            "created_at": plan.manifest.created_at.isoformat(),
-            "at": plan.moment.at.isoformat() if plan.moment else None,
-            "parts": sorted(plan.replaced),
-            "target": plan.target,
-            "target_holds": list(plan.lives),
-            "size_bytes": plan.size_bytes,
-        }
-        if not as_json:
-            facts([(name.replace("_", " "), ", ".join(v) if isinstance(v, list) else v) for name, v in told.items()])
-        done = None if dry_run else bring_back(opened.vault, opened.settings, plan, now=now, force=force)
-    result: dict[str, Any] = told | {"restored": done is not None}
-    if done is not None:
-        result |= {
-            "snapshot_id": done.snapshot_id,
-            "answers_equal": done.answers_equal,
-            "redis_keys": done.switched.keys,
-            "aside": str(done.switched.aside) if done.switched.aside else None,
-            "rto_seconds": done.seconds,
-        }
-    if as_json:
-        print_json(result)
-    elif done is None:
-        say("Nothing was changed (--dry-run).")
-    else:
-        say(f"Restored in {done.seconds:.1f} s; snapshot {done.snapshot_id} is served, with the answers of then.")
-        if done.switched.aside:
-            say(f"What was there is in {done.switched.aside}; remove it when it is not needed any more.")
 
 
 @app.command("drill")
@@ -242,7 +180,7 @@ def drill(
     from reco.orders.home import open_home
 
     now = dt.datetime.now(dt.UTC)
-    with _backups(replica=replica) as opened:
+    with opened_backups(replica=replica) as opened:
         manifest = opened.vault.any_good() if any_backup else _chosen(opened.vault, backup)
         found = prove(opened.vault, opened.settings, manifest, now=now)
         risk = protection(opened.vault, open_home(opened.settings).ledger.engine, now=now)
@@ -269,7 +207,7 @@ def prune(
     from reco.backup.prune import policy_of
     from reco.backup.prune import prune as remove
 
-    with _backups(replica=replica) as opened:
+    with opened_backups(replica=replica) as opened:
         settings = opened.settings
         found = remove(
             opened.vault,
@@ -311,7 +249,7 @@ def pin(
 
     Example: reco backup pin 00000042-20260304T120000Z-0a1b2c3d --reason "before the move"
     """
-    with _backups() as opened:
+    with opened_backups() as opened:
         if remove:
             opened.vault.unpin(backup)
         else:
@@ -336,7 +274,7 @@ def redate(
     from reco.backup.redate import redate as put_right
     from reco.orders.home import open_home
 
-    with _backups(replica=replica) as opened:
+    with opened_backups(replica=replica) as opened:
         engine = open_home(opened.settings).ledger.engine
         done = put_right(opened.vault, engine, backup, now=dt.datetime.now(dt.UTC), why=why)
     if as_json:
@@ -354,7 +292,7 @@ def replicate(as_json: JsonFlag = False) -> None:
     from reco.backup.place import open_vault
     from reco.backup.replicate import replicate as copy
 
-    with _backups() as opened, open_vault(opened.settings, replica=True) as second:
+    with opened_backups() as opened, open_vault(opened.settings, replica=True) as second:
         done = copy(opened.vault, second, opened.settings.home, now=dt.datetime.now(dt.UTC))
     if as_json:
         print_json(asdict(done))
@@ -403,16 +341,6 @@ def _part(vault: "Vault", text: str) -> tuple[int, int]:
     if parts.isdigit() and first.isdigit() and 1 <= int(first) <= int(parts):
         return int(first), int(parts)
     raise UsageError(f"{text!r} names no part.", hint="Write N/T, such as 1/7, or next/7.")
-
-
-def _moment(text: str) -> dt.datetime:
-    from reco.errors import UsageError
-
-    try:
-        at = dt.datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{text!r} is no time.", hint="Write it as 2026-03-04T12:00:00 (UTC).") from None
-    return at.replace(tzinfo=at.tzinfo or dt.UTC)
 
 
 def _row(manifest: "Manifest") -> dict[str, Any]:

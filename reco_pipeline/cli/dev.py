@@ -27,7 +27,7 @@ def dev(
     from reco_pipeline.cli.start import settings_of_command
     from reco_pipeline.dev import services, watch
 
-    settings = settings_of_command()
+    settings = settings_of_command(uses_home=False)
     signal.signal(signal.SIGHUP, _hang_up)
     _line(f"Starting on {settings.home}.")
     try:

@@ -42,7 +42,7 @@ def inspect(
     from reco.orders.profiles import load_profile
     from reco_pipeline.cli.start import settings_of_command
 
-    settings = settings_of_command()
+    settings = settings_of_command(uses_home=False)
     profile = load_profile(source or settings.source)
     found = [path for file in files for path in find_files(file)]
     _check_target(profile_out, found)

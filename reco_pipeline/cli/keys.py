@@ -1,4 +1,4 @@
-"""The commands of API keys: keys create, list, revoke.
+"""The commands of API keys: keys create, list, confirm, revoke.
 
 Does not belong here: what a key is and where it is kept (`reco.api.keys`, `reco.api.keybook`).
 """
@@ -15,7 +15,7 @@ from reco_pipeline.cli.output import print_json, say, table
 if TYPE_CHECKING:
     from reco.api.keybook import KeyBook, KeyRow
 
-app = typer.Typer(help="API keys: make, list, replace, revoke.", no_args_is_help=True)
+app = typer.Typer(help="API keys: make, list, replace, confirm, revoke.", no_args_is_help=True)
 
 _SPAN = re.compile(r"(\d{1,5})([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -94,14 +94,33 @@ def revoke(
         say(f"Key {key_id} is revoked." if changed else f"Key {key_id} was revoked before.")
 
 
+@app.command("confirm")
+def confirm(
+    key_ids: Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Ids, as in `reco keys list`.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All that are suspended.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Let keys hold again that a restore suspended, because nobody knew whether they were revoked since.
+
+    Example: reco keys confirm 4f0q2m8z1k7c
+    """
+    from reco.errors import UsageError
+    from reco_pipeline.cli.start import account
+
+    if every == bool(key_ids):
+        raise UsageError("Give the ids of keys, or --all.", hint="`reco keys list` shows which are suspended.")
+    done = _book().confirm(None if every else key_ids, now=dt.datetime.now(dt.UTC), actor=account())
+    if as_json:
+        print_json({"confirmed": list(done)})
+    else:
+        say(f"Confirmed: {', '.join(done)}." if done else "No such key was suspended.")
+
+
 def _book() -> "KeyBook":
-    from reco.api.keybook import KeyBook
-    from reco.api.peppers import load_peppers
-    from reco.storage.sql import shared_database
+    from reco.api.keybook import open_book
     from reco_pipeline.cli.start import settings_of_command
 
-    settings = settings_of_command()
-    return KeyBook(shared_database(settings.sql_url), load_peppers(settings))
+    return open_book(settings_of_command())
 
 
 def _span(text: str) -> dt.timedelta:
@@ -119,7 +138,8 @@ def _until(row: "KeyRow") -> str:
 
 def _told(row: "KeyRow", now: dt.datetime) -> dict[str, Any]:
     """What may be told of a key: everything but its HMAC."""
-    times = {name: getattr(row, name) for name in ("created_at", "expires_at", "revoked_at", "last_used_at")}
+    names = ("created_at", "expires_at", "revoked_at", "last_used_at", "suspended_at")
+    times = {name: getattr(row, name) for name in names}
     return {
         "key_id": row.key_id,
         "name": row.name,

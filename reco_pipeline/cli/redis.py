@@ -24,7 +24,7 @@ def show_history(as_json: JsonFlag = False) -> None:
     from reco.local.rewind import reach
     from reco_pipeline.cli.start import settings_of_command
 
-    found = reach(_history(settings_of_command().home))
+    found = reach(_history(settings_of_command(uses_home=False).home))
     spans = [{"from": first.isoformat(), "until": last.isoformat(), "bytes": size} for first, last, size in found]
     if as_json:
         print_json({"history": spans})
@@ -49,7 +49,7 @@ def cut_at(
     from reco.local.rewind import cut, plan
     from reco_pipeline.cli.start import settings_of_command
 
-    made = plan(_history(settings_of_command().home), _second(at))
+    made = plan(_history(settings_of_command(uses_home=False).home), _second(at))
     target = into.absolute() / "redis" / "data"
     if not dry_run:
         cut(made, target)

@@ -24,6 +24,7 @@ def serve(
 
     from reco.api.serve import serve as run
     from reco_pipeline.cli.start import settings_of_command
+    from reco_pipeline.production import require_ready
 
     def ready(url: str) -> None:
         if as_json:
@@ -32,5 +33,6 @@ def serve(
             say(f"API at {url}/api/v1/ (documentation: {url}/docs, health: {url}/health/). Ctrl-C stops it.")
         sys.stdout.flush()
 
-    settings = settings_of_command()
+    settings = settings_of_command(uses_home=False)
+    require_ready(settings)
     run(settings, ready, workers or settings.api_workers)

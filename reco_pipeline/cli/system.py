@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 config_app = typer.Typer(help="Effective settings, secrets masked.", invoke_without_command=True)
 UNREACHABLE = 4
+NOT_READY = 2
 
 
 def status(as_json: JsonFlag = False) -> None:
@@ -144,7 +145,7 @@ def show_config(as_json: JsonFlag = False) -> None:
     from reco.settings import PREFIX, Settings
     from reco_pipeline.cli.start import settings_of_command
 
-    settings = settings_of_command()
+    settings = settings_of_command(uses_home=False)
     values = {name: _masked(getattr(settings, name)) for name in Settings.model_fields}
     if as_json:
         print_json(values)
@@ -158,18 +159,27 @@ def show_config(as_json: JsonFlag = False) -> None:
 
 @config_app.command("check")
 def check_config(as_json: JsonFlag = False) -> None:
-    """Whether these settings would be accepted in production.
+    """Whether everything that production needs is there: each lack, with its next step. Exit code 2 where one is.
 
     Example: reco config check
     """
     from reco.audit.catalogue import raised_checks
     from reco_pipeline.cli.start import settings_of_command
+    from reco_pipeline.production import readiness
 
-    raised_checks(settings_of_command(profile="production").error_checks)
+    settings = settings_of_command(uses_home=False, profile="production")
+    raised_checks(settings.error_checks)
+    findings = readiness(settings)
+    lacks = [one for one in findings if not one.ok]
     if as_json:
-        print_json({"ready": True})
+        print_json({"ready": not lacks, "checks": [vars(one) for one in findings]})
     else:
-        say("These settings are accepted in production.")
+        rows = [("ok" if one.ok else "MISSING", one.what, one.found) for one in findings]
+        table("Production", ("", "what", "found"), rows)
+        for one in lacks:
+            say(f"  next: {one.what}: {one.next_step}")
+        say(f"{len(lacks)} missing." if lacks else "Everything that production needs is there.")
+    raise typer.Exit(NOT_READY if lacks else 0)
 
 
 def doctor(as_json: JsonFlag = False) -> None:
@@ -180,7 +190,7 @@ def doctor(as_json: JsonFlag = False) -> None:
     from reco_pipeline.cli.start import settings_of_command
     from reco_pipeline.doctor import examine
 
-    findings = examine(settings_of_command())
+    findings = examine(settings_of_command(uses_home=False))
     failed = [one for one in findings if not one.ok]
     if as_json:
         print_json({"ok": not failed, "checks": [vars(one) for one in findings]})

@@ -12,11 +12,9 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from reco.api.keybook import KeyBook
-from reco.api.peppers import load_peppers
+from reco.api.keybook import open_book
 from reco.api.worker import PROTOCOL
 from reco.settings import load_settings
-from reco.storage.sql import open_database
 from reco_pipeline_tests.api_server import PATIENCE_SECONDS, running_api, settings_for
 from reco_pipeline_tests.embedded import eventually
 from reco_pipeline_tests.integration.test_api_observed import read
@@ -35,7 +33,7 @@ def valkey():
 
 def make_key(home, *scopes):
     settings = load_settings(home=home)
-    book = KeyBook(open_database(settings.sql_url), load_peppers(settings))
+    book = open_book(settings)
     return book.create("key", scopes, now=dt.datetime.now(dt.UTC), actor="test").text
 
 

@@ -210,7 +210,7 @@ def test_a_killed_prune_leaves_whole_backups(shop: BackupShop, zygote: Zygote) -
     assert not {one.backup_id for one in old} & set(left)
 
 
-@pytest.mark.parametrize("stage", ["_load_versioned", "_write_journal", "_replace_files", "_load_others"])
+@pytest.mark.parametrize("stage", ["_load_versioned", "write_journal", "_replace_files", "_load_others"])
 def test_a_killed_restore_is_done_again(shop: BackupShop, zygote: Zygote, stage: str) -> None:
     """Before the switch nothing has changed; after its begin the home is refused until the restore is done again."""
     namespace = shop.settings.namespace

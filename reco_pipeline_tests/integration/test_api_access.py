@@ -142,12 +142,28 @@ def test_the_open_service_closes_with_the_first_key(valkey, tmp_path):
         assert told(made.ask(("GET", "/health/"))[0]) == (401, "key_missing")
 
 
-@pytest.mark.parametrize("field", ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP"])
+@pytest.mark.parametrize("field", ["Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Proto", "X-Real-IP", "CF-Ray"])
 def test_what_a_proxy_passed_on_is_not_from_this_machine(valkey, tmp_path, field):
     """A proxy on this machine that rewrites the Host header does not open the service to the world."""
     with service(valkey, tmp_path) as made:
         (answer,) = made.ask(("GET", "/livez"), headers={field: "203.0.113.7"})
         assert told(answer) == (403, "host_not_allowed")
+
+
+def test_a_caller_from_elsewhere_is_never_this_machine(valkey, tmp_path):
+    """Whatever Host header it sends, and however it got here."""
+    with service(valkey, tmp_path) as made:
+        assert made.ask(("GET", "/livez"))[0].status_code == 200
+        assert made.ask(("GET", "/livez"), client="::1")[0].status_code == 200
+        assert told(made.ask(("GET", "/livez"), client="203.0.113.7")[0]) == (403, "host_not_allowed")
+
+
+@pytest.mark.parametrize("settings", [{"api_open": False}, {"api_trusted_proxies": "127.0.0.1"}])
+def test_the_service_can_be_kept_closed_without_a_key(valkey, tmp_path, settings):
+    """By its setting, or by naming a proxy, whose callers are not of this machine: nobody is answered."""
+    with service(valkey, tmp_path, **settings) as made:
+        assert told(made.ask(("GET", "/health/"))[0]) == (401, "key_missing")
+        assert made.ask(("GET", "/livez"))[0].status_code == 200
 
 
 def test_with_keys_any_host_header_will_do(closed):

@@ -21,6 +21,7 @@ from reco.logs import configure_logs
 from reco.settings import load_settings
 from reco_pipeline_tests.api_client import service
 from reco_pipeline_tests.api_server import PATIENCE_SECONDS, running_api, settings_for
+from reco_pipeline_tests.production import WHOLE
 from reco_pipeline_tests.servers import running_valkey
 from reco_pipeline_tests.snapshot_lake import write_tables
 
@@ -245,14 +246,11 @@ def test_security_events_are_told_and_keys_never(valkey, snapshot_id, tmp_path, 
 def test_the_service_tells_json_in_production_and_text_at_home(valkey, snapshot_id, tmp_path):
     """In production one JSON event a request without any setting; at home nothing but warnings."""
     settings = settings_for(valkey, tmp_path / "home")
-    from reco.api.keybook import KeyBook  # noqa: PLC0415 - only this test makes keys beside a process
-    from reco.api.peppers import load_peppers  # noqa: PLC0415 - see above
-    from reco.storage.sql import open_database  # noqa: PLC0415 - see above
+    from reco.api.keybook import open_book  # noqa: PLC0415 - only this test makes keys beside a process
 
-    home = load_settings(home=tmp_path / "home")
-    book = KeyBook(open_database(home.sql_url), load_peppers(home))
-    text = book.create("key", ["read"], now=NOW, actor="test").text
-    with running_api(settings | {"RECO_PROFILE": "production"}) as api:
+    home = load_settings(home=tmp_path / "home", api_peppers=WHOLE["RECO_API_PEPPERS"])
+    text = open_book(home).create("key", ["read"], now=NOW, actor="test").text
+    with running_api(WHOLE | settings) as api:
         answer = api.client.get(POPULAR[1], headers={"X-API-Key": text, "X-Request-ID": "shop-0123456789"})
         assert answer.status_code == 200
         with socket.create_connection((api.client.base_url.host, api.client.base_url.port)) as wire:

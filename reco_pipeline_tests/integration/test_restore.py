@@ -10,6 +10,7 @@ import pytest
 import redis
 import sqlalchemy as sa
 
+from reco.api.keybook import open_book
 from reco.audit.chain import verify_chain
 from reco.audit.trail import Event, append, events, recording
 from reco.backup.contents import served_facts
@@ -211,7 +212,7 @@ def test_every_damage_is_found_before_anything_is_replaced(
     finally:
         for key, data in objects.items():
             vault.store.put_bytes(data, key)
-    assert [path for path in settings.home.rglob("*") if path.is_file() and path.name != "run.lock"] == []
+    assert [path for path in settings.home.rglob("*") if path.is_file() and path.suffix != ".lock"] == []
     assert not other.keys(f"{settings.namespace}:*")
 
 
@@ -278,6 +279,25 @@ def test_the_state_of_any_moment_comes_back(shop: BackupShop, other: redis.Redis
         make_plan(shop.vault(), shop.settings, at=NOON + dt.timedelta(days=2))
     with pytest.raises(BackupNotFound, match="Nothing had happened"):
         make_plan(shop.vault(), shop.settings, at=NOON - dt.timedelta(days=2))
+
+
+def test_a_moment_comes_back_over_the_home_that_lives(shop: BackupShop) -> None:
+    """The state of then is made beside the home: what there was is moved aside as it was, and no row of it changes."""
+    settings = shop.settings
+    at = NOON + dt.timedelta(minutes=shop.minute, seconds=30)
+    digest = _digest(shop.client, settings.namespace)
+    shop.give("tuesday", {"9": ["Kit", "Lamp"], "10": ["Kit", "Lamp"]})
+    shop.publish()
+    shop.back_up()
+    assert settings.sql_url == shop.settings.sql_url  # asked for before, as by every command
+    before = open_home(settings).ledger.drops()
+    done = bring_back(shop.vault(), settings, at=at, force=True)
+    assert _digest(shop.client, settings.namespace) == digest
+    states = {one.name: one.status for one in open_home(settings).ledger.drops()}
+    assert states == {"monday.csv": DropStatus.INGESTED, "tuesday.csv": DropStatus.RETRACTED}
+    assert done.switched.aside is not None
+    old = open_home(settings.model_copy(update={"home": done.switched.aside}))
+    assert old.ledger.drops() == before
 
 
 def test_the_keys_of_a_moment_replace_keys_alone(shop: BackupShop) -> None:
@@ -360,18 +380,27 @@ def _digest(client: redis.Redis, namespace: str) -> str:
 
 @pytest.mark.slow
 def test_a_postgres_is_backed_up_and_restored(tmp_path: Path, client: redis.Redis, server: S3Server) -> None:
-    """From SQLite into Postgres and back: the rows, their chain and the triggers; the old schema stays beside."""
+    """From SQLite into Postgres and back: the rows, their chain and the triggers; the old schema stays beside.
+
+    What was done to an API key there holds over the next restore.
+    """
     shop = BackupShop(tmp_path, client, server)
     shop.give()
     shop.publish()
+    key = open_book(shop.settings).create("shop", ["read"], now=shop.now, actor="anna").key_id
     shop.back_up()
     with running_postgres() as postgres:
         settings = Settings(
             home=tmp_path / "pg", redis_url=url(client), namespace=shop.settings.namespace, database_url=postgres
         )
         for round_ in range(2):
-            bring_back(shop.vault(), settings, force=True)
+            done = bring_back(shop.vault(), settings, force=True)
+            assert done.api_keys is not None
+            assert (done.api_keys.suspended, done.api_keys.ended) == (((key,), ()), ((), (key,)))[round_]
             home = open_home(settings)
+            book = open_book(settings)
+            assert book.confirm(None, now=shop.now, actor="anna") == ((key,), ())[round_]
+            assert book.revoke(key, now=shop.now, actor="anna") is (round_ == 0)
             assert len(home.ledger.drops()) == 1, round_
             assert verify_chain(home.ledger.engine).whole
             home.ledger.retract("monday.csv", now=shop.now, reason="so that the trail goes on")

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import sqlalchemy as sa
 
-from reco.api.keybook import KeyBook
+from reco.api.keybook import KeyBook, open_book
 from reco.api.keyring import Caller, KeyRing, Refusal, open_ring
 from reco.api.keys import _checksum, new_key, read_key
 from reco.api.metrics import Metrics
@@ -40,7 +40,7 @@ def peppers(text, tmp_path):
 
 @pytest.fixture
 def book(engine, tmp_path):
-    return KeyBook(engine, peppers(PEPPER, tmp_path))
+    return KeyBook(engine, peppers(PEPPER, tmp_path), tmp_path / "closed")
 
 
 @pytest.fixture
@@ -161,13 +161,13 @@ def test_the_secret_decides_and_not_the_checksum(book, ring):
 def test_a_key_moves_to_the_newest_pepper_when_it_is_used(book, engine, tmp_path, clock):
     """After one use under both peppers, the old pepper can go; without that, the key goes with it."""
     used, idle = made(book), made(book)
-    both = KeyRing(
-        KeyBook(engine, peppers(f"{NEWER},{PEPPER}", tmp_path)), Metrics(), may_be_open=True, now=lambda: clock.at
-    )
+    both_book = KeyBook(engine, peppers(f"{NEWER},{PEPPER}", tmp_path), tmp_path / "closed")
+    both = KeyRing(both_book, Metrics(), may_be_open=True, now=lambda: clock.at)
     both.load()
     assert isinstance(both.whose(used.text), Caller)
     both.load()
-    alone = KeyRing(KeyBook(engine, peppers(NEWER, tmp_path)), Metrics(), may_be_open=True, now=lambda: clock.at)
+    new_book = KeyBook(engine, peppers(NEWER, tmp_path), tmp_path / "closed")
+    alone = KeyRing(new_book, Metrics(), may_be_open=True, now=lambda: clock.at)
     alone.load()
     assert isinstance(alone.whose(used.text), Caller)
     assert alone.whose(idle.text) is Refusal.INVALID
@@ -241,7 +241,7 @@ PRODUCTION = {"profile": "production", "redis_url": "redis://127.0.0.1:1/0"}
 def test_nothing_but_the_loopback_starts_without_a_usable_key(tmp_path, values):
     """Another address, or production, needs a key that is active; the next step is told."""
     settings = load_settings(home=tmp_path, **values)
-    book = KeyBook(open_database(settings.sql_url), load_peppers(settings))
+    book = open_book(settings)
     now = dt.datetime.now(dt.UTC)
     book.revoke(book.create("x", ["read"], now=now, actor="anna").key_id, now=now, actor="anna")
     with pytest.raises(ConfigError) as caught:

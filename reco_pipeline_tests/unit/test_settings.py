@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from reco.errors import ConfigError
-from reco.settings import load_settings
+from reco.settings import load_settings, loose_secrets
+from reco.storage.redis import embedded_redis
 
 
 @pytest.fixture(autouse=True)
@@ -89,10 +90,60 @@ def test_secrets_never_show(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "planted-secret" not in str(caught.value)
 
 
-def test_production_refuses_the_embedded_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """RECO_PROFILE=production without RECO_REDIS_URL does not start, and says which setting is missing."""
-    monkeypatch.setenv("RECO_PROFILE", "production")
+def test_production_has_no_embedded_server(tmp_path: Path) -> None:
+    """Whoever asks for Redis in production without RECO_REDIS_URL is told so; nothing is started."""
+    settings = load_settings(home=tmp_path, profile="production")
     with pytest.raises(ConfigError, match="RECO_REDIS_URL"):
+        embedded_redis(settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_follows_from_a_setting_follows_it_into_a_copy(tmp_path: Path) -> None:
+    """A scratch home of a drill or a moment must not work on the database of the home it was copied from."""
+    one = load_settings(home=tmp_path / "one")
+    before = (one.sql_url, one.inbox_place, one.trusted_proxies)
+    other = one.model_copy(update={"home": tmp_path / "other", "api_trusted_proxies": "10.0.0.1"})
+    assert (other.sql_url, other.inbox_place) == (
+        f"sqlite:///{tmp_path}/other/reco.sqlite",
+        tmp_path / "other" / "inbox",
+    )
+    assert other.trusted_proxies == ["10.0.0.1"]
+    assert (one.sql_url, one.inbox_place, one.trusted_proxies) == before
+
+
+def test_a_secret_given_twice_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RECO_X and RECO_X_FILE: neither wins silently, and neither value is told."""
+    secret = tmp_path / "secret"
+    secret.write_text("redis://:planted-secret@127.0.0.1:1/0")
+    monkeypatch.setenv("RECO_REDIS_URL_FILE", str(secret))
+    monkeypatch.setenv("RECO_REDIS_URL", "redis://:planted-too@127.0.0.1:2/0")
+    with pytest.raises(ConfigError, match="RECO_REDIS_URL and RECO_REDIS_URL_FILE are both set") as caught:
         load_settings()
-    monkeypatch.setenv("RECO_REDIS_URL", "redis://cache:6379/0")
-    assert load_settings().profile == "production"
+    assert "planted" not in str(caught.value)
+    assert caught.value.details["settings"] == ["RECO_REDIS_URL", "RECO_REDIS_URL_FILE"]
+    monkeypatch.setenv("RECO_REDIS_URL", "")
+    assert load_settings().redis_url is not None
+
+
+def test_a_secret_file_that_others_can_read_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files behind RECO_X_FILE, a reco.toml that holds a secret, and the keys of the home; not those of a container."""
+    monkeypatch.chdir(tmp_path)
+    secret, config, keys = tmp_path / "secret", tmp_path / "reco.toml", tmp_path / "home" / "keys"
+    keys.mkdir(parents=True)
+    secret.write_text("redis://127.0.0.1:1/0")
+    config.write_text('namespace = "shop"\n')
+    (keys / "privacy.key").write_text("x" * 64)
+    monkeypatch.setenv("RECO_REDIS_URL_FILE", str(secret))
+    for path in (secret, config, keys / "privacy.key"):
+        path.chmod(0o600)
+    settings = load_settings(home=tmp_path / "home")
+    assert loose_secrets(settings) == []
+    for path, mode in ((secret, 0o640), (config, 0o644), (keys / "privacy.key", 0o604)):
+        path.chmod(mode)
+    assert [one.path for one in loose_secrets(settings)] == [secret, keys / "privacy.key"]
+    config.write_text('database_url = "postgresql://u:p@h/d"\n')
+    found = [str(one) for one in loose_secrets(settings)]
+    assert len(found) == 3
+    assert f"RECO_REDIS_URL_FILE: {secret} can be read by other accounts (mode 0640)" in found
+    monkeypatch.setattr("reco.secretfiles._OF_A_CONTAINER", tmp_path)
+    assert loose_secrets(settings) == []
