@@ -33,9 +33,9 @@ from reco.orders.ledger import DropStatus
 from reco.orders.rawfiles import REMOVED
 from reco.progress import report, stage
 from reco.settings import Settings
+from reco.snapshot.inputs import model_inputs
 from reco.snapshot.keys import Keys
 from reco.snapshot.lease import Lease, LeasePolicy
-from reco.snapshot.release import model_inputs
 from reco.snapshot.store import SnapshotStore
 from reco.storage.homelock import home_lock
 from reco.storage.redis import server_facts
