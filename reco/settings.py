@@ -79,6 +79,10 @@ class Settings(BaseSettings):
         default=None,
         description="age public keys that backups are encrypted for, separated by commas; unset: that of the identity.",
     )
+    backup_former_recipients: SecretStr | None = Field(
+        default=None,
+        description="age public keys of earlier backups, separated by commas: still believed, no longer encrypted for.",
+    )
     backup_identity: SecretStr | None = Field(
         default=None, description="age secret key that opens backups; local and unset: made once in the home's `keys`."
     )

@@ -23,7 +23,8 @@ import redis
 from pydantic import SecretStr
 
 from reco import __version__
-from reco.backup.manifest import DAGSTER, KEYS, LAKE, REDIS, SETTINGS, SQL
+from reco.backup.history import take_history
+from reco.backup.manifest import DAGSTER, HISTORY, KEYS, LAKE, REDIS, SETTINGS, SQL
 from reco.backup.redis_dump import dump
 from reco.backup.sql_dump import dump_sql
 from reco.errors import BackupError, SnapshotDamaged, SnapshotNotFound
@@ -32,9 +33,9 @@ from reco.orders.ledger import DropStatus
 from reco.orders.rawfiles import REMOVED
 from reco.progress import report, stage
 from reco.settings import Settings
+from reco.snapshot.inputs import model_inputs
 from reco.snapshot.keys import Keys
 from reco.snapshot.lease import Lease, LeasePolicy
-from reco.snapshot.release import model_inputs
 from reco.snapshot.store import SnapshotStore
 from reco.storage.homelock import home_lock
 from reco.storage.redis import server_facts
@@ -65,6 +66,7 @@ def take(home: Home, client: redis.Redis, folder: Path, *, wait_seconds: float =
     """
     settings = home.settings
     keys = Keys(settings.namespace)
+    spans = take_history(settings, folder / HISTORY)
     with home_lock(settings.home, wait_seconds=wait_seconds):
         with stage("copy_lake"):
             lake = link_tree(home.lake.root, folder / LAKE)
@@ -88,6 +90,7 @@ def take(home: Home, client: redis.Redis, folder: Path, *, wait_seconds: float =
         "sql": sql.as_dict() | {"kind": home.ledger.engine.dialect.name},
         "lake": lake,
         "dagster": pool,
+        "redis_history": spans,
         "drops": {status.value: sum(one.status is status for one in drops) for status in DropStatus},
         "inputs": inputs,
         "served": served,

@@ -99,6 +99,7 @@ def unseal(sealed: Path, plain: Path, identities: list[pyrage.x25519.Identity], 
     Raises:
         BackupKeyWrong: it was encrypted for others.
         BackupDamaged: it is not what was sealed; nothing of it is left in `plain`.
+        BackupError: the disk is full or fails.
     """
     try:
         check_object(sealed, expected, name)
@@ -122,6 +123,8 @@ def unseal(sealed: Path, plain: Path, identities: list[pyrage.x25519.Identity], 
         ) from error
     except (OSError, ValueError, zstandard.ZstdError) as error:
         plain.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:  # of the system; pyrage's own say what is damaged
+            raise disk_failed(name, error) from error
         raise damaged(name, expected.object, str(error)) from error
     except BackupDamaged:
         plain.unlink(missing_ok=True)
@@ -144,6 +147,15 @@ def check_object(sealed: Path, expected: Sealed, name: str) -> None:
             f"it has {size:,} of {expected.object_bytes:,} bytes" if size != expected.object_bytes else "other bytes"
         )
         raise damaged(name, expected.object, reason)
+
+
+def disk_failed(name: str, error: OSError) -> BackupError:
+    """The error for a file of a backup that could not be written here, which says nothing against the backup."""
+    return BackupError(
+        f"{name} of the backup could not be written: {error}.",
+        hint="Free some room on the disk of the home, or mend it, then try again: nothing was replaced.",
+        entry=name,
+    )
 
 
 def damaged(name: str, key: str, reason: str) -> BackupDamaged:

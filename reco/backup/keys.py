@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 import pyrage
+from pydantic import SecretStr
 
 from reco.errors import BackupKeyWrong
 from reco.settings import Settings
@@ -31,11 +32,16 @@ NAMES = ["RECO_BACKUP_RECIPIENTS", "RECO_BACKUP_IDENTITY"]
 
 @dataclass(frozen=True)
 class Keyring:
-    """Recipients and identities, as age writes them. made: the file of an identity that was made just now."""
+    """Recipients and identities, as age writes them.
+
+    made: the file of an identity that was made just now; former: recipients that nothing is encrypted for any more,
+    whose manifests are still believed.
+    """
 
     recipients: tuple[str, ...]
     identities: tuple[str, ...]
     made: Path | None = None
+    former: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, settings: Settings, *, make: bool = False) -> "Keyring":
@@ -45,8 +51,7 @@ class Keyring:
             BackupKeyWrong: a key does not parse, or there is none.
         """
         identities = _identities(settings.backup_identity.get_secret_value() if settings.backup_identity else "")
-        given = settings.backup_recipients.get_secret_value() if settings.backup_recipients else ""
-        recipients = tuple(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
+        recipients, former = _listed(settings.backup_recipients), _listed(settings.backup_former_recipients)
         file, made = settings.home / "keys" / IDENTITY_FILE, None
         if not identities and settings.profile == "local":
             if not file.exists() and make and not recipients:
@@ -54,8 +59,8 @@ class Keyring:
                 made = file
             if file.exists():
                 identities = _identities(file.read_text(encoding="ascii"))
-        ring = cls(recipients or tuple(_public(one) for one in identities), identities, made)
-        for one in ring.recipients:
+        ring = cls(recipients or tuple(_public(one) for one in identities), identities, made, former)
+        for one in (*ring.recipients, *former):
             _recipient(one)
         return ring
 
@@ -103,9 +108,14 @@ class Keyring:
 
     def knows(self, body: bytes, tags: Sequence[str]) -> bool:
         """Whether a body bears an HMAC of a recipient that is known here."""
-        known = {*self.recipients, *(_public(one) for one in self.identities)}
+        known = {*self.recipients, *self.former, *(_public(one) for one in self.identities)}
         given = [tag.encode() for tag in tags]
         return any(hmac.compare_digest(_tag(one, body).encode(), tag) for one in known for tag in given)
+
+
+def _listed(given: SecretStr | None) -> tuple[str, ...]:
+    text = given.get_secret_value() if given else ""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 def _tag(recipient: str, body: bytes) -> str:
@@ -143,9 +153,9 @@ def _recipient(text: str) -> pyrage.x25519.Recipient:
         return pyrage.x25519.Recipient.from_str(text)
     except pyrage.RecipientError as error:
         raise BackupKeyWrong(
-            f"RECO_BACKUP_RECIPIENTS holds a key that does not parse: {error}.",
+            f"RECO_BACKUP_RECIPIENTS or RECO_BACKUP_FORMER_RECIPIENTS holds a key that does not parse: {error}.",
             hint="Give X25519 keys (age1...), separated by commas.",
-            settings=NAMES[:1],
+            settings=[NAMES[0], "RECO_BACKUP_FORMER_RECIPIENTS"],
         ) from None
 
 

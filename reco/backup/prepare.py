@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from reco.audit.chain import FIRST, verify_chain
 from reco.backup.envelope import unseal
-from reco.backup.manifest import DAGSTER, KEYS, LAKE, REDIS, SETTINGS, SQL, Entry, Manifest
+from reco.backup.manifest import DAGSTER, HISTORY, KEYS, LAKE, REDIS, SETTINGS, SQL, Entry, Manifest
 from reco.backup.redis_dump import dump_facts
 from reco.backup.sql_dump import load_sqlite
 from reco.backup.vault import Vault
@@ -24,8 +24,9 @@ from reco.storage.sql import open_database
 
 DATABASE = "reco.sqlite"
 EVERYTHING = frozenset({"redis", "sql", "lake", "dagster", "keys"})
+"""What a restore puts into place: not the past of the embedded Redis, which `reco redis cut` takes from the bucket."""
 _PARTS = {REDIS: "redis", SQL: "sql", SETTINGS: "keys"}
-_FOLDERS = {LAKE: "lake", DAGSTER: "dagster", KEYS: "keys"}
+_FOLDERS = {LAKE: "lake", DAGSTER: "dagster", KEYS: "keys", HISTORY: "redis_history"}
 
 
 @dataclass(frozen=True)

@@ -102,13 +102,13 @@ def owned_names(client: redis.Redis, keys: Keys) -> list[bytes]:
     """
     prefix = f"{keys.namespace}:".encode()
     about_now = (keys.lease, keys.generation)
-    return sorted(
-        {
-            name
-            for name in scan(client, prefix + b"*")
-            if name.startswith(prefix) and name not in about_now and not name.startswith(prefix + CALLERS)
-        }
+    found = sorted(
+        name
+        for name in scan(client, prefix + b"*")
+        if name.startswith(prefix) and name not in about_now and not name.startswith(prefix + CALLERS)
     )
+    # A scan gives a name twice at times. A set of all of them would be the most memory that a backup takes.
+    return [name for name, _ in groupby(found)]
 
 
 def read_keys(client: redis.Redis, names: Iterable[bytes]) -> Iterator[Key]:

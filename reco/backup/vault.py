@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from reco.backup.envelope import check_object, damaged
+from reco.backup.envelope import check_object, damaged, disk_failed
 from reco.backup.keys import Keyring
 from reco.backup.manifest import Entry, Manifest, is_backup_id, read_manifest
 from reco.errors import BackupDamaged, BackupNotFound, ObjectNotFound
@@ -98,9 +98,12 @@ class Vault:
 
         Raises:
             BackupDamaged: it is missing or has other bytes.
+            BackupError: the disk is full or fails.
         """
         try:
             self.store.get(self.object_key(entry.object), path)
+        except OSError as error:
+            raise disk_failed(entry.name, error) from error
         except ObjectNotFound as error:
             raise damaged(entry.name, entry.object, "it is missing") from error
         check_object(path, entry.sealed, entry.name)

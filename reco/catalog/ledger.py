@@ -26,6 +26,8 @@ from reco.storage.sql import catalogue_drops as table
 
 RAW_CATALOGUES = "raw_catalogues"
 KIND = "catalogue"
+CATALOGUE = "catalogue"
+"""The table of the lake that all catalogues make together."""
 """What the events of the trail say of a catalogue drop."""
 _NOT_READ: dict[str, None] = dict.fromkeys((*LINE_COUNTS, "reasons", "encoding", "dialect", "header", "mapping"))
 _BLOCK = 1 << 20

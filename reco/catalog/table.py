@@ -8,6 +8,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from reco.catalog.ledger import CATALOGUE as CATALOGUE  # noqa: PLC0414 - mypy: it may be imported from here
 from reco.catalog.ledger import CatalogueDrop, CatalogueLedger
 from reco.catalog.reader import CATALOGUE_LINES, read_catalogue
 from reco.catalog.rules import COLUMNS
@@ -17,8 +18,6 @@ from reco.orders.ledger import DropStatus
 from reco.progress import report
 from reco.storage.engine import fetch_row, literal, open_engine, parquet, write_parquet
 from reco.storage.lake import Lake, file_digest
-
-CATALOGUE = "catalogue"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -117,6 +118,37 @@ def prune(history: Path, before: dt.datetime) -> list[str]:
                 path.unlink()
                 removed.append(path.name)
     return removed
+
+
+def copy(history: Path, target: Path) -> None:
+    """Copies what is kept now into another folder: links of files that are closed, the open ones as long as they are.
+
+    Raises:
+        HistoryDamaged: an index is not of its form.
+        OSError: the other folder cannot be written.
+    """
+    for folder in folders(history):
+        for number in range(_TRIES):
+            place = target / folder.name
+            try:
+                index = read_index(folder)
+                place.mkdir(parents=True, exist_ok=True)
+                for one in (*(base.file for base in index.bases), *index.increments):
+                    _copy_file(folder / one.name, place / one.name, closed=one.name in index.sha256)
+                _write(place, index)
+                break
+            except FileNotFoundError:  # old files were removed between our two looks
+                shutil.rmtree(place)
+                if number == _TRIES - 1:
+                    raise
+
+
+def _copy_file(source: Path, target: Path, *, closed: bool) -> None:
+    if closed:
+        with suppress(OSError):  # a disk without links, or a folder on another one
+            os.link(source, target)
+            return
+    shutil.copyfile(source, target)
 
 
 def folders(history: Path) -> list[Path]:

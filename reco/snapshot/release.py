@@ -21,20 +21,21 @@ from reco.audit.chain import chain_head
 from reco.audit.trail import Event, append, events, recording
 from reco.catalog.table import CATALOGUE
 from reco.errors import GateRefused, SnapshotDamaged, SnapshotNotFound
-from reco.model.choice import read_choice, scores_in_force, scoring_rule
+from reco.model.choice import read_choice, scores_in_force
 from reco.model.cooccurrence import read_kept
 from reco.model.scores import AUTO
 from reco.model.tables import ITEM_COOCCURRENCE, ITEM_STATS, SIMILAR_ITEMS, broken_links
 from reco.orders.home import Home
-from reco.orders.ledger import Drop, DropStatus, inputs_digest
+from reco.orders.ledger import Drop, DropStatus
 from reco.orders.orders import ORDERS, orders_extent
 from reco.orders.profiles import SAMPLE
 from reco.snapshot.gate import GatePolicy
+from reco.snapshot.inputs import model_inputs
 from reco.snapshot.marks import Made, figures, mark_validated, record_release, store_set
 from reco.snapshot.publish import ManifestFacts, PublishResult, VerifyReport, publish, verify
 from reco.snapshot.quality import quality_checks
 from reco.snapshot.store import RollbackResult, SnapshotStore, stands
-from reco.storage.lake import Lake, file_digest
+from reco.storage.lake import Lake
 from reco.storage.sql import audit_events
 from reco.storage.sql import snapshots as table
 
@@ -83,17 +84,6 @@ def release(
     manifest = SnapshotStore(client, settings.namespace).get(result.snapshot_id).manifest
     record_release(home, result, manifest, Made(inputs, drops, run_id, now))
     return result
-
-
-def model_inputs(home: Home) -> str:
-    """One digest of everything a snapshot is made of: drops, item names, code version and score settings."""
-    names = home.lake.path(CATALOGUE)
-    return inputs_digest(
-        home.ledger.drops(status=DropStatus.INGESTED),
-        file_digest(names) if names.is_file() else "",
-        __version__,
-        scoring_rule(home.settings),
-    )
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ CHILD = """
 import datetime as dt, json, os, signal, sys
 from pathlib import Path
 import redis
-from reco.backup import switch
+from reco.backup import contents, switch
 from reco.backup.keys import Keyring
 from reco.backup.prune import prune
 from reco.backup.restore import make_plan, restore
@@ -70,6 +70,15 @@ def work(order):
         settings = shop.settings
         vault = shop.vault(keys=keys)
         restore(vault, settings, make_plan(vault, settings), now=shop.now, force=True)
+    elif order["do"] == "take":
+        whole = getattr(contents, operation)
+        def part(*a, **k):
+            if number == 0:
+                die()
+            whole(*a, **k)
+            die()
+        setattr(contents, operation, part)
+        shop.back_up(keys=keys)
     else:
         fault = Fault(operation, first=number, times=-1, before=die)
         if number < 0:
@@ -78,7 +87,8 @@ def work(order):
             shop.back_up(fault, keys=keys)
         else:
             now = dt.datetime.now(dt.UTC)
-            prune(shop.vault(fault, keys=keys), Policy(1, 0, 0, 0, 1), grace=dt.timedelta(0), now=now, dry_run=False)
+            zero, vault = dt.timedelta(0), shop.vault(fault, keys=keys)
+            prune(vault, Policy(1, 0, 0, 0, 1), grace=zero, keep_versions=zero, now=now, dry_run=False)
     os._exit(0)
 
 for line in sys.stdin:
@@ -162,6 +172,12 @@ def test_a_killed_backup_is_none(shop: BackupShop, zygote: Zygote) -> None:
     for kill in BACKUP_KILLS:
         assert zygote.run(shop, "backup", kill) == -signal.SIGKILL, kill
         assert shop.vault().ids() == before, kill
+    for part in ("link_tree", "dump_sql", "dump", "_take_dagster"):  # before and after it was taken
+        for number in (0, 1):
+            assert zygote.run(shop, "take", (part, number)) == -signal.SIGKILL, part
+            assert shop.vault().ids() == before, part
+            shop.client.delete(f"{shop.namespace}:snapshot:lease")  # it ends by itself after half a minute
+    assert not [path for path in shop.settings.home.rglob("staged") if path.is_file()]
     puts = _puts_of_a_backup(shop)
     assert zygote.run(shop, "backup", ("put_object", puts[0])) == -signal.SIGKILL  # instead of the manifest
     assert shop.vault().ids() == before
@@ -199,15 +215,27 @@ def test_a_killed_prune_leaves_whole_backups(shop: BackupShop, zygote: Zygote) -
     shop.give("tuesday", {"9": ["Kit"]})
     newest = shop.back_up().manifest
     shop.vault().store.put_bytes(b"stray", shop.vault().object_key("0" * 64))
-    for kill in (("delete_object", 0), ("delete_object", -1), ("delete_object", 1), ("delete_object", -1)):
+    gone: set[str] = set()
+    early = [("delete_object", 0), ("delete_object", -1), ("delete_object", 1), ("delete_object", -1)]
+    for kill in [*early, ("delete_object", 3), ("delete_object", -4), ("delete_object", 5)]:  # of versions, at the end
         assert zygote.run(shop, "prune", kill) == -signal.SIGKILL, kill
         for one in shop.vault().list():
             assert one.manifest is not None
             assert verify(shop.vault(), one.manifest, shop.settings.home, part=(1, 1), now=shop.now).passed, kill
+        there = {*shop.vault().ids(), *(one.key for one in shop.vault().objects())}
+        assert not gone & there, kill  # freeing a version brings nothing back
+        gone |= _hidden(shop) - there
     prune(shop.vault(), TIGHT, grace=dt.timedelta(0), now=dt.datetime.now(dt.UTC), dry_run=False)
     left = shop.vault().ids()
     assert newest.backup_id in left
     assert not {one.backup_id for one in old} & set(left)
+
+
+def _hidden(shop: BackupShop) -> set[str]:
+    """What was removed of backups and objects, and is kept as a version."""
+    store, namespace = shop.vault().store, shop.namespace
+    keys = {one.key for one in store.versions(f"{namespace}/objects/")}
+    return keys | {one.key.split("/")[-2] for one in store.versions(f"{namespace}/backups/")}
 
 
 @pytest.mark.parametrize("stage", ["_load_versioned", "write_journal", "_replace_files", "_load_others"])

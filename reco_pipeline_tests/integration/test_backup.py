@@ -8,10 +8,13 @@ import redis
 
 from reco.backup.keys import Keyring
 from reco.backup.lease import BackupLease
+from reco.backup.prepare import prepare
+from reco.backup.prune import prune
 from reco.backup.redis_dump import live_facts
+from reco.backup.retention import Policy
 from reco.errors import BackupKeyWrong, Busy
 from reco.snapshot.keys import Keys
-from reco_pipeline_tests.backup_shop import OTHER, BackupShop
+from reco_pipeline_tests.backup_shop import IDENTITY, NOON, OTHER, BackupShop
 from reco_pipeline_tests.object_store import S3Server
 
 pytestmark = [
@@ -61,6 +64,34 @@ def test_who_may_open_a_backup_is_who_it_was_made_for(shop: BackupShop) -> None:
     assert second.manifest == again.manifest
     with pytest.raises(BackupKeyWrong, match="no key"):
         shop.back_up(keys=Keyring((), ()))
+
+
+def test_keys_are_changed_without_losing_a_backup(shop: BackupShop, tmp_path: Path) -> None:
+    """Old alone, then both, then new alone: each backup opens with whom it was made for, and all stay believed."""
+    old, new = (str(IDENTITY.to_public()), str(IDENTITY)), (str(OTHER.to_public()), str(OTHER))
+    first = shop.back_up(keys=Keyring(old[:1], ())).manifest
+    both = shop.back_up(keys=Keyring((old[0], new[0]), ())).manifest
+    last = shop.back_up(keys=Keyring(new[:1], (), former=old[:1])).manifest
+    assert not {one.object for one in last.entries} & {one.object for one in (*first.entries, *both.entries)}
+    opens = {old[1]: (first, both), new[1]: (both, last)}
+    for identity in (old[1], new[1]):
+        ring = Keyring((), (identity,), former=(old[0], new[0]))
+        for number, manifest in enumerate((first, both, last)):
+            vault, folder = shop.vault(keys=ring), tmp_path / f"{identity[-6:]}-{number}"
+            if manifest in opens[identity]:
+                assert prepare(vault, vault.read(manifest.backup_id), folder).redis.stat().st_size > 0
+            else:
+                with pytest.raises(BackupKeyWrong, match="does not open"):
+                    prepare(vault, vault.read(manifest.backup_id), folder)
+    now = dt.datetime.now(dt.UTC)
+    policy = Policy(days=1, daily=0, weekly=0, monthly=0, minimum=1)
+    shop.minute = int((now - NOON).total_seconds() // 60)
+    shop.back_up(keys=Keyring(new[:1], (), former=old[:1]))
+    for former, kept in (((), {first.backup_id}), (old[:1], set())):
+        done = prune(shop.vault(keys=Keyring(new[:1], (), former=former)), policy, grace=dt.timedelta(0), now=now)
+        assert first.backup_id in {*done.plan.keep, *done.plan.remove}
+        assert kept <= set(done.plan.keep)
+        assert (first.backup_id in done.plan.remove) == (not kept)
 
 
 def test_far_less_than_before_is_no_good_backup(shop: BackupShop) -> None:

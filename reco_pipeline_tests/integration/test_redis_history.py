@@ -14,11 +14,19 @@ from pathlib import Path
 import pytest
 import redis
 
+from reco.backup.create import create
+from reco.backup.manifest import HISTORY
+from reco.backup.place import open_vault
+from reco.backup.prepare import prepare
 from reco.errors import ConfigError, HistoryDamaged, HistoryMissing, UsageError
 from reco.local import aof, history, rewind
 from reco.local.valkey import EmbeddedValkey
+from reco.orders.home import open_home
+from reco.settings import load_settings
+from reco_pipeline_tests.backup_shop import IDENTITY
 from reco_pipeline_tests.commands import printed
 from reco_pipeline_tests.embedded import eventually
+from reco_pipeline_tests.object_store import S3Server
 from reco_pipeline_tests.own_redis import OwnRedis, own_redis, server_of
 
 DAY, HOUR = dt.timedelta(days=1), dt.timedelta(hours=1)
@@ -285,3 +293,52 @@ def test_the_commands_cut_the_embedded_server(
     for wrong in ("2001-01-01", "yesterday"):
         with pytest.raises(UsageError):
             printed(capsys, "redis", "cut", "--at", wrong, "--into", tmp_path / "no")
+
+
+def test_the_past_is_in_backups_and_comes_back_without_the_machine(
+    tmp_path: Path, server: S3Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Closed files are sent once, sealed; where the folder is gone `cut --backups` takes them from the bucket."""
+    home, then = tmp_path / "home", tmp_path / "then"
+    environment = {
+        "RECO_HOME": str(home),
+        "RECO_NAMESPACE": "past",
+        "RECO_S3_BUCKET": server.bucket,
+        "RECO_S3_ENDPOINT_URL": server.url,
+        "RECO_BACKUP_IDENTITY": str(IDENTITY),
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings()
+    with EmbeddedValkey(home, "64mb", namespace="past").lease() as endpoint:
+        client = redis.Redis.from_url(endpoint.url)
+        client.set("past:snapshot:note", "value")
+        (folder,) = history.folders(home / "redis" / "history")
+        index = history.read_index(folder)
+        index.looked_at += 3600  # as if an hour had passed
+        history._write(folder, index)
+        with open_vault(settings) as vault:
+            first = create(open_home(settings), client, vault, now=now()).manifest
+            rewrite(client, home / "redis" / "data")
+            second = create(open_home(settings), client, vault, now=now()).manifest
+            old = [one for one in first.entries if one.name.endswith(".1.base.rdb")]
+            assert old[0] in second.entries
+            assert any(one.name.endswith(".2.base.rdb") for one in second.entries)
+            assert b"REDIS" not in vault.store.get_bytes(vault.object_key(old[0].object))
+            made = prepare(vault, second, tmp_path / "prepared")
+            assert not (made.folder / HISTORY).exists()  # a restore leaves it where it is
+        client.close()
+    shutil.rmtree(home / "redis")
+    at = (now() + HOUR / 2).isoformat()
+    with pytest.raises(HistoryMissing):
+        printed(capsys, "redis", "cut", "--at", at, "--into", then)
+    spans = json.loads(printed(capsys, "redis", "history", "--backups", "--json"))["history"]
+    assert [one["backup_id"] for one in spans] == [first.backup_id, second.backup_id]
+    assert first.backup_id in printed(capsys, "redis", "history", "--backups")
+    found = json.loads(printed(capsys, "redis", "cut", "--backups", "--at", at, "--into", then, "--json"))
+    assert [name.split(".", 3)[3] for name in found["files"]] == ["base.rdb", "incr.aof"]
+    with EmbeddedValkey(then, "64mb").lease() as endpoint, redis.Redis.from_url(endpoint.url) as client:
+        assert client.get("past:snapshot:note") == b"value"
+    with pytest.raises(HistoryMissing, match="they reach from"):
+        printed(capsys, "redis", "cut", "--backups", "--at", "2001-01-01", "--into", tmp_path / "no")
+    assert not list(home.glob(".scratch*"))

@@ -101,3 +101,11 @@ def test_the_last_good_ones_stay_under_every_rule(ages: list[tuple[float, bool]]
     )
     assert sorted([*found.keep, *found.remove]) == [one.backup_id for one in backups]
     assert plan([one for one in backups if one.backup_id in found.keep], policy, verified=proven).remove == ()
+
+
+def test_backups_of_one_second_are_told_apart_by_their_number() -> None:
+    """Where a clock stood still the last made one counts as the last, and only that one must stay."""
+    same = [backup(number, 40) for number in range(5)]
+    found = plan(same)
+    assert set(found.keep) == {same[-1].backup_id}
+    assert found.remove == tuple(one.backup_id for one in same[:-1])

@@ -1,0 +1,117 @@
+"""Promises of backups when something fails midway: no half backup, no wrong verdict, and the next one works."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pyrage
+import pytest
+import redis
+
+from reco.backup.create import create
+from reco.backup.manifest import write_manifest
+from reco.backup.prepare import prepare
+from reco.errors import BackupDamaged, BackupError, ObjectStoreUnavailable, RecoError, RedisUnavailable
+from reco.storage.redis import redis_errors
+from reco_pipeline_tests.backup_shop import KEYS, BackupShop
+from reco_pipeline_tests.faulty_store import Fault, body, says
+from reco_pipeline_tests.object_store import S3Server
+from reco_pipeline_tests.servers import running_valkey
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning"),
+    pytest.mark.timeout(600),  # on a busy machine a backup takes long
+]
+
+
+@pytest.fixture
+def shop(tmp_path: Path, client: redis.Redis, server: S3Server) -> BackupShop:
+    """A shop with one published drop."""
+    found = BackupShop(tmp_path, client, server)
+    found.give()
+    found.publish()
+    return found
+
+
+FAULTS: dict[str, tuple[Callable[[], Fault], type[RecoError]]] = {
+    "the store is busy for good": (
+        lambda: Fault("put_object", first=3, times=-1, before=says(503, "SlowDown")),
+        ObjectStoreUnavailable,
+    ),
+    "what was put reads back as something else": (
+        lambda: Fault("get_object", first=1, times=-1, after=body(lambda data: data[:-1] + bytes([data[-1] ^ 1]))),
+        BackupDamaged,
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_store_that_fails_midway_leaves_no_backup(shop: BackupShop, fault: str) -> None:
+    """It is said with its own exit code, the list is as before, and the next backup is whole."""
+    make, error = FAULTS[fault]
+    with pytest.raises(error):
+        shop.back_up(make())
+    assert shop.vault().ids() == []
+    shop.vault().store.remove(f"{shop.namespace}/lease.json")  # what could not be given back ends by itself
+    made = shop.back_up().manifest
+    assert prepare(shop.vault(), made, shop.folder / "prepared").redis.stat().st_size > 0
+
+
+def test_a_redis_that_is_gone_or_read_only_makes_no_backup(shop: BackupShop, tmp_path: Path) -> None:
+    """A dump needs the lease of publishing: a replica is refused, a server that is away is told; nothing is listed."""
+    (tmp_path / "replica").mkdir()
+    with (
+        running_valkey(tmp_path / "replica", "--replicaof", "127.0.0.1", "1") as replica,
+        pytest.raises(RedisUnavailable, match="read-only"),
+        redis_errors(replica, embedded=False),
+    ):
+        create(shop.home, replica, shop.vault(), now=shop.now)
+    with pytest.raises(RedisUnavailable), redis_errors(replica, embedded=False):
+        create(shop.home, replica, shop.vault(), now=shop.now)
+    assert shop.vault().ids() == []
+    assert shop.back_up().manifest.good
+
+
+def test_a_full_disk_says_nothing_against_a_backup(shop: BackupShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no room to open it, reading or opening, the error is not that it is damaged."""
+    made = shop.back_up().manifest
+    full = OSError(28, "No space left on device")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise full
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pyrage, "decrypt_io", refuse)
+        with pytest.raises(BackupError, match="No space left") as caught:
+            prepare(shop.vault(), made, shop.folder / "one")
+    assert not isinstance(caught.value, BackupDamaged)
+    vault = shop.vault()
+    monkeypatch.setattr(vault.store, "get", refuse)
+    with pytest.raises(BackupError, match="No space left") as caught:
+        prepare(vault, made, shop.folder / "two")
+    assert not isinstance(caught.value, BackupDamaged)
+
+
+def test_a_manifest_that_is_another_or_of_a_later_version_is_refused(shop: BackupShop) -> None:
+    """A real manifest under the id of another backup is no backup, nor is one of a format that this version lacks."""
+    made = shop.back_up().manifest
+    vault = shop.vault()
+    raw = vault.store.get_bytes(vault.manifest_key(made.backup_id))
+    other = made.backup_id.replace("00000001-", "00000002-")
+    vault.store.put_bytes(raw, vault.manifest_key(other))
+    with pytest.raises(BackupDamaged, match=f"it is that of {made.backup_id}"):
+        vault.read(other)
+    vault.store.put_bytes(write_manifest(replace(made, backup_id=other, format=2), KEYS), vault.manifest_key(other))
+    with pytest.raises(BackupDamaged, match="format 2 is unknown"):
+        vault.read(other)
+    assert vault.newest_good() == made
+
+
+def test_a_clock_that_went_back_changes_no_order(shop: BackupShop) -> None:
+    """The newest backup is the one made last, whatever it says of the time."""
+    first = shop.back_up().manifest
+    shop.minute -= 24 * 60
+    second = shop.back_up().manifest
+    assert second.created_at < first.created_at
+    assert shop.vault().newest_good() == second
+    assert second.predecessors == (first.backup_id,)
