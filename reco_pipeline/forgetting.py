@@ -30,7 +30,8 @@ def forget(
     """Takes a customer out of everything in the home but what the second value names; the third: whether it was done.
 
     The tables that are made of the lines are made again, since the next publish proves that they belong together; what
-    they count, and so what is served, does not change.
+    they count, and so what is served, does not change. A customer who stands in no line yet, but perhaps in drops that
+    were not read, is remembered as forgotten for when they are.
 
     Args:
         home: the shop.
@@ -46,7 +47,8 @@ def forget(
     with home_lock(home.settings.home, wait_seconds=LOCK_SECONDS):
         plan = make_plan(home, customer, source=source, remove_raw=remove_raw)
         left = remaining(home, plan)
-        if plan.empty or not agreed(plan, left):
+        nothing = plan.empty and (not left.unread or home.ledger.forgotten.has(customer, source))
+        if nothing or not agreed(plan, left):
             return plan, left, False
         carry_out(home, plan, now=now)
         if plan.keys and home.lake.path(ORDERS).is_file():

@@ -42,6 +42,14 @@ class Forgotten:
 
     def names(self, source: str) -> "Names | None":
         """Those of a source as of now; None where nobody of it was forgotten."""
+        subjects = self._subjects_of(source)
+        return Names(self._pseudonyms, subjects) if subjects else None
+
+    def has(self, customer: str, source: str | None) -> bool:
+        """Whether a customer was forgotten, in all drops or in those of the source."""
+        return subject_of(self._pseudonyms, customer) in self._subjects_of(source)
+
+    def _subjects_of(self, source: str | None) -> frozenset[str]:
         with self._engine.connect() as connection:
             newest = connection.scalar(sa.select(sa.func.max(audit_events.c.id))) or 0
             if newest > self._looked_at:
@@ -49,8 +57,7 @@ class Forgotten:
                 told = connection.scalars(sa.select(audit_events.c.details).where(new)).all()
                 self._subjects |= {(one.get("source"), str(one.get("subject"))) for one in told}
                 self._looked_at = newest
-        subjects = frozenset(subject for of, subject in self._subjects if of in (None, source))
-        return Names(self._pseudonyms, subjects) if subjects else None
+        return frozenset(subject for of, subject in self._subjects if of in (None, source))
 
 
 class Names:

@@ -160,7 +160,7 @@ class DropLedger:
         self.engine = engine
         self.lake = lake
         self.pseudonyms = pseudonyms
-        self._forgotten = Forgotten(engine, pseudonyms)
+        self.forgotten = Forgotten(engine, pseudonyms)
 
     def register(
         self,
@@ -275,7 +275,7 @@ class DropLedger:
                 name=drop.name,
             ) from error
         pseudonyms, path = self.pseudonyms_for(profile), raw_file(self.lake, drop.key)
-        return DropFile(drop.key, path, drop.name, profile, pseudonyms, drop.batch, forgotten=self._forgotten)
+        return DropFile(drop.key, path, drop.name, profile, pseudonyms, drop.batch, forgotten=self.forgotten)
 
     def bytes_removed(self, key: str) -> bool:
         """Whether the bytes of a drop were removed to forget a customer."""

@@ -525,6 +525,19 @@ def test_a_customer_of_another_source_is_read_with_the_name(home: Home, tmp_path
     assert [rows(home.lake.path("order_lines", key))[0][7] == WHO for key in keys] == [True, False]
 
 
+def test_who_was_forgotten_before_a_file_is_read_is_never_named(home: Home, tmp_path: Path) -> None:
+    """A customer whom no line names yet is remembered while files wait to be read, and not otherwise."""
+    assert forget_anna(home)[2] is False
+    (tmp_path / "a.csv").write_text(HEADER + MONDAY)
+    (one,) = home.ledger.register([(tmp_path / "a.csv", plain())], now=NOON)
+    assert one.drop is not None
+    assert [forget_anna(home)[2] for _ in range(2)] == [True, False]
+    ingest(home.ledger, [one.drop.key], now=NOON, run_id="r")
+    make_all(home)
+    assert WHO.encode() not in everything(home)
+    assert home.ledger.drops()[0].lines_accepted == 4
+
+
 def test_each_event_of_the_trail_is_looked_at_once(home: Home, tmp_path: Path) -> None:
     """Reading many drops does not go through the whole trail for each of them, and knows who was forgotten since."""
     key = give(home, tmp_path, "a.csv", MONDAY, plain())
