@@ -26,15 +26,19 @@ from reco.backup.envelope import LEVEL, seal
 
 # The command as it is, which at its end writes what its own process took: what it started (servers) is not in it.
 TOLD = """
-import atexit, json, resource, sys
+import json, resource, sys
 from pathlib import Path
 told = Path(sys.argv.pop(1))
 def tell():
     used = resource.getrusage(resource.RUSAGE_SELF)
     told.write_text(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss]))
-atexit.register(tell)
 from reco_pipeline.cli import command
-sys.exit(command())
+try:
+    code = command()
+except SystemExit as ended:
+    code = ended.code
+tell()
+sys.exit(code)
 """
 ORDERS = 155_000
 """Orders of the shop that make about as many lines as the prototype's file."""
