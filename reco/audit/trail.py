@@ -54,6 +54,8 @@ class Event(StrEnum):
     KEY_CREATED = "key_created"
     KEY_EXPIRES = "key_expires"
     KEY_REVOKED = "key_revoked"
+    ITEM_HIDDEN = "item_hidden"
+    ITEM_SHOWN = "item_shown"
 
 
 @dataclass(frozen=True)
