@@ -65,10 +65,46 @@ class ItemNotFound(UsageError):
     code = "item_not_found"
 
 
+class HideNotFound(UsageError):
+    """There is no rule of that number."""
+
+    code = "rule_not_found"
+
+
+class OrderNotFound(UsageError):
+    """No order of that id is known, or several sources have one."""
+
+    code = "order_not_found"
+
+
+class CursorInvalid(UsageError):
+    """A cursor is none of ours, or of another question."""
+
+    code = "cursor_invalid"
+
+
+class CursorExpired(UsageError):
+    """A cursor is of a snapshot that is no longer served."""
+
+    code = "cursor_expired"
+
+
+class FactsMissing(UsageError):
+    """A question needs categories, prices, stock or times, and the snapshot has none."""
+
+    code = "facts_missing"
+
+
 class SnapshotNotFound(UsageError):
     """There is no published snapshot (of that id)."""
 
     code = "snapshot_not_found"
+
+
+class SnapshotUnknown(UsageError):
+    """There is no snapshot of the id that was asked for."""
+
+    code = "snapshot_unknown"
 
 
 class DropError(RecoError):
@@ -159,6 +195,12 @@ class DatabaseUnavailable(DependencyUnavailable):
     """The SQL database does not answer."""
 
     code = "database_unavailable"
+
+
+class OrdersUnavailable(DependencyUnavailable):
+    """The orders behind a snapshot cannot be read."""
+
+    code = "orders_unavailable"
 
 
 class AddressUnavailable(DependencyUnavailable):

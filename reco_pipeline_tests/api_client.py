@@ -15,6 +15,7 @@ import redis
 from fastapi import FastAPI
 
 from reco.api.app import create_app
+from reco.api.back import Back, open_back
 from reco.api.follower import Follower
 from reco.api.keybook import KeyBook, open_book
 from reco.api.keyring import KeyRing, open_ring
@@ -36,6 +37,7 @@ class Service:
     book: KeyBook
     runner: asyncio.Runner
     metrics: Metrics
+    back: Back
 
     def ask(
         self, *questions: tuple[str, str], key: str | None = None, client: str = "127.0.0.1", **fields: Any
@@ -68,12 +70,13 @@ def service(
         patience = PATIENCE_SECONDS
         counted = RateLimit(connected, chosen.namespace, limit, metrics, answer_seconds=patience) if limit else None
         book = open_book(chosen)
-        app = make(follower, ring, counted, metrics, chosen)
+        back = open_back(chosen, connected, metrics)
+        app = make(follower, ring, back, counted, metrics, chosen)
         with asyncio.Runner() as runner:
             lifespan = app.router.lifespan_context(app)
             runner.run(lifespan.__aenter__())
             try:
-                yield Service(app, ring, book, runner, metrics)
+                yield Service(app, ring, book, runner, metrics, back)
             finally:
                 runner.run(lifespan.__aexit__(None, None, None))
                 runner.run(follower.close())

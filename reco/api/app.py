@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from reco import __version__
 from reco.api.access import Access
+from reco.api.back import Back
 from reco.api.cache import AnswerCache
 from reco.api.documents import install_openapi
 from reco.api.edge import Bounds, BrowserHeaders, OpenToThisMachine, OtherOrigins
@@ -39,16 +40,16 @@ async def ended(tasks: Sequence[asyncio.Task[None]]) -> None:
         await asyncio.wait(running, timeout=CANCEL_SECONDS)
 
 
-def create_app(
-    follower: Follower, ring: KeyRing, limit: RateLimit | None, metrics: Metrics, settings: Settings
+def create_app(  # noqa: PLR0917 - the parts it is made of
+    follower: Follower, ring: KeyRing, back: Back, limit: RateLimit | None, metrics: Metrics, settings: Settings
 ) -> FastAPI:
-    """The application. Its lifespan looks for the current snapshot once, then follows it and the keys until the end."""
+    """The application. Its lifespan looks for the current snapshot once, then follows it, keys and rules."""
     watch = Watch(metrics, follower, ring)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await follower.look()
-        tasks = [asyncio.create_task(one.follow()) for one in (follower, ring, watch)]
+        tasks = [asyncio.create_task(one.follow()) for one in (follower, ring, back.hides, watch)]
         yield
         await ended(tasks)
         await follower.close()
@@ -64,7 +65,11 @@ def create_app(
     )
     # The one added last is the outermost.
     app.add_middleware(
-        AnswerCache, metrics, lambda: follower.version, settings.api_cache_mb * 1_000_000, settings.api_max_age_seconds
+        AnswerCache,
+        metrics,
+        lambda: (follower.version, back.hides.hides()),
+        settings.api_cache_mb * 1_000_000,
+        settings.api_max_age_seconds,
     )
     app.add_middleware(Access, ring, limit, RouteTable(), Suspicions(metrics, settings.api_scraping_items))
     app.add_middleware(Bounds)
@@ -74,7 +79,7 @@ def create_app(
         app.add_middleware(
             OtherOrigins,
             allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "X-API-Key", "Content-Type", "If-None-Match", REQUEST_ID],
             expose_headers=["ETag", "RateLimit", "RateLimit-Policy", "Retry-After", REQUEST_ID],
         )
@@ -82,7 +87,7 @@ def create_app(
     app.add_middleware(BrowserHeaders)
     app.add_middleware(Observed, metrics)
     install_handlers(app)
-    add_routes(app, follower)
+    add_routes(app, follower, back)
     app.include_router(watch.route())
     install_openapi(app)
     app.state.follower = follower

@@ -22,7 +22,7 @@ from reco.api.notes import Notes
 ENTRY_BYTES = 500  # what an entry takes beside its texts, about
 LARGEST_BODY = 10_000  # of a question that is looked up; a basket has at most some hundred items
 STALE_SECONDS = 86_400
-_PATHS = ("/api/v1/popular-items", "/api/v1/similar-items/", "/api/v1/basket-recommendations")
+_PATHS = ("/api/v1/popular-items", "/api/v1/trending-items", "/api/v1/similar-items/", "/api/v1/basket-recommendations")
 
 Headers = list[tuple[bytes, bytes]]
 

@@ -47,6 +47,26 @@ CODES: Mapping[str, Told] = {
     "item_not_found": Told(
         (404,), "No such item, or no item of such a category.", "Look at `near`: it names similar items."
     ),
+    "order_not_found": Told(
+        (404,),
+        "No accepted order has this id, or orders of several sources do.",
+        "Check the id; where several sources have it, name one with `source`.",
+    ),
+    "rule_not_found": Told((404,), "No rule has this number.", "`GET /api/v1/hidden` lists them."),
+    "snapshot_unknown": Told(
+        (404,), "No snapshot has this id, or it was removed.", "Ask for `current`, or see `reco snapshot list`."
+    ),
+    "cursor_expired": Told(
+        (410,), "The cursor is of a snapshot that is no longer served.", "Ask again without a cursor."
+    ),
+    "cursor_invalid": Told(
+        (422,), "The cursor is none that was given out, or of another question.", "Use `next_cursor` as it is."
+    ),
+    "facts_missing": Told(
+        (422,),
+        "Categories, prices, stock, trends or the search are asked for, and the snapshot has none.",
+        "Leave that parameter out; a catalogue, or times of orders, would bring them.",
+    ),
     "route_not_found": Told(
         (404,), "No such route. Routes are spelt exactly, slashes at the end included.", "/docs lists the routes."
     ),
@@ -63,6 +83,12 @@ CODES: Mapping[str, Told] = {
     ),
     "time_over": Told((503,), "The request was not done within ten seconds.", "Send the whole body at once."),
     "redis_unavailable": Told((503,), "Nothing was read yet, and Redis cannot be used.", _LATER),
+    "database_unavailable": Told((503,), "The database does not answer; nothing was changed.", _LATER),
+    "orders_unavailable": Told(
+        (503,),
+        "The orders behind the snapshot cannot be read by this process.",
+        "Run the service where it sees the lake of the home; `reco run` writes the file anew.",
+    ),
     "snapshot_not_found": Told((503,), "Nothing is published yet.", _LATER),
     "snapshot_damaged": Told((503,), "What is published cannot be read, and nothing else is there.", _LATER),
     "admin_closed": Told(

@@ -4,30 +4,14 @@ Belongs here: models. Does not belong here: making an answer: bodies come ready 
 them with these models.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, ConfigDict, Field
 
+from reco.api import examples
 from reco.api.problems import MEDIA_TYPE, Problem
-
-MAX_LIMIT = 100
-MAX_BASKET = 100
-MAX_TEXT = 1000
-
-Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
-
-
-class Basket(BaseModel):
-    """What is in the basket: ids or exact names."""
-
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"items": ["PID", "Water Level Meter"], "limit": 5}]}
-    )
-
-    items: list[Text] = Field(min_length=1, max_length=MAX_BASKET)
-    limit: int = Field(default=10, ge=1, le=MAX_LIMIT)
 
 
 class EvidenceDocument(BaseModel):
@@ -38,6 +22,51 @@ class EvidenceDocument(BaseModel):
     pair_orders: int = Field(description="Orders that hold both items.")
     lift: float = Field(description="How many times more often than by chance.")
     confidence: float = Field(description="Share of the orders with the asked item that hold this one too.")
+
+
+class TrendDocument(BaseModel):
+    """How an item's orders changed from one window to the next."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    recent_orders: int = Field(description="Orders that hold the item in the newest window.")
+    before_orders: int = Field(description="The same in the window before.")
+    growth: float = Field(description="How many times what the orders of the shop let expect; smoothed.")
+    days: int = Field(description="Length of a window.")
+
+
+class PartDocument(BaseModel):
+    """What one item of a basket says for a recommendation."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    item_id: str
+    score: float
+    weight: float = Field(description="1 + ln(quantity).")
+
+
+class ExplanationDocument(BaseModel):
+    """The counts behind a recommendation; those of a pair only where a pair speaks for it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    orders: int = Field(description="All orders of the shop.")
+    purchases: int = Field(description="Orders that hold the item.")
+    because_of: str | None = Field(default=None, description="The item of the question that speaks most for it.")
+    because_of_purchases: int | None = None
+    pair_orders: int | None = None
+    expected_pair_orders: float | None = Field(default=None, description="Orders with both, if chance decided.")
+    score: float | None = Field(default=None, description="The score of the pair.")
+    parts: list[PartDocument] | None = Field(default=None, description="Of a basket: each item that speaks for it.")
+
+
+class ListExplanation(BaseModel):
+    """What became of the candidates."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    looked_at: int = Field(description="Candidates up to the end of this page.")
+    removed: dict[str, int] = Field(description="How many of them each filter took out.")
 
 
 class Recommendation(BaseModel):
@@ -53,10 +82,13 @@ class Recommendation(BaseModel):
     reason: str
     popularity_rank: int = Field(description="1: in most orders.")
     purchases: int = Field(description="Orders that hold the item.")
+    purchase_frequency: float = Field(ge=0, le=1, description="Share of all orders that hold the item.")
     evidence: EvidenceDocument | None
-    source: Literal["similar", "basket", "similar_name", "popular", "popular_category"] = Field(
+    source: Literal["similar", "basket", "similar_name", "popular", "popular_category", "trending"] = Field(
         description="What it is recommended for; `similar_name` and popular items stand in where no order speaks."
     )
+    trend: TrendDocument | None = Field(default=None, description="Of trending items only.")
+    explain: ExplanationDocument | None = Field(default=None, description="Where it was asked for.")
 
 
 class Metadata(BaseModel):
@@ -68,7 +100,7 @@ class Metadata(BaseModel):
     total_recommendations: int
     snapshot_id: str
     generated_at: str = Field(description="When the snapshot was published.")
-    source: Literal["similar", "basket", "similar_name", "popular", "popular_category", "memory"] = Field(
+    source: Literal["similar", "basket", "similar_name", "popular", "popular_category", "trending", "memory"] = Field(
         description="`memory`: an earlier snapshot, kept in memory, answers because the current one cannot be read."
     )
     degraded: bool
@@ -81,12 +113,17 @@ class Metadata(BaseModel):
     category: str | None = None
     known_items: list[str] | None = None
     unknown_items: list[str] | None = None
+    order_items: int | None = Field(default=None, description="For an order: how many items it holds.")
+    window_days: int | None = Field(default=None, description="Of trending items: length of a window.")
+    window_end: str | None = Field(default=None, description="Of trending items: the newest order.")
+    next_cursor: str | None = Field(default=None, description="Where there is more: the cursor of the next page.")
+    explain: ListExplanation | None = None
 
 
 class Answer(BaseModel):
-    """The answer of all three routes."""
+    """The answer of every list of recommendations."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [examples.ANSWER]})
 
     recommendations: list[Recommendation]
     metadata: Metadata

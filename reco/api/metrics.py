@@ -27,7 +27,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 RUNGS = ("current", "memory", "popular_category", "popular", "none")
 REFUSALS = ("key_missing", "key_invalid", "key_expired", "key_revoked", "key_suspended", "scope_missing")
 SHED = ("waited", "in_flight", "time_over")
-CAUGHT = ("follower", "keys", "request")
+CAUGHT = ("follower", "hides", "keys", "request")
 BREAKERS = ("limits", "snapshot")
 
 

@@ -3,6 +3,7 @@
 Belongs here: which error becomes which status, and the document that tells it. Does not belong here: raising errors.
 """
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -16,7 +17,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from reco.api import notes
 from reco.api.bodies import JSONResponse
 from reco.api.metrics import Metrics
-from reco.errors import DependencyUnavailable, ItemNotFound, RecoError, SnapshotDamaged, SnapshotNotFound, UsageError
+from reco.errors import (
+    CursorExpired,
+    CursorInvalid,
+    DatabaseUnavailable,
+    DependencyUnavailable,
+    FactsMissing,
+    HideNotFound,
+    ItemNotFound,
+    OrderNotFound,
+    OrdersUnavailable,
+    RecoError,
+    SnapshotDamaged,
+    SnapshotNotFound,
+    SnapshotUnknown,
+    UsageError,
+)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
@@ -28,6 +44,17 @@ OF_STATUS = {
     413: "body_too_large",
     422: "request_invalid",
 }
+
+OF_ERROR: Mapping[type[RecoError], int] = {
+    ItemNotFound: 404,
+    OrderNotFound: 404,
+    CursorExpired: 410,
+    HideNotFound: 404,
+    SnapshotUnknown: 404,
+    CursorInvalid: 422,
+    FactsMissing: 422,
+}
+"""The errors of a question that have a code of their own; another UsageError is a request that is not valid."""
 
 log = structlog.get_logger(__name__)
 
@@ -121,13 +148,16 @@ async def _of_ours(_request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, (DependencyUnavailable, SnapshotNotFound, SnapshotDamaged)):
         headers = {"Retry-After": str(RETRY_SECONDS)}
         # Messages of Redis errors name its address: that is for the operator, who finds it in the log.
-        told = isinstance(error, (SnapshotNotFound, SnapshotDamaged))
-        detail, hint = (error.message, error.hint) if told else ("Redis cannot be used.", "Try again, or see /health/.")
+        told = isinstance(error, (SnapshotNotFound, SnapshotDamaged, OrdersUnavailable))
+        what = "The database" if isinstance(error, DatabaseUnavailable) else "Redis"
+        detail, hint = (
+            (error.message, error.hint) if told else (f"{what} cannot be used.", "Try again, or see /health/.")
+        )
         return problem(503, error.code, detail, headers=headers, hint=hint)
-    if isinstance(error, ItemNotFound):
-        return problem(404, error.code, error.message, hint=error.hint, near=near)
+    if (status := OF_ERROR.get(type(error))) is not None:
+        return problem(status, error.code, error.message, hint=error.hint, near=near)
     if isinstance(error, UsageError):
-        return problem(422, error.code, error.message, hint=error.hint)
+        return problem(422, OF_STATUS[422], error.message, hint=error.hint)
     log.error("request_failed", code=error.code, reason=error.message, request_id=notes.current().request_id)
     return _defect()
 

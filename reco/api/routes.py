@@ -6,40 +6,37 @@ Belongs here: paths, parameters and their bounds. Does not belong here: how an a
 import datetime as dt
 from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Path, Query
+from fastapi import APIRouter, FastAPI, Query
 
 from reco import __version__
 from reco.api import paths
+from reco.api.back import Back
 from reco.api.bodies import JSONResponse
-from reco.api.documents import MAX_LIMIT, MAX_TEXT, Alive, Answer, Basket, Health, Ready, problems
+from reco.api.documents import Alive, Answer, Health, Ready, problems
 from reco.api.follower import Follower
+from reco.api.hidden import hidden_routes
+from reco.api.items import LIST, UNAVAILABLE, ItemInPath, item_routes
 from reco.api.ladder import Ladder
+from reco.api.orders import order_routes
 from reco.api.pages import pages
+from reco.api.provenance import provenance
+from reco.api.questions import Basket, ListControls, PopularControls
 from reco.snapshot.manifest import sold_items, utc_text
 
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items.")]
-ItemInPath = Annotated[
-    str,
-    Path(
-        min_length=1,
-        max_length=MAX_TEXT,
-        description="Item id, else exact name; percent-encoded. It may hold blanks, slashes, `%` and any letters.",
-    ),
-]
-Category = Annotated[
-    str | None, Query(min_length=1, max_length=MAX_TEXT, description="Only items of this category, matched exactly.")
-]
-_UNAVAILABLE = "Nothing can be answered yet; Retry-After says when to try again."
+ListQuery = Annotated[ListControls, Query()]
 _FOUND: dict[int | str, dict[str, Any]] = {200: {"model": Answer}}
-_COMMON = {"s422": "The request is not valid.", "s503": _UNAVAILABLE}
-
 
 paths.register()
 
 
-def add_routes(app: FastAPI, follower: Follower) -> None:
+def add_routes(app: FastAPI, follower: Follower, back: Back) -> None:
     """All routes of the service."""
-    app.include_router(_recommendations(Ladder(follower)), prefix="/api/v1", tags=["recommendations"])
+    ladder = Ladder(follower, back.hides.hides)
+    app.include_router(_recommendations(ladder), prefix="/api/v1", tags=["recommendations"])
+    app.include_router(order_routes(ladder, back.lake), prefix="/api/v1", tags=["recommendations"])
+    app.include_router(item_routes(ladder), prefix="/api/v1", tags=["items"])
+    app.include_router(hidden_routes(back.hides), prefix="/api/v1", tags=["hidden"])
+    app.include_router(provenance(ladder, back.records), prefix="/api/v1", tags=["snapshots"])
     app.include_router(_health(follower), tags=["health"])
     app.include_router(pages())
 
@@ -47,23 +44,28 @@ def add_routes(app: FastAPI, follower: Follower) -> None:
 def _recommendations(ladder: Ladder) -> APIRouter:
     router = APIRouter(redirect_slashes=False)
 
-    @router.get("/popular-items", responses={**_FOUND, **problems(s404="No item is of this category.", **_COMMON)})
-    async def popular_items(limit: Limit = 10, category: Category = None) -> JSONResponse:
+    @router.get("/popular-items", responses={**_FOUND, **problems(s404="No item is of this category.", **LIST)})
+    async def popular_items(query: Annotated[PopularControls, Query()]) -> JSONResponse:
         """The items in most orders, of a category or of the whole shop."""
-        return JSONResponse(ladder.popular(limit, category))
+        return JSONResponse(ladder.popular(query.controls(), query.category))
 
-    @router.get("/similar-items/{item:anytext}", responses={**_FOUND, **problems(s404="No such item.", **_COMMON)})
-    async def similar_items(item: ItemInPath, limit: Limit = 10) -> JSONResponse:
+    @router.get("/trending-items", responses={**_FOUND, **problems(**LIST)})
+    async def trending_items(query: ListQuery) -> JSONResponse:
+        """The items whose orders grow most, from one window of days to the next, as the newest orders tell."""
+        return JSONResponse(ladder.trending(query.controls()))
+
+    @router.get("/similar-items/{item:anytext}", responses={**_FOUND, **problems(s404="No such item.", **LIST)})
+    async def similar_items(item: ItemInPath, query: ListQuery) -> JSONResponse:
         """What is bought together with an item, most similar first."""
-        return JSONResponse(ladder.similar(item, limit))
+        return JSONResponse(ladder.similar(item, query.controls()))
 
     @router.post(
         "/basket-recommendations",
-        responses={**_FOUND, **problems(s400="The body is not JSON.", s413="The body is too large.", **_COMMON)},
+        responses={**_FOUND, **problems(s400="The body is not JSON.", s413="The body is too large.", **LIST)},
     )
     async def basket_recommendations(basket: Basket) -> JSONResponse:
         """What goes with a basket. Nothing of the basket is recommended; an unknown basket gets the popular items."""
-        return JSONResponse(ladder.basket(basket.items, basket.limit))
+        return JSONResponse(ladder.basket(basket.counted(), basket.controls()))
 
     return router
 
@@ -82,7 +84,7 @@ def _health(follower: Follower) -> APIRouter:
         """The process runs. Touches nothing."""
         return Alive(status="alive")
 
-    @router.get("/readyz", responses=problems(s503=_UNAVAILABLE))
+    @router.get("/readyz", responses=problems(s503=UNAVAILABLE))
     async def readyz() -> Ready:
         """This process can answer, from the current snapshot or from an earlier one in memory."""
         served = follower.served

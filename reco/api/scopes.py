@@ -27,8 +27,17 @@ ROUTES: Mapping[str, Scope | None] = {
     "/openapi.json": "read",
     "/metrics": "ops",
     "/api/v1/popular-items": "read",
+    "/api/v1/trending-items": "read",
     "/api/v1/similar-items/{item:anytext}": "read",
     "/api/v1/basket-recommendations": "read",
+    "/api/v1/recommendations/{order_id:anytext}": "read",
+    "/api/v1/items/{item:anytext}": "read",
+    "/api/v1/categories": "read",
+    "/api/v1/search": "read",
+    "/api/v1/why/{item:anytext}": "read",
+    "/api/v1/snapshots/{snapshot_id}": "ops",
+    "/api/v1/hidden": "admin",
+    "/api/v1/hidden/{rule_id}": "admin",
 }
 
 paths.register()

@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from reco.api.app import create_app
+from reco.api.back import open_back
 from reco.api.follower import Follower
 from reco.api.keyring import KeyRing, open_ring
 from reco.api.limits import RateLimit
@@ -38,7 +39,8 @@ log = structlog.get_logger(__name__)
 def make(settings: Settings, redis: ServiceRedis, ring: KeyRing, metrics: Metrics) -> FastAPI:
     """The application on an open Redis."""
     limit = RateLimit(redis, settings.namespace, settings.api_rate_limit, metrics) if settings.api_rate_limit else None
-    return create_app(Follower(redis, settings.namespace, metrics), ring, limit, metrics, settings)
+    follower = Follower(redis, settings.namespace, metrics)
+    return create_app(follower, ring, open_back(settings, redis, metrics), limit, metrics, settings)
 
 
 def application() -> FastAPI:

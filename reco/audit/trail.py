@@ -55,6 +55,8 @@ class Event(StrEnum):
     KEY_EXPIRES = "key_expires"
     KEY_REVOKED = "key_revoked"
     KEY_CONFIRMED = "key_confirmed"
+    ITEM_HIDDEN = "item_hidden"
+    ITEM_SHOWN = "item_shown"
 
 
 @dataclass(frozen=True)

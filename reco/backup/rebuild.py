@@ -14,7 +14,7 @@ from reco.model.scores import ScoreSettings
 from reco.model.tables import ITEM_STATS, SIMILAR_ITEMS, make_cooccurrence, make_item_stats, make_similar
 from reco.orders.home import Home
 from reco.orders.ledger import DropStatus
-from reco.orders.orders import make_orders
+from reco.orders.orders import ORDERS, make_orders
 from reco.snapshot.build import SnapshotBuild
 
 
@@ -43,5 +43,6 @@ def rebuild(home: Home, *, now: dt.datetime, scores: ScoreSettings | None = None
         home.lake.existing(ITEM_STATS),
         home.lake.existing(SIMILAR_ITEMS),
         catalogue=names if names.is_file() else None,
+        orders=home.lake.existing(ORDERS),
         stored=not scores.plain,
     )

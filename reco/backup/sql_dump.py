@@ -24,6 +24,7 @@ from reco.storage.sql import (
     VERSION_TABLE,
     audit_events,
     database_errors,
+    item_rules,
     metadata,
     migrate,
     open_database,
@@ -145,11 +146,10 @@ def load_postgres(dump: Path, url: str, schema: str) -> None:
             _insert(connection, dump, schema)
             for table in APPEND_ONLY:
                 append_only(connection, table.name, schema, [column.name for column in table.primary_key])
-            place = f"{schema}.{audit_events.name}"
-            newest = connection.scalar(sa.select(sa.func.max(audit_events.c.id))) or 0
-            connection.execute(
-                sa.select(sa.func.setval(sa.func.pg_get_serial_sequence(place, "id"), newest + 1, sa.false()))
-            )
+            for number in (audit_events.c.id, item_rules.c.rule_id):
+                place = sa.func.pg_get_serial_sequence(f"{schema}.{number.table.name}", number.name)
+                newest = connection.scalar(sa.select(sa.func.max(number))) or 0
+                connection.execute(sa.select(sa.func.setval(place, newest + 1, sa.false())))
     finally:
         engine.dispose()
 

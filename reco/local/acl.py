@@ -18,9 +18,9 @@ _RULES: dict[User, str] = {
     # publishes and removes snapshots: reads and writes keys, runs the scripts of the lease and the pointer
     "loader": "~{namespace}:* -@all +@read +@write +@connection +@transaction +eval +evalsha +script|load -@dangerous "
     "+info",
-    # serves: reads keys, and counts callers in keys that end within a minute, by the scripts of the rate limit
-    "reader": "%R~{namespace}:* ~{namespace}:limits:* -@all +@read +@connection +eval +evalsha +script|load +lpush "
-    "+ltrim +expire -@dangerous +info",
+    # serves: reads keys; by scripts counts callers in keys that end within a minute, and keeps a copy of what is hidden
+    "reader": "%R~{namespace}:* ~{namespace}:limits:* ~{namespace}:rules:* -@all +@read +@connection +eval +evalsha "
+    "+script|load +lpush +ltrim +expire -@dangerous +info (~{namespace}:rules:* +set)",
     # copies: reads keys, and lets the server save itself
     "backup": "%R~{namespace}:* -@all +@read +@connection -@dangerous +info +bgsave +lastsave",
 }

@@ -14,17 +14,21 @@ from typing import Any
 import polars as pl
 
 from reco.errors import LakeError
+from reco.model.trends import GrowingItems, growing_items
 from reco.snapshot.codec import CODE_STEPS, COSINE, STORED, Entry, encode, value_parts
+from reco.snapshot.index import index_parts
 from reco.snapshot.keys import (
     BLOCK,
     POPULAR_ALL,
     name_suffix,
     popular_suffix,
     rank_suffix,
+    search_suffix,
     similar_suffix,
     stats_suffix,
 )
 from reco.snapshot.likeness import most_alike
+from reco.snapshot.shelf import Shelf, trend_entries
 
 POPULAR_TOP = 1000
 CATEGORY_TOP = 200
@@ -46,6 +50,7 @@ _ITEM_COLUMNS = (
     "last_sold_at",
     "share",
 )
+_CATALOGUE_COLUMNS = ("item_id", "item_name", "category", "price", "in_stock", "listed")
 
 
 class SnapshotBuild:
@@ -55,12 +60,23 @@ class SnapshotBuild:
     an equal digest, whenever and by whichever run it is computed.
     orders: all orders of the shop (N), as `item_stats` implies it: orders / share; None without items.
     items: all items; unsold: those of them that no order holds.
+    shelf: categories, prices and stock; search_parts: how many parts the search index has; search_failures: why
+    items are not in it, by their id.
     keys: number of keys; estimated_bytes: about what they will take in Redis.
     """
 
-    def __init__(self, items: pl.DataFrame, lists: pl.DataFrame, form: int = COSINE) -> None:
+    def __init__(
+        self,
+        items: pl.DataFrame,
+        lists: pl.DataFrame,
+        form: int = COSINE,
+        *,
+        catalogue: pl.DataFrame | None = None,
+        growing: GrowingItems | None = None,
+    ) -> None:
         self.format = form
         self._items = items
+        self.shelf = Shelf(items, catalogue)
         self._lists = lists
         self._like = _most_alike(items, lists)
         self.items = items.height
@@ -71,18 +87,29 @@ class SnapshotBuild:
         self.name_blocks = -(-len(self._names) // NAMES_PER_BLOCK)
         # Kept, because a publish goes over them four times: encoding them takes longer than writing them.
         self._entries = [*self._item_entries(), *self._rank_entries(), *self._popular_entries(), *self._name_entries()]
+        self._entries += [*self.shelf.entries(), *trend_entries(items, growing)]
+        searched, self.search_failures = index_parts(items.select("rank", "item_id", "item_name").iter_rows())
+        self.search_parts = len(searched)
+        self._entries += [(search_suffix(number), part) for number, part in enumerate(searched)]
         self.keys, self.estimated_bytes, self.digest = self._measure()
 
     @classmethod
     def from_lake(
-        cls, item_stats: Path, similar_items: Path, *, catalogue: Path | None = None, stored: bool = False
+        cls,
+        item_stats: Path,
+        similar_items: Path,
+        *,
+        catalogue: Path | None = None,
+        orders: Path | None = None,
+        stored: bool = False,
     ) -> "SnapshotBuild":
-        """Reads both tables and checks that they belong together.
+        """Reads the tables and checks that the first two belong together.
 
         Args:
             item_stats: the table.
             similar_items: the table.
             catalogue: the table; items that it lists and nobody bought yet are known too, after all others.
+            orders: the table; None: no item has a trend.
             stored: its scores are not the cosine of exact counts, and so are stored.
 
         Raises:
@@ -94,7 +121,10 @@ class SnapshotBuild:
         similar = _read(similar_items, ("item_id", "other_id", "rank", "score", "pair_orders", "confidence", "lift"))
         form = STORED if stored else COSINE
         lists = _lists(items, similar, similar_items, form)
-        return cls(items if catalogue is None else _with_unsold(items, catalogue), lists, form)
+        listed = None if catalogue is None else _read(catalogue, _CATALOGUE_COLUMNS)
+        growing = None if orders is None else growing_items(orders)
+        items = items if listed is None else _with_unsold(items, listed)
+        return cls(items, lists, form, catalogue=listed, growing=growing)
 
     def entries(self) -> Iterator[Entry]:
         """Every key, as suffix, with its value: bytes for a string, a dict of fields for a hash."""
@@ -124,7 +154,7 @@ class SnapshotBuild:
     def _rank_entries(self) -> Iterator[Entry]:
         for block in self._items.select("rank", "item_id", "item_name", "orders").iter_slices(BLOCK):
             fields = {
-                b"%d" % rank: encode([item_id, None if name == item_id else name, orders])
+                b"%d" % rank: encode([item_id, None if name == item_id else name, orders, *self.shelf.tail(rank)])
                 for rank, item_id, name, orders in block.iter_rows()
             }
             yield rank_suffix(block["rank"][0]), fields
@@ -162,12 +192,15 @@ def _most_alike(items: pl.DataFrame, lists: pl.DataFrame) -> dict[str, int]:
     return most_alike(columns.join(lists, on="item_id", how="anti"), columns.join(lists, on="item_id", how="semi"))
 
 
-def _with_unsold(items: pl.DataFrame, catalogue: Path) -> pl.DataFrame:
+def _with_unsold(items: pl.DataFrame, catalogue: pl.DataFrame) -> pl.DataFrame:
     """The items, then those that the catalogue lists and no order holds, by id."""
     if not items.height:
         return items
-    listed = _read(catalogue, ("item_id", "item_name", "category", "listed")).filter("listed")
-    unsold = listed.unique("item_id", keep="first", maintain_order=True).join(items, on="item_id", how="anti")
+    unsold = (
+        catalogue.filter("listed")
+        .unique("item_id", keep="first", maintain_order=True)
+        .join(items, on="item_id", how="anti")
+    )
     unsold = unsold.sort("item_id").select(
         pl.int_range(items.height + 1, items.height + 1 + pl.len(), dtype=pl.Int64).alias("rank"),
         "item_id",

@@ -62,11 +62,48 @@ class Neighbour(NamedTuple):
 
 
 class RankEntry(NamedTuple):
-    """The value of a field of `ranks:{block}`. name is None where it equals the id."""
+    """The value of a field of `ranks:{block}`: all that is asked of an item before it is recommended.
+
+    name is None where it equals the id; category is the place of its category in the value of `categories`; price is a
+    decimal as text; in_stock is 1 or 0. The last three are None where they are not known, and left out at the end.
+    """
 
     item_id: str
     name: str | None
     orders: int
+    category: int | None = None
+    price: str | None = None
+    in_stock: int | None = None
+
+
+class Trend(NamedTuple):
+    """One element of `trending:all`: an item, and its orders in the recent window and in the one before."""
+
+    rank: int
+    recent: int
+    before: int
+
+
+class Trends(NamedTuple):
+    """The value of `trending:all`.
+
+    days: length of a window; newest_at: where the recent one ends, ISO 8601 in UTC without a zone; recent, before: all
+    orders in either window; items: those that grow, most first.
+    """
+
+    days: int
+    newest_at: str
+    recent: int
+    before: int
+    items: list[Trend]
+
+
+class CategoryEntry(NamedTuple):
+    """One element of `categories`: its name, how many items are of it, and how many of those were sold."""
+
+    name: str
+    items: int
+    sold: int
 
 
 class Evidence(NamedTuple):
@@ -129,9 +166,28 @@ def decode_neighbours(raw: bytes, key: bytes, *, stored: bool = False) -> list[N
 def decode_entry(raw: bytes, key: bytes) -> RankEntry:
     """Reads a field of `ranks:{block}`. Raises SnapshotDamaged."""
     value = _array(raw, key)
-    if len(value) != 3 or not isinstance(value[0], str) or not _counts(value[2]):
+    if not 3 <= len(value) <= 6 or not isinstance(value[0], str) or not _counts(value[2]):
         raise _damaged(key)
     return RankEntry(*value)
+
+
+def decode_trends(raw: bytes, key: bytes) -> Trends:
+    """Reads `trending:all`. Raises SnapshotDamaged."""
+    value = _array(raw, key)
+    if len(value) != 5 or not _counts(value[0], *value[2:4]) or not isinstance(value[4], list):
+        raise _damaged(key)
+    if not all(isinstance(one, list) and len(one) == 3 and _counts(*one) for one in value[4]):
+        raise _damaged(key)
+    days, newest_at, recent, before, items = value
+    return Trends(days, newest_at, recent, before, [Trend(*one) for one in items])
+
+
+def decode_categories(raw: bytes, key: bytes) -> list[CategoryEntry]:
+    """Reads `categories`. Raises SnapshotDamaged."""
+    value = _array(raw, key)
+    if not all(isinstance(one, list) and len(one) == 3 and isinstance(one[0], str) for one in value):
+        raise _damaged(key)
+    return [CategoryEntry(*one) for one in value]
 
 
 def decode_ranks(raw: bytes, key: bytes) -> list[int]:

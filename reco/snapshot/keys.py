@@ -12,6 +12,8 @@ import zlib
 from functools import lru_cache
 
 POPULAR_ALL = "popular:all"
+TRENDING = "trending:all"
+CATEGORIES = "categories"
 BLOCK = 128  # ranks in one lookup hash: the most that Redis 7 keeps in its compact form by default
 
 _UNSAFE = re.compile(r"[:%\s\x00-\x1f\x7f-\x9f]")
@@ -62,6 +64,11 @@ def rank_suffix(rank: int) -> str:
 def name_suffix(name: str, blocks: int) -> str:
     """The lookup hash that holds a name; its field is the name itself. `blocks` is in the manifest."""
     return f"names:{zlib.crc32(name.encode('utf-8', 'surrogatepass')) % blocks}"
+
+
+def search_suffix(part: int) -> str:
+    """A part of the search index; how many there are is in the manifest."""
+    return f"search:{part}"
 
 
 def make_sid(at: dt.datetime, digest: str, taken: list[str]) -> str:

@@ -8,9 +8,9 @@ one step -> remove old snapshots. Until the pointer moves nothing that is served
 """
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import redis
@@ -43,7 +43,8 @@ class PublishResult:
     name and Redis's own overhead included; the manifest is not counted).
     verified: keys that were read back and found equal to the lake (now, also when nothing changed).
     previous_id: where the pointer stood; swept_keys: removed keys of killed publishes; retired: ids of removed old
-    snapshots; cleanup_error: why old snapshots could not be removed after the switch (the next publish does it).
+    snapshots; cleanup_error: why old snapshots could not be removed after the switch (the next publish does it);
+    search_failures: why items are not in the search index, by their id.
     """
 
     snapshot_id: str
@@ -58,6 +59,7 @@ class PublishResult:
     retired: tuple[str, ...] = ()
     forced: bool = False
     cleanup_error: str | None = None
+    search_failures: Mapping[str, str] = field(default_factory=dict)
 
 
 def publish(  # noqa: PLR0913 - each argument is a decision of the caller
@@ -73,6 +75,7 @@ def publish(  # noqa: PLR0913 - each argument is a decision of the caller
     force: bool = False,
     extra_checks: Sequence[Check] = (),
     catalogue: Path | None = None,
+    orders: Path | None = None,
     lease_policy: LeasePolicy | None = None,
 ) -> PublishResult:
     """Makes the tables of the lake the current snapshot. Progress goes to `reco.progress`.
@@ -89,6 +92,7 @@ def publish(  # noqa: PLR0913 - each argument is a decision of the caller
         force: publish although the gate refuses; the manifest records it.
         extra_checks: verdicts from elsewhere (an evaluation), judged like the gate's own.
         catalogue: Parquet file of the table, whose unsold items are known too; None: there is none.
+        orders: Parquet file of the table, whose newest weeks tell which items grow; None: no item has a trend.
         lease_policy: how long to wait for another publish.
 
     Raises:
@@ -101,7 +105,9 @@ def publish(  # noqa: PLR0913 - each argument is a decision of the caller
         In every case what is served is one whole snapshot.
     """
     scores = ScoreSettings.from_dict(facts.score_settings)
-    build = SnapshotBuild.from_lake(item_stats, similar_items, catalogue=catalogue, stored=not scores.plain)
+    build = SnapshotBuild.from_lake(
+        item_stats, similar_items, catalogue=catalogue, orders=orders, stored=not scores.plain
+    )
     if build.orders not in (None, facts.orders):
         raise LakeError(
             f"{item_stats} was made from {build.orders:,} orders, but {facts.orders:,} orders are to be published.",
@@ -130,7 +136,8 @@ def publish(  # noqa: PLR0913 - each argument is a decision of the caller
             _switch(client, keys, lease, seen, manifest)
             result = _result(manifest, checks, changed=True)
         retired, problem = _prune(client, keys, lease, keep)
-    return replace(result, previous_id=seen, swept_keys=swept, retired=retired, cleanup_error=problem)
+    result = replace(result, previous_id=seen, swept_keys=swept, retired=retired, cleanup_error=problem)
+    return replace(result, search_failures=build.search_failures)
 
 
 def _previous(client: redis.Redis, keys: Keys, seen: str | None) -> PublishedSnapshot | None:
@@ -231,6 +238,9 @@ def _manifest(sid: str, build: SnapshotBuild, facts: ManifestFacts, now: dt.date
         "digest": build.digest,
         "published_at": utc_text(now),
         "name_blocks": build.name_blocks,
+        "search_parts": build.search_parts,
+        "priced_items": build.shelf.priced,
+        "stocked_items": build.shelf.stocked,
         "counts": {
             "items": build.items,
             "unsold_items": build.unsold,

@@ -1,77 +1,55 @@
-"""A published snapshot: reads only.
+"""A published snapshot, to be asked: what is popular, what grows, what goes with an item or a basket.
 
-Belongs here: questions to one snapshot, in few round trips. Does not belong here: which snapshot is current (`store`),
-where its values are read from (`source`), and the form of an answer (`answers`).
-
-A snapshot never changes, but it can be removed while a reader holds it. The manifest goes first; so each round trip
-ends with a look at the manifest, and if it is still there everything read before it was whole.
+Belongs here: which items are candidates of an answer, in which order. Does not belong here: reading values
+(`reco.snapshot.access`), which candidates pass (`reco.snapshot.filters`), the form of a body (`reco.snapshot.answers`).
 """
 
-import difflib
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from reco.errors import ItemNotFound, SnapshotDamaged, UsageError
+from reco.errors import FactsMissing, ItemNotFound
+from reco.model.growth import growth
+from reco.snapshot.access import SnapshotValues
 from reco.snapshot.answers import (
+    BASKET,
     POPULAR,
     POPULAR_CATEGORY,
+    SIMILAR,
     SIMILAR_NAME,
     Found,
+    Growth,
     Item,
+    Page,
     Pick,
     basket_answer,
+    basket_question,
     popular_answer,
     similar_answer,
+    trending_answer,
 )
-from reco.snapshot.codec import (
-    STORED,
-    Evidence,
-    Neighbour,
-    RankEntry,
-    decode_entry,
-    decode_figures,
-    decode_neighbours,
-    decode_ranks,
-    evidence,
-    score_of,
-)
-from reco.snapshot.keys import Keys, name_suffix, popular_suffix, rank_suffix, similar_suffix, stats_suffix
-from reco.snapshot.manifest import Manifest
-from reco.snapshot.source import Source
-from reco.snapshot.wire import Command, batches
+from reco.snapshot.codec import Neighbour, RankEntry, Trends, score_of
+from reco.snapshot.controls import Controls, read_cursor, write_cursor
+from reco.snapshot.filters import Filter, Judged, choose, filters_of, judge
+from reco.snapshot.hiding import NOTHING, Hides
+from reco.snapshot.wire import batches
 
-NEAR_AMONG = 300  # of the most popular items; a look at more would make unknown names expensive to ask for
-NEAR_LENGTH = 80
-RANKS_AT_ONCE = 10_000
+AHEAD = 100
+"""Entries read at once where filters may remove many."""
+
+Asked = Controls | int
 
 
-class PublishedSnapshot:
+class PublishedSnapshot(SnapshotValues):
     """One published snapshot.
 
-    All methods raise RedisUnavailable when Redis does not answer, SnapshotNotFound when the snapshot was removed
-    meanwhile (ask the store for the current one), and SnapshotDamaged for a value that is gone or not ours.
+    Every list takes `Controls` (or a number, which is a limit) and the items that are hidden. All of them raise
 
-    manifest: as published, see `reco.snapshot.manifest`.
+        UsageError: a control makes no sense; CursorInvalid, CursorExpired: the cursor is of something else;
+        FactsMissing: categories, prices or stock are asked for, and the snapshot knows none.
     """
 
-    def __init__(self, source: Source, keys: Keys, manifest: Manifest) -> None:
-        self._source = source
-        self._keys = keys
-        self.manifest = manifest
-        self.snapshot_id: str = manifest["snapshot_id"]
-
-    def resolve(self, text: str) -> Item:
-        """The item with this id, else the most popular one with exactly this name.
-
-        Raises:
-            ItemNotFound: there is neither; the hint names near ones.
-        """
-        found = self._find([text])[0]
-        if found is None:
-            raise self._unknown(text)
-        return found.item
-
-    def similar(self, text: str, limit: int = 10) -> dict[str, Any]:
+    def similar(self, text: str, asked: Asked = 10, hides: Hides = NOTHING) -> dict[str, Any]:
         """The answer of `similar-items`: what is bought together with an item, most similar first.
 
         For an item without neighbours others stand in, each labelled by its source: what is bought together with the
@@ -80,172 +58,176 @@ class PublishedSnapshot:
         Raises:
             ItemNotFound: see `resolve`.
         """
-        _require_limit(limit)
-        found = self._find([text])[0]
+        controls = Controls.of(asked)
+        found = self.find([text])[0]
         if found is None:
             raise self._unknown(text)
-        neighbours = found.neighbours[:limit]
-        entries = self._entries(one.rank for one in neighbours)
-        picks = [
-            Pick(entries[one.rank], one.rank, self._evidence(found.item, one, entries[one.rank]), found.item)
-            for one in neighbours
-        ]
-        return similar_answer(self.manifest, found.item, picks or self._stand_ins([found.item], limit), limit)
+        candidates, source = self.candidates_of([found], controls)
+        page = self._page(candidates, controls, hides, ("similar-items", {"item": found.item.item_id}))
+        return similar_answer(self.manifest, found.item, page, source=source or SIMILAR)
 
-    def popular(self, limit: int = 10, category: str | None = None) -> dict[str, Any]:
+    def popular(self, asked: Asked = 10, category: str | None = None, hides: Hides = NOTHING) -> dict[str, Any]:
         """The answer of `popular-items`: the items in most orders, of a category or of the whole shop.
 
         Raises:
             ItemNotFound: no item of the snapshot is of that category.
         """
-        _require_limit(limit)
-        return popular_answer(self.manifest, self._popular(limit, category), limit, category=category)
+        controls = Controls.of(asked)
+        candidates = self.popular_candidates(controls, category)
+        page = self._page(candidates, controls, hides, ("popular-items", {"category": category}))
+        return popular_answer(self.manifest, page, category=category)
 
-    def basket(self, texts: Sequence[str], limit: int = 10) -> dict[str, Any]:
+    def trending(self, asked: Asked = 10, hides: Hides = NOTHING) -> dict[str, Any]:
+        """The answer of `trending-items`: the items whose orders grow most, see `reco.model.trends`.
+
+        Raises:
+            FactsMissing: the orders have no times, or too few days.
+        """
+        controls = Controls.of(asked)
+        trends = self.trends()
+        if trends is None:
+            raise FactsMissing(
+                "The orders of this snapshot have no times, or too few days to compare: nothing is known to grow.",
+                hint="Map a column to `ordered_at` in the source profile; `reco inspect FILE` shows what is mapped.",
+            )
+        page = self._page(self._growing(trends, controls), controls, hides, ("trending-items", {}))
+        return trending_answer(self.manifest, page, trends=trends)
+
+    def basket(
+        self,
+        items: Sequence[str] | Mapping[str, int],
+        asked: Asked = 10,
+        hides: Hides = NOTHING,
+        *,
+        order: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
         """The answer of `basket-recommendations`: what goes with all the items together.
 
-        The score of a candidate is the sum of its scores with the known items, over their number. Nothing that is in
-        the basket is recommended. When no item is known, or none has a neighbour outside the basket, others stand in,
-        as for a single item; for unknown items the popular ones, with source `popular`.
+        The score of a candidate is the mean of its scores with the known items, each weighted by 1 + ln(quantity).
+        Nothing that is in the basket is recommended. When no item is known, or none has a neighbour outside the basket,
+        others stand in, as for a single item; for unknown items the popular ones, with source `popular`.
+
+        Args:
+            items: ids or exact names; with their quantities, or each once.
+            asked: what of the list is wanted.
+            hides: what is not to be recommended.
+            order: the order that the basket is, for the answer of `recommendations/{order_id}`.
         """
-        _require_limit(limit)
-        asked = list(dict.fromkeys(texts))
-        found = self._find(asked)
-        known = {one.item.item_id: one for one in found if one is not None}
-        unknown = [text for text, one in zip(asked, found, strict=True) if one is None]
-        picks = self._merge(list(known.values()), limit)
-        if not picks:
-            picks = self._stand_ins([one.item for one in known.values()], limit)
-        return basket_answer(self.manifest, picks, limit, asked=asked, known=list(known), unknown=unknown)
+        controls = Controls.of(asked)
+        counted = dict(items) if isinstance(items, Mapping) else dict.fromkeys(items, 1)
+        found = self.find(list(counted))
+        known, weights = _weighed(found, counted)
+        unknown = [text for text, one in zip(counted, found, strict=True) if one is None]
+        candidates, source = self.candidates_of(known, controls, weights)
+        question = basket_question(counted, order)
+        page = self._page(candidates, controls, hides, question)
+        return basket_answer(
+            self.manifest,
+            page,
+            question=question,
+            known=[one.item.item_id for one in known],
+            unknown=unknown,
+            source=source or BASKET,
+        )
 
-    def item_ids(self) -> list[str]:
-        """The ids of all items, most popular first. For operators: it reads as many entries as there are items."""
-        ranks = range(1, self.manifest["counts"]["items"] + 1)
-        return [entry.item_id for some in batches(ranks, RANKS_AT_ONCE) for entry in self._entries(some).values()]
+    def candidates_of(
+        self, known: Sequence[Found], controls: Controls, weights: Sequence[float] = ()
+    ) -> tuple[Iterator[Pick], str | None]:
+        """What may be recommended with these items, best first, and the source of what stands in for them."""
+        merged = _merge(known, weights or [1.0] * len(known), stored=self.stored)
+        if merged.ranks:
+            return self._together(merged, controls), None
+        picks = self._stand_ins([one.item for one in known], controls.limit if controls.plain else AHEAD)
+        return iter(picks), (picks[0].source if picks else None) or POPULAR
 
-    def top_lists(self, items: int, depth: int) -> dict[str, list[str]]:
-        """For the most popular items with neighbours: the ids of the first `depth`; damaged lists are left out."""
-        ranks = range(1, min(items, self.manifest["counts"]["items"]) + 1)
-        return self.lists_of([entry.item_id for entry in self._readable_entries(ranks).values()], depth)
+    def popular_candidates(self, controls: Controls, category: str | None) -> Iterator[Pick]:
+        """Popular items, most popular first: of a category, of the categories that are asked for, or of all."""
+        by_label = category is None and controls.categories
+        ranks = self._ranks_of(controls) if by_label else self._popular_ranks(category)
+        return self._by_ranks(ranks, controls, None)
 
-    def lists_of(self, item_ids: Sequence[str], depth: int) -> dict[str, list[str]]:
-        """The ids of the first `depth` neighbours of these items; unknown items and damaged lists are left out."""
-        keys = {item_id: self._key(similar_suffix(item_id)) for item_id in item_ids}
-        lists: dict[str, list[int]] = {}
-        for (item_id, key), raw in zip(keys.items(), self._fetch([("GET", key) for key in keys.values()]), strict=True):
-            try:
-                lists[item_id] = (
-                    [one.rank for one in decode_neighbours(raw, key, stored=self._stored)[:depth]]
-                    if raw is not None
-                    else []
+    def verdicts(self, candidates: Iterable[Pick], controls: Controls, hides: Hides) -> Iterator[Judged]:
+        """Each candidate with the filter that removed it."""
+        return judge(candidates, self.filters(controls, hides), controls.max_per_category)
+
+    def filters(self, controls: Controls, hides: Hides) -> list[Filter]:
+        """The filters of a question.
+
+        Raises:
+            FactsMissing: the snapshot does not know what they look at.
+        """
+        labelled = bool(controls.categories or controls.max_per_category) or hides.by_category
+        labels = self.labels() if labelled else ()
+        for name, missing in (
+            ("categories", bool(controls.categories or controls.max_per_category) and not labels),
+            ("prices", _priced(controls) and not self.manifest.get("priced_items")),
+            ("stock", controls.in_stock is not None and not self.manifest.get("stocked_items")),
+        ):
+            if missing:
+                raise FactsMissing(
+                    f"Items cannot be chosen by {name}: no item of this snapshot has any.",
+                    hint="Give the shop a catalogue with that column, then run `reco run`.",
                 )
-            except SnapshotDamaged:
-                continue
-        names = self._readable_entries({rank for ranks in lists.values() for rank in ranks})
-        known = {item_id: [names[rank].item_id for rank in ranks if rank in names] for item_id, ranks in lists.items()}
-        return {item_id: ids for item_id, ids in known.items() if ids}
+        return filters_of(controls, hides, labels)
 
-    @property
-    def _orders(self) -> int:
-        return int(self.manifest["counts"]["orders"])
+    def _page(
+        self, candidates: Iterable[Pick], controls: Controls, hides: Hides, question: tuple[str, dict[str, Any]]
+    ) -> Page:
+        whole = {"route": question[0], **question[1], **controls.narrowing()}
+        start = read_cursor(controls.cursor, self.snapshot_id, whole)
+        chosen = choose(self.verdicts(candidates, controls, hides), start, controls.limit)
+        cursor = None if chosen.following is None else write_cursor(self.snapshot_id, whole, chosen.following)
+        return Page(controls, chosen.picks, cursor, chosen.looked_at, chosen.removed)
 
-    @property
-    def _stored(self) -> bool:
-        return bool(self.manifest["format"] == STORED)
+    def _by_ranks(self, ranks: Sequence[int], controls: Controls, source: str | None) -> Iterator[Pick]:
+        first = 0
+        for rank, entry in self._each(ranks, controls, lambda rank: rank):
+            first = first or entry.orders
+            yield Pick(entry, rank, None, None, entry.orders / first if first else 0.0, source)
 
-    def _evidence(self, item: Item, neighbour: Neighbour, other: RankEntry) -> Evidence:
-        return evidence(item.orders, other.orders, neighbour, self._orders, stored=self._stored)
+    def _growing(self, trends: Trends, controls: Controls) -> Iterator[Pick]:
+        for one, entry in self._each(trends.items, controls, lambda one: one.rank):
+            ratio = growth(one.recent, one.before, trends.recent, trends.before)
+            known = Growth(one.recent, one.before, ratio, trends.days)
+            yield Pick(entry, one.rank, None, None, max(0.0, 1 - 1 / ratio), growth=known)
 
-    def _key(self, suffix: str) -> bytes:
-        return self._keys.key(self.snapshot_id, suffix)
+    def _together(self, merged: "_Merged", controls: Controls) -> Iterator[Pick]:
+        for rank, entry in self._each(merged.ranks, controls, lambda rank: rank):
+            _, one, neighbour = merged.best[rank]
+            proof = self._evidence(one.item, neighbour, entry)
+            score = merged.scores[rank] if len(merged.basket) > 1 else None
+            parts = merged.parts(rank, stored=self.stored) if controls.explain and score is not None else ()
+            yield Pick(entry, rank, proof, one.item, score, parts=parts)
 
-    def _fetch(self, commands: Sequence[Command]) -> list[Any]:
-        return self._source.fetch(commands)
+    def _each(
+        self, wanted: Sequence[Any], controls: Controls, rank_of: Callable[[Any], int]
+    ) -> Iterator[tuple[Any, RankEntry]]:
+        """Each with its entry; as many entries are read at once as are likely to be needed."""
+        for some in batches(wanted, controls.limit + 1 if controls.plain else max(AHEAD, controls.limit + 1)):
+            entries = self.entries(rank_of(one) for one in some)
+            for one in some:
+                yield one, entries[rank_of(one)]
 
-    def _find(self, texts: Sequence[str]) -> list[Found | None]:
-        """Items by id, else by name, each with its neighbours: one round trip, two more when some are given by name."""
-        found = self._by_id(texts)
-        missing = [text for text in texts if text not in found]
-        blocks = self.manifest["name_blocks"]
-        if missing and blocks:
-            commands: list[Command] = [
-                ("HGET", self._key(name_suffix(text, blocks)), text.encode("utf-8", "surrogatepass"))
-                for text in missing
-            ]
-            ranks = {
-                text: decode_ranks(raw, command[1])[0]  # type: ignore[arg-type]
-                for text, command, raw in zip(missing, commands, self._fetch(commands), strict=True)
-                if raw is not None
-            }
-            entries = self._entries(ranks.values())
-            named = self._by_id([entries[rank].item_id for rank in ranks.values()])
-            found |= {text: named[entries[rank].item_id] for text, rank in ranks.items()}
-        return [found.get(text) for text in texts]
+    def _ranks_of(self, controls: Controls) -> list[int]:
+        """The ranks of what is popular in any category that passes the filter."""
+        matches = any if controls.categories_match == "any" else all
+        ranks: set[int] = set()
+        for one, labels in zip(self.categories(), self.labels(), strict=True):
+            if one.sold and matches(wanted in labels for wanted in controls.categories):
+                ranks.update(self._popular_ranks(one.name))
+        return sorted(ranks)
 
-    def _by_id(self, item_ids: Sequence[str]) -> dict[str, Found]:
-        pairs = [(self._key(stats_suffix(one)), self._key(similar_suffix(one))) for one in item_ids]
-        replies = iter(self._fetch([("GET", key) for pair in pairs for key in pair]))
-        found = {}
-        for item_id, (stats_key, similar_key) in zip(item_ids, pairs, strict=True):
-            stats, similar = next(replies), next(replies)
-            if stats is None:
-                continue
-            figures = decode_figures(stats, stats_key)
-            neighbours = decode_neighbours(similar, similar_key, stored=self._stored) if similar is not None else []
-            if len(neighbours) != figures.neighbours:
-                raise _gone(similar_key)
-            name = item_id if figures.name is None else figures.name
-            found[item_id] = Found(Item(item_id, name, figures.category, figures.rank, *figures[3:]), neighbours)
-        return found
-
-    def _entries(self, ranks: Iterable[int]) -> dict[int, RankEntry]:
-        wanted = list(ranks)
-        entries = self._readable_entries(wanted)
-        for rank in wanted:
-            if rank not in entries:
-                raise _gone(self._key(rank_suffix(rank)))
-        return entries
-
-    def _readable_entries(self, ranks: Iterable[int]) -> dict[int, RankEntry]:
-        blocks: dict[str, list[int]] = {}
-        for rank in dict.fromkeys(ranks):
-            blocks.setdefault(rank_suffix(rank), []).append(rank)
-        if not blocks:
-            return {}
-        replies = self._fetch([("HMGET", self._key(suffix), *wanted) for suffix, wanted in blocks.items()])
-        return {
-            rank: decode_entry(raw, self._key(suffix))
-            for (suffix, wanted), fields in zip(blocks.items(), replies, strict=True)
-            for rank, raw in zip(wanted, fields, strict=True)
-            if raw is not None
-        }
-
-    def _popular(self, limit: int, category: str | None) -> list[Pick]:
-        key = self._key(popular_suffix(category))
-        raw = self._fetch([("GET", key)])[0]
-        if raw is None and category is None:
-            raise _gone(key)
-        if raw is None:
-            raise ItemNotFound(
-                f"No item of snapshot {self.snapshot_id} is of the category {category!r}.",
-                hint="Categories are matched exactly; leave the category out for all items.",
-                category=category,
-            )
-        ranks = decode_ranks(raw, key)[:limit]
-        entries = self._entries(ranks)
-        return [Pick(entries[rank], rank, None, None) for rank in ranks]
-
-    def _stand_ins(self, items: Sequence[Item], limit: int) -> list[Pick]:
+    def _stand_ins(self, items: Sequence[Item], wanted: int) -> list[Pick]:
         """What is shown for items that nothing was bought with: by name, by category, popular."""
         taken = {item.rank for item in items}
-        depth = limit + len(taken)
+        depth = wanted + 1 + len(taken)
         picks: list[Pick] = []
         for some in self._rungs(items, depth):
             for pick in some:
-                if pick.rank not in taken and len(picks) < limit:
+                if pick.rank not in taken and len(picks) <= wanted:
                     taken.add(pick.rank)
                     picks.append(pick)
-            if len(picks) >= limit:
+            if len(picks) > wanted:
                 break
         return picks
 
@@ -260,10 +242,10 @@ class PublishedSnapshot:
     def _by_name(self, item: Item, limit: int) -> list[Pick]:
         """What is bought together with the item whose name is most like this one's."""
         assert item.like is not None
-        like = self._by_id([self._entries([item.like])[item.like].item_id])
+        like = self._by_id([self.entries([item.like])[item.like].item_id])
         found = next(iter(like.values()))
         neighbours = found.neighbours[:limit]
-        entries = self._entries(one.rank for one in neighbours)
+        entries = self.entries(one.rank for one in neighbours)
         return [
             Pick(
                 entries[one.rank],
@@ -278,53 +260,69 @@ class PublishedSnapshot:
     def _popular_or_none(self, limit: int, category: str | None) -> list[Pick]:
         """Popular items that stand in, scored against the first; none where a category never sold anything."""
         try:
-            picks = self._popular(limit, category)
+            ranks = self._popular_ranks(category)[:limit]
         except ItemNotFound:
             return []
-        source = POPULAR if category is None else POPULAR_CATEGORY
-        return [pick._replace(score=pick.entry.orders / picks[0].entry.orders, source=source) for pick in picks]
+        return list(self._by_ranks(ranks, Controls(limit=limit), POPULAR if category is None else POPULAR_CATEGORY))
 
-    def _merge(self, basket: Sequence[Found], limit: int) -> list[Pick]:
-        scores: dict[int, float] = {}
-        best: dict[int, tuple[float, Found, Neighbour]] = {}
-        for one in basket:
-            for neighbour in one.neighbours:
-                score = score_of(one.item.orders, neighbour, stored=self._stored)
-                scores[neighbour.rank] = scores.get(neighbour.rank, 0.0) + score
-                if neighbour.rank not in best or score > best[neighbour.rank][0]:
-                    best[neighbour.rank] = (score, one, neighbour)
-        for one in basket:
-            scores.pop(one.item.rank, None)
-        chosen = sorted(scores, key=lambda rank: (-scores[rank], rank))[:limit]
-        entries = self._entries(chosen)
-        picks = []
-        for rank in chosen:
-            _, one, neighbour = best[rank]
-            proof = self._evidence(one.item, neighbour, entries[rank])
-            picks.append(Pick(entries[rank], rank, proof, one.item, scores[rank] / len(basket)))
-        return picks
 
-    def _unknown(self, text: str) -> ItemNotFound:
-        entries = self._readable_entries(range(1, min(NEAR_AMONG, self.manifest["counts"]["items"]) + 1)).values()
-        names = {word.casefold(): word for entry in entries for word in (entry.item_id, entry.name or entry.item_id)}
-        near = difflib.get_close_matches(text[:NEAR_LENGTH].casefold(), names, n=3, cutoff=0.6)
-        return ItemNotFound(
-            f"Snapshot {self.snapshot_id} knows no item {text[:NEAR_LENGTH]!r}, neither as id nor as name.",
-            hint=f"Near: {', '.join(names[one] for one in near)}." if near else "Names are matched exactly.",
-            item=text[:NEAR_LENGTH],
-            near=[names[one] for one in near],
+class _Merged:
+    """The neighbours of all items of a basket in one list.
+
+    ranks: best first; scores: the weighted mean of a rank's scores; best: the item of the basket that it is most
+    similar to.
+    """
+
+    def __init__(self, basket: Sequence[Found], weights: Sequence[float]) -> None:
+        self.basket = basket
+        self._weights = weights
+        self.scores: dict[int, float] = {}
+        self.best: dict[int, tuple[float, Found, Neighbour]] = {}
+        self.ranks: list[int] = []
+
+    def parts(self, rank: int, *, stored: bool) -> tuple[tuple[str, float, float], ...]:
+        """Id, score and weight of each item of the basket that speaks for a rank."""
+        return tuple(
+            (one.item.item_id, score_of(one.item.orders, neighbour, stored=stored), weight)
+            for one, weight in zip(self.basket, self._weights, strict=True)
+            for neighbour in one.neighbours
+            if neighbour.rank == rank
         )
 
 
-def _require_limit(limit: int) -> None:
-    if limit < 1:
-        raise UsageError(f"A limit of {limit} items makes no sense.", hint="Ask for at least 1.")
+def _merge(basket: Sequence[Found], weights: Sequence[float], *, stored: bool) -> _Merged:
+    merged = _Merged(basket, weights)
+    scores, best = merged.scores, merged.best
+    for one, weight in zip(basket, weights, strict=True):
+        for neighbour in one.neighbours:
+            score = score_of(one.item.orders, neighbour, stored=stored)
+            scores[neighbour.rank] = scores.get(neighbour.rank, 0.0) + weight * score
+            if neighbour.rank not in best or score > best[neighbour.rank][0]:
+                best[neighbour.rank] = (score, one, neighbour)
+    for one in basket:
+        scores.pop(one.item.rank, None)
+    if len(basket) == 1:  # its list is in order already
+        merged.ranks = [one.rank for one in basket[0].neighbours if one.rank in scores]
+        return merged
+    whole = sum(weights)
+    for rank in scores:
+        scores[rank] /= whole
+    merged.ranks = sorted(scores, key=lambda rank: (-scores[rank], rank))
+    return merged
 
 
-def _gone(key: bytes) -> SnapshotDamaged:
-    name = key.decode("utf-8", "replace")
-    return SnapshotDamaged(
-        f"{name} is not what its snapshot needs: something removed or changed it in Redis.",
-        hint="Run `reco run`: it publishes the lake anew when the served snapshot is damaged.",
-        key=name,
-    )
+def _weighed(found: Sequence[Found | None], counted: Mapping[str, int]) -> tuple[list[Found], list[float]]:
+    """The known items, each once, and their weights; an item given by id and by name counts both quantities."""
+    known: dict[str, Found] = {}
+    quantities: dict[str, int] = {}
+    for one, quantity in zip(found, counted.values(), strict=True):
+        if one is not None:
+            before = quantities.get(one.item.item_id, 0)
+            # Twice without a quantity is a repetition, not two pieces.
+            quantities[one.item.item_id] = max(before, 1) if quantity == 1 else quantity + (before if before > 1 else 0)
+            known[one.item.item_id] = one
+    return list(known.values()), [1 + math.log(quantity) for quantity in quantities.values()]
+
+
+def _priced(controls: Controls) -> bool:
+    return controls.min_price is not None or controls.max_price is not None

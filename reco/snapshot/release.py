@@ -29,12 +29,16 @@ from reco.orders.home import Home
 from reco.orders.ledger import Drop, DropStatus
 from reco.orders.orders import ORDERS, orders_extent
 from reco.orders.profiles import SAMPLE
+from reco.snapshot.garbage import published_sids
 from reco.snapshot.gate import GatePolicy
 from reco.snapshot.inputs import model_inputs
+from reco.snapshot.keys import Keys
 from reco.snapshot.marks import Made, figures, mark_validated, record_release, store_set
+from reco.snapshot.order_book import keep_orders
 from reco.snapshot.publish import ManifestFacts, PublishResult, VerifyReport, publish, verify
 from reco.snapshot.quality import quality_checks
 from reco.snapshot.store import RollbackResult, SnapshotStore, stands
+from reco.snapshot.unsearched import attempt_is_due, record_attempt
 from reco.storage.lake import Lake
 from reco.storage.sql import audit_events
 from reco.storage.sql import snapshots as table
@@ -71,6 +75,7 @@ def release(
             force=force,
             extra_checks=quality_checks(home, client),
             catalogue=_catalogue(lake),
+            orders=lake.existing(ORDERS),
         )
     except GateRefused as error:
         served = SnapshotStore(client, settings.namespace).current_id()
@@ -81,8 +86,11 @@ def release(
             Alert("gate_refused", f"the snapshot of run {run_id}; {served} is still served", error.message, error.hint)
         )
         raise
+    published = published_sids(client, Keys(settings.namespace))
+    keep_orders(lake, lake.existing(ORDERS), result.snapshot_id, published)
     manifest = SnapshotStore(client, settings.namespace).get(result.snapshot_id).manifest
     record_release(home, result, manifest, Made(inputs, drops, run_id, now))
+    record_attempt(home.ledger.engine, settings.namespace, result.search_failures, now=now)
     return result
 
 
@@ -137,10 +145,15 @@ class Unpublished:
     refused: bool
 
 
-def unpublished(home: Home) -> Unpublished | None:
-    """Whether ingested drops wait to be published, from SQL alone: automation asks this every few seconds."""
+def unpublished(home: Home, now: dt.datetime | None = None) -> Unpublished | None:
+    """Whether ingested drops wait to be published, from SQL alone: automation asks this every few seconds.
+
+    So does an item whose next attempt to be indexed is due, unless an earlier snapshot was chosen since.
+    """
     newest, inputs = _newest(home), model_inputs(home)
-    if (newest is not None and newest.inputs_digest == inputs) or not home.ledger.drops(status=DropStatus.INGESTED):
+    if not home.ledger.drops(status=DropStatus.INGESTED):
+        return None
+    if newest is not None and newest.inputs_digest == inputs and not _index_again(home, newest, now):
         return None
     last = events(home.ledger.engine, event=Event.GATE_REFUSED, limit=1)
     return Unpublished(
@@ -148,6 +161,13 @@ def unpublished(home: Home) -> Unpublished | None:
         newest.event_id if newest is not None else 0,
         bool(last) and last[0].details.get("inputs") == inputs,
     )
+
+
+def _index_again(home: Home, newest: Any, now: dt.datetime | None) -> bool:
+    if not attempt_is_due(home.ledger.engine, home.settings.namespace, now=now or dt.datetime.now(dt.UTC)):
+        return False
+    last = events(home.ledger.engine, event=Event.ROLLED_BACK, limit=1)
+    return not last or bool(last[0].id < newest.event_id)
 
 
 def _newest(home: Home) -> Any:
@@ -177,7 +197,7 @@ def verify_current(client: redis.Redis, namespace: str, lake: Lake) -> VerifyRep
     if sid is None:
         raise SnapshotNotFound("No snapshot is published.", hint="Materialize redis_snapshot first.")
     stats, similar = lake.existing(ITEM_STATS), lake.existing(SIMILAR_ITEMS)
-    return verify(client, namespace, sid, stats, similar, catalogue=_catalogue(lake))
+    return verify(client, namespace, sid, stats, similar, catalogue=_catalogue(lake), orders=lake.existing(ORDERS))
 
 
 def roll_back(engine: sa.Engine, store: SnapshotStore, to: str | None, *, now: dt.datetime) -> RollbackResult:

@@ -48,6 +48,7 @@ def verify(
     similar_items: Path,
     *,
     catalogue: Path | None = None,
+    orders: Path | None = None,
 ) -> VerifyReport:
     """Compares a published snapshot, its manifest's digest included, with the tables it was made from.
 
@@ -66,7 +67,7 @@ def verify(
         except SnapshotDamaged:
             manifest = {}
         stored = manifest.get("format") == STORED
-        build = SnapshotBuild.from_lake(item_stats, similar_items, catalogue=catalogue, stored=stored)
+        build = SnapshotBuild.from_lake(item_stats, similar_items, catalogue=catalogue, orders=orders, stored=stored)
         report = compare(client, keys, sid, build)
     same = manifest.get("digest") == build.digest
     name = keys.manifest(sid).decode()

@@ -23,7 +23,7 @@ from reco.storage.append_only import append_only
 
 SCHEMA = "reco"
 VERSION_TABLE = "reco_alembic_version"
-HEAD = "0007"
+HEAD = "0008"
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
@@ -199,6 +199,34 @@ api_keys = sa.Table(
     sa.Column("replaces", sa.Text, comment="Id of the key it was made to replace."),
     sa.Column("last_used_at", UtcDateTime, comment="To the minute."),
     sa.Column("suspended_at", UtcDateTime, comment="Since a restore; NULL once a person has confirmed it."),
+)
+
+item_rules = sa.Table(
+    "item_rules",
+    metadata,
+    sa.Column("rule_id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("namespace", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False, comment="hide: taken out of every list."),
+    sa.Column("kind", sa.Text, nullable=False, comment="item or category."),
+    sa.Column("value", sa.Text, nullable=False, comment="An id of an item, or a category or part of one."),
+    sa.Column("author", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("expires_at", UtcDateTime),
+    sa.Column("removed_at", UtcDateTime),
+    sa.Column("removed_by", sa.Text),
+)
+
+search_failures = sa.Table(
+    "search_failures",
+    metadata,
+    sa.Column("namespace", sa.Text, primary_key=True),
+    sa.Column("item_id", sa.Text, primary_key=True, comment="An item that the search index could not take."),
+    sa.Column("reason", sa.Text, nullable=False, comment="What went wrong, in words."),
+    sa.Column("attempts", sa.BigInteger, nullable=False),
+    sa.Column("first_failed_at", UtcDateTime, nullable=False),
+    sa.Column("last_failed_at", UtcDateTime, nullable=False),
+    sa.Column("next_attempt_at", UtcDateTime, nullable=False, comment="Twice as long after each failure, up to a day."),
 )
 
 

@@ -13,6 +13,7 @@ from reco_pipeline.cli import (
     dev,
     drops,
     forget,
+    hide,
     inspect,
     keys,
     pipeline,
@@ -61,6 +62,7 @@ app.command("popular")(ask.popular)
 app.command("basket")(ask.basket)
 app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")
+app.add_typer(hide.app, name="hide")
 app.add_typer(audit.app, name="audit")
 audit.app.command("trace")(trace.trace)
 audit.app.command("forget")(forget.forget)

@@ -3,6 +3,7 @@
 Does not belong here: how an answer is made (`reco.snapshot`).
 """
 
+import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ from reco_pipeline.cli.output import print_json, say, table
 
 if TYPE_CHECKING:
     from reco.settings import Settings
+    from reco.snapshot.hiding import Hides
     from reco.snapshot.read import PublishedSnapshot
 
 
@@ -26,8 +28,8 @@ def similar(
 
     Example: reco similar PID --limit 3
     """
-    with _snapshot() as snapshot:
-        _show(snapshot.similar(item, limit), f"Bought together with {item}", as_json)
+    with _asked() as (snapshot, hides):
+        _show(snapshot.similar(item, limit, hides), f"Bought together with {item}", as_json)
 
 
 def popular(
@@ -39,8 +41,10 @@ def popular(
 
     Example: reco popular --limit 5
     """
-    with _snapshot() as snapshot:
-        _show(snapshot.popular(limit, category), f"Popular in {category}" if category else "Popular items", as_json)
+    with _asked() as (snapshot, hides):
+        _show(
+            snapshot.popular(limit, category, hides), f"Popular in {category}" if category else "Popular items", as_json
+        )
 
 
 def basket(
@@ -52,31 +56,36 @@ def basket(
 
     Example: reco basket PID "Water Level Meter"
     """
-    with _snapshot() as snapshot:
-        _show(snapshot.basket(items, limit), f"Goes with {', '.join(items)}", as_json)
+    with _asked() as (snapshot, hides):
+        _show(snapshot.basket(items, limit, hides), f"Goes with {', '.join(items)}", as_json)
 
 
 def show_examples(settings: "Settings") -> None:
     """A few real answers from the served snapshot, as `reco run` ends with."""
-    with _snapshot(settings) as snapshot:
-        top = snapshot.popular(5, None)
+    with _asked(settings) as (snapshot, hides):
+        top = snapshot.popular(5, None, hides)
         _show(top, "Popular items", as_json=False)
         first = top["recommendations"][:2]
         ids, names = [one["item_id"] for one in first], [one["item_name"] for one in first]
         if len(first) > 1:
-            _show(snapshot.similar(ids[0], 5), f"Bought together with {names[0]}", as_json=False)
-            _show(snapshot.basket(ids, 5), f"Goes with a basket of {names[0]} and {names[1]}", as_json=False)
+            _show(snapshot.similar(ids[0], 5, hides), f"Bought together with {names[0]}", as_json=False)
+            _show(snapshot.basket(ids, 5, hides), f"Goes with a basket of {names[0]} and {names[1]}", as_json=False)
 
 
 @contextmanager
-def _snapshot(settings: "Settings | None" = None) -> "Iterator[PublishedSnapshot]":
+def _asked(settings: "Settings | None" = None) -> "Iterator[tuple[PublishedSnapshot, Hides]]":
+    """The served snapshot, and what is hidden of it."""
+    from reco.api.hidebook import rules_to_apply
     from reco.snapshot.store import SnapshotStore
     from reco.storage.redis import open_redis
+    from reco.storage.sql import shared_database
     from reco_pipeline.cli.start import settings_of_command
 
-    settings = settings or settings_of_command()
-    with open_redis(settings, "reader") as client:
-        yield SnapshotStore(client, settings.namespace).current()
+    chosen = settings or settings_of_command()
+    with open_redis(chosen, "reader") as client:
+        now = dt.datetime.now(dt.UTC)
+        hides = rules_to_apply(lambda: shared_database(chosen.sql_url), client, chosen.namespace, now)
+        yield SnapshotStore(client, chosen.namespace).current(), hides
 
 
 def _show(answer: dict[str, Any], title: str, as_json: bool) -> None:

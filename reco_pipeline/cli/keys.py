@@ -42,12 +42,12 @@ def create(
     from reco_pipeline.cli.start import account
 
     now = dt.datetime.now(dt.UTC)
-    expires_at = now + _span(expires) if expires is not None else None
+    expires_at = now + span(expires) if expires is not None else None
     book = _book()
     if replaces is not None:
         if name is not None or scopes:
             raise UsageError("A key that replaces another one has its name and scopes.", hint="Leave them out.")
-        key = book.replace(replaces, now=now, actor=account(), overlap=_span(overlap), expires_at=expires_at)
+        key = book.replace(replaces, now=now, actor=account(), overlap=span(overlap), expires_at=expires_at)
     elif name is None:
         raise UsageError("The key has no name.", hint="Say what it is for: `reco keys create storefront --scope read`.")
     else:
@@ -123,7 +123,8 @@ def _book() -> "KeyBook":
     return open_book(settings_of_command())
 
 
-def _span(text: str) -> dt.timedelta:
+def span(text: str) -> dt.timedelta:
+    """A span of time as people write it: 90d, 12h, 30m."""
     from reco.errors import UsageError
 
     found = _SPAN.fullmatch(text)

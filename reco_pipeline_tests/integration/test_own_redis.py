@@ -110,6 +110,7 @@ ALLOWED = {
         ("LTRIM", "shop:limits:key", "0", "9"),
         ("EXPIRE", "shop:limits:key", "60"),
         ("EVAL", "return redis.call('LPUSH', KEYS[1], 'v')", "1", "shop:limits:key"),
+        ("EVAL", "return redis.call('SET', KEYS[1], 'v', 'EX', 60)", "1", "shop:rules:hidden"),
     ],
     "backup": [*READS, ("DUMP", "shop:k"), ("BGSAVE",), ("LASTSAVE",)],
 }

@@ -40,7 +40,7 @@ def test_the_trail_of_an_older_database_becomes_a_chain(server: str) -> None:
     with engine.begin() as connection:
         for statement in (
             "TRUNCATE reco.inbox_files",
-            "DROP TABLE reco.audit_events, reco.drop_sets, reco.api_keys",
+            "DROP TABLE reco.audit_events, reco.drop_sets, reco.api_keys, reco.item_rules, reco.search_failures",
             """CREATE TABLE reco.audit_events (
             id BIGSERIAL CONSTRAINT pk_audit_events PRIMARY KEY, at TIMESTAMPTZ NOT NULL, event TEXT NOT NULL,
             run_id TEXT, drop_key TEXT, snapshot_id TEXT, details JSON NOT NULL)""",

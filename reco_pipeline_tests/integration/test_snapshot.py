@@ -119,6 +119,7 @@ def test_keys_have_the_names_of_the_contract(client, tables):
     expected |= {f"{SHOP}:{sid}:item:{item}:similar" for item in "pwcs"}
     expected |= {f"{SHOP}:{sid}:popular:{name}" for name in ("all", "gas", "water", "%61ll")}
     expected |= {f"{SHOP}:{sid}:ranks:0", f"{SHOP}:{sid}:names:0", f"{SHOP}:snapshot:{sid}:manifest"}
+    expected |= {f"{SHOP}:{sid}:categories", f"{SHOP}:{sid}:search:0"}
     expected |= {f"{SHOP}:snapshot:current", f"{SHOP}:snapshot:generation"}
     assert {key.decode() for key in client.scan_iter()} == expected
 
@@ -379,6 +380,7 @@ def test_similar_items_of_a_shop_counted_by_hand(client, store, tables):
         "reason": "Bought together in 3 orders (50 % of orders with PID)",
         "popularity_rank": 2,
         "purchases": 5,
+        "purchase_frequency": 0.5,
         "evidence": {"pair_orders": 3, "lift": 1.0, "confidence": 0.5},
         "source": "similar",
     }
@@ -434,6 +436,8 @@ def test_every_item_gets_an_answer_also_those_nobody_bought(client, store, table
         "item_id": ["n1", "n2", "n3", "p", "gone"],
         "item_name": ["Water Level Meter II", None, "Thing", "PID", "Old"],
         "category": ["water", "gas", "none", "gas", "gas"],
+        "price": [None] * 5,
+        "in_stock": [None] * 5,
         "listed": [True, True, True, True, False],
     }
     pl.DataFrame(listed).write_parquet(tmp_path / "catalogue.parquet")

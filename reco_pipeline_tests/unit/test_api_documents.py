@@ -7,18 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from reco.api import problems
+from reco.api import documents, item_documents, problems
 from reco.api.app import create_app, ended
+from reco.api.back import open_back
 from reco.api.codes import CODES
 from reco.api.edge import is_loopback
 from reco.api.follower import Follower
 from reco.api.keyring import Refusal, open_ring
 from reco.api.metrics import Metrics
-from reco.errors import ItemNotFound, RedisUnavailable, SnapshotDamaged, SnapshotNotFound
+from reco.errors import DatabaseUnavailable, OrdersUnavailable, RedisUnavailable, SnapshotDamaged, SnapshotNotFound
 from reco.settings import load_settings
 from reco.snapshot.source import MemorySource
 from reco.storage.redis_service import ServiceRedis
 
+UNAVAILABLE = (RedisUnavailable, DatabaseUnavailable, OrdersUnavailable, SnapshotNotFound, SnapshotDamaged)
 PACKAGE = Path(problems.__file__).parent
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 
@@ -27,8 +29,9 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 def document(tmp_path_factory):
     settings = load_settings(home=tmp_path_factory.mktemp("home"))
     metrics = Metrics()
-    follower = Follower(ServiceRedis(settings), settings.namespace, metrics)
-    return create_app(follower, open_ring(settings, metrics), None, metrics, settings).openapi()
+    redis = ServiceRedis(settings)
+    follower, back = Follower(redis, settings.namespace, metrics), open_back(settings, redis, metrics)
+    return create_app(follower, open_ring(settings, metrics), back, None, metrics, settings).openapi()
 
 
 def test_the_page_of_the_api_names_every_route_parameter_and_field(document):
@@ -55,11 +58,24 @@ def test_the_page_of_the_api_names_every_code():
     assert told == {(status, code) for code, one in CODES.items() for status in one.statuses}
 
 
+def test_every_route_of_answers_has_an_example_of_its_form(document):
+    """What /docs shows is an answer as the service gives it: each example is valid for its model."""
+    models = {**vars(documents), **vars(item_documents)}
+    for path, ways in document["paths"].items():
+        for one in ways.values() if path.startswith("/api/v1") else ():
+            good = next(answer for status, answer in one["responses"].items() if status < "300")
+            name = good["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+            assert document["components"]["schemas"][name]["examples"], path
+            # The document leaves out what is null, which the service tells.
+            models[name].model_validate(models[name].model_config["json_schema_extra"]["examples"][0])
+
+
 def test_every_code_that_is_told_is_in_the_closed_list():
     """No problem document has a code that `/problems` does not explain, and each is of its status."""
-    told = {(404, ItemNotFound.code), *((status, code) for status, code in problems.OF_STATUS.items())}
+    told = {(status, error.code) for error, status in problems.OF_ERROR.items()}
+    told |= {*problems.OF_STATUS.items()}
     told |= {(401, str(why)) for why in Refusal}
-    told |= {(503, error.code) for error in (RedisUnavailable, SnapshotNotFound, SnapshotDamaged)}
+    told |= {(503, error.code) for error in UNAVAILABLE}
     for file in PACKAGE.glob("*.py"):
         made = re.findall(r"problem\(\s*(\d{3}),\s*\"(\w+)\"", file.read_text(encoding="utf-8"))
         told |= {(int(status), code) for status, code in made}

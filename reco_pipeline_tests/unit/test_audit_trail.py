@@ -138,6 +138,8 @@ def _back_before_the_chain(engine: sa.Engine) -> None:
             "DROP TABLE audit_events",
             "DROP TABLE drop_sets",
             "DROP TABLE api_keys",
+            "DROP TABLE item_rules",
+            "DROP TABLE search_failures",
             """CREATE TABLE audit_events (
             id INTEGER NOT NULL, at DATETIME NOT NULL, event TEXT NOT NULL, run_id TEXT, drop_key TEXT,
             snapshot_id TEXT, details JSON NOT NULL, CONSTRAINT pk_audit_events PRIMARY KEY (id))""",

@@ -57,13 +57,15 @@ def test_every_value_of_a_small_shop(tmp_path):
         "popular:all": [1, 2, 3, 4],
         "popular:X": [1, 4],
         "popular:%61ll": [2],
+        "categories": [["X", 2, 2], ["all", 1, 1]],
+        "search:0": [["a", [1]], ["anemometer", [1]], ["b", [2]], ["c", [3]], ["d", [4]], ["same", [3, 1]]],
     }
     assert {key: value for key, value in got.items() if isinstance(value, dict)} == {
         "ranks:0": {
-            b"1": b'["a","Anemometer",4]',
-            b"2": b'["b",null,2]',
+            b"1": b'["a","Anemometer",4,0]',
+            b"2": b'["b",null,2,1]',
             b"3": b'["c","Same",2]',
-            b"4": b'["d","Same",1]',
+            b"4": b'["d","Same",1,0]',
         },
         "names:0": {b"Anemometer": b"[1]", b"Same": b"[3,4]"},
     }

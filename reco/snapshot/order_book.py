@@ -1,0 +1,101 @@
+"""The orders behind a snapshot, sorted by their id: what `recommendations/{order_id}` looks an order up in.
+
+Belongs here: writing the file beside a snapshot, and finding one order in it. Does not belong here: recommending.
+
+The file holds source, order id and item id; neither customers nor times. Rows are sorted and stand in small groups, so
+that one order is found by reading the bounds of the groups and then one of them.
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from reco.errors import LakeError, OrderNotFound, OrdersUnavailable
+from reco.storage.lake import Lake, file_digest
+
+SERVED_ORDERS = "redis_snapshot"
+"""The folder in the lake; a part is named by its snapshot."""
+
+ROWS_PER_GROUP = 8192
+_DIGEST = b"orders_sha256"
+
+
+def keep_orders(lake: Lake, orders: Path, snapshot_id: str, published: Collection[str]) -> None:
+    """Writes the orders of a snapshot beside it, unless they stand there, and removes those of snapshots that are gone.
+
+    Args:
+        lake: where the file goes.
+        orders: the `orders` table that the snapshot was made of.
+        snapshot_id: names the file.
+        published: the ids of all snapshots that stay.
+
+    Raises:
+        LakeError: the table cannot be read, or the file not be written.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - readers of one order load it when they need it
+    import pyarrow.parquet as pq  # noqa: PLC0415 - see above
+
+    digest = file_digest(orders).encode()
+    path = lake.path(SERVED_ORDERS, snapshot_id)
+    if not _is_of(path, digest):
+        try:
+            table = pq.read_table(orders, columns=["order_id", "source", "item_id"])
+            table = table.sort_by([("order_id", "ascending"), ("source", "ascending"), ("item_id", "ascending")])
+            table = table.replace_schema_metadata({_DIGEST: digest})
+            with lake.replace(SERVED_ORDERS, snapshot_id) as target:
+                pq.write_table(table, target, compression="zstd", row_group_size=ROWS_PER_GROUP)
+        except pa.ArrowException as error:
+            raise LakeError(
+                f"The orders of snapshot {snapshot_id} could not be kept: {error}.",
+                hint="Materialize orders again, then run again.",
+                table=SERVED_ORDERS,
+            ) from error
+    for old in path.parent.glob("*.parquet"):
+        if old.stem not in published and old.stem != snapshot_id:
+            old.unlink(missing_ok=True)
+
+
+def order_items(lake: Lake, snapshot_id: str, order_id: str, source: str | None = None) -> list[str]:
+    """The ids of the items of an order, sorted.
+
+    Raises:
+        OrderNotFound: no order has this id, or those of several sources do.
+        OrdersUnavailable: the file of the snapshot is not here, or cannot be read.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - the service alone needs no Arrow
+    import pyarrow.parquet as pq  # noqa: PLC0415 - see above
+
+    path = lake.path(SERVED_ORDERS, snapshot_id)
+    try:
+        found = pq.read_table(path, filters=[("order_id", "==", order_id)], use_threads=False).to_pylist()
+    except (OSError, pa.ArrowException, UnicodeError) as error:
+        if isinstance(error, UnicodeError):
+            found = []  # no order has an id that is no text
+        else:
+            raise OrdersUnavailable(
+                f"The orders of snapshot {snapshot_id} cannot be read here.",
+                hint="The service must see the lake of the home that published; `reco run` writes the file anew.",
+                snapshot_id=snapshot_id,
+            ) from error
+    sources = sorted({row["source"] for row in found})
+    if source is None and len(sources) > 1:
+        raise OrderNotFound(
+            f"{len(sources)} sources have an order of this id.", hint=f"Name one with `source`: {', '.join(sources)}."
+        )
+    items = sorted(row["item_id"] for row in found if source in (None, row["source"]))
+    if not items:
+        raise OrderNotFound(
+            f"Snapshot {snapshot_id} knows no such order.",
+            hint="Ids are matched exactly; orders whose lines were all quarantined or excluded are not known.",
+        )
+    return items
+
+
+def _is_of(path: Path, digest: bytes) -> bool:
+    """Whether the file was made of these orders."""
+    import pyarrow as pa  # noqa: PLC0415 - see `keep_orders`
+    import pyarrow.parquet as pq  # noqa: PLC0415 - see `keep_orders`
+
+    try:
+        return (pq.read_schema(path).metadata or {}).get(_DIGEST) == digest
+    except (OSError, pa.ArrowException):
+        return False
