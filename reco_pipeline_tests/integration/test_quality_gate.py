@@ -134,14 +134,15 @@ def test_a_worse_score_is_refused_until_forced(graph: Graph) -> None:
     assert manifest["score_settings"] == {"score": "cosine", "top": 100, "min_pair_orders": 40}
 
 
-def test_another_score_is_served_with_exact_evidence(graph: Graph) -> None:
+@pytest.mark.parametrize("score", ["powers", "regression"])
+def test_another_score_is_served_with_exact_evidence(graph: Graph, score: str) -> None:
     """A score that counts do not give is stored: answers have it to a thousandth, and evidence as counted."""
-    graph.settings["score"] = "powers"
+    graph.settings["score"] = score
     outcome = graph.give(a=drop(1))
     assert outcome.success, outcome.errors
     assert verify_current(graph.client, graph.folder.name, graph.home.lake).passed
     snapshot = SnapshotStore(graph.client, graph.folder.name).current()
-    assert (snapshot.manifest["format"], snapshot.manifest["score_settings"]["score"]) == (2, "powers")
+    assert (snapshot.manifest["format"], snapshot.manifest["score_settings"]["score"]) == (2, score)
     table = pl.read_parquet(graph.home.lake.path(SIMILAR_ITEMS)).filter(item_id="i00").sort("rank")
     body = snapshot.similar("i00", 100)["recommendations"]
     assert [one["item_id"] for one in body] == table["other_id"].to_list()
