@@ -5,6 +5,7 @@ what is done with the result.
 """
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,10 @@ KIND = [("item", np.int64), ("other", np.int64), ("score", np.float64)]
 
 def main(name: str, folder: Path, top: int) -> None:
     """Writes the neighbours of `items.npy`, `starts.npy` as `<name>.npy`, without those of an item by itself."""
-    from implicit import nearest_neighbours  # noqa: PLC0415 - in its environment only
-    from scipy.sparse import csr_matrix  # noqa: PLC0415 - see above
-
+    models, sparse = import_module("implicit.nearest_neighbours"), import_module("scipy.sparse")
     items, starts = np.load(folder / "items.npy"), np.load(folder / "starts.npy")
-    orders = csr_matrix((np.ones(len(items)), items, starts), shape=(len(starts) - 1, int(items.max()) + 1))
-    model: Any = getattr(nearest_neighbours, name)(K=top + 1, num_threads=1)
+    orders = sparse.csr_matrix((np.ones(len(items)), items, starts), shape=(len(starts) - 1, int(items.max()) + 1))
+    model: Any = getattr(models, name)(K=top + 1, num_threads=1)
     model.fit(orders, show_progress=False)
     found = model.similarity.tocoo()
     kept = (found.row != found.col) & (found.data > 0)
