@@ -37,6 +37,8 @@ from reco.settings import Settings
 
 ScoreName = Literal["cosine", "jaccard", "confidence", "llr", "powers", "regression"]
 SCORES: tuple[ScoreName, ...] = get_args(ScoreName)
+PAIR_SCORES = tuple(name for name in SCORES if name != "regression")
+"""Those that a pair alone determines, by `score_pairs`."""
 AUTO = "auto"
 """In place of a score: the one that the evaluation of the shop's orders finds best."""
 TOP = 100

@@ -21,7 +21,7 @@ from reco.model.evaluation.contenders import COUNTS, learn, lists_of_table
 from reco.model.evaluation.figures import Figures, difference, figures_of
 from reco.model.evaluation.protocol import Protocol, Split, make_split
 from reco.model.regression import can_regress
-from reco.model.scores import SCORES, ScoreSettings
+from reco.model.scores import PAIR_SCORES, ScoreSettings
 from reco.model.tables import SIMILAR_ITEMS
 from reco.orders.orders import ORDERS
 from reco.progress import stage
@@ -192,7 +192,7 @@ def _contenders(
     """All contenders by name, and the names of the configured and the served one; equal settings take part once."""
     named: dict[str, ScoreSettings | None] = {COUNTS: None}
     # A regression takes a second to load and takes part where it is meant; see decision 0023.
-    named |= {name: ScoreSettings.of(Settings.model_construct(score=name)) for name in SCORES if name != "regression"}
+    named |= {name: ScoreSettings.of(Settings.model_construct(score=name)) for name in PAIR_SCORES}
 
     def name_of(settings: ScoreSettings, otherwise: str) -> str:
         known = next((name for name, one in named.items() if one == settings), None)
