@@ -191,7 +191,7 @@ def _contenders(
 ) -> tuple[dict[str, ScoreSettings | None], str, str | None]:
     """All contenders by name, and the names of the configured and the served one; equal settings take part once."""
     named: dict[str, ScoreSettings | None] = {COUNTS: None}
-    # A regression takes a second to load and takes part where it is meant; see decision 0023.
+    # A regression takes a second to load and takes part where it is meant.
     named |= {name: ScoreSettings.of(Settings.model_construct(score=name)) for name in PAIR_SCORES}
 
     def name_of(settings: ScoreSettings, otherwise: str) -> str:
