@@ -19,7 +19,10 @@ from reco.orders.orders import ORDERS
 from reco.snapshot.quality import served_scores
 from resources.home import DatabaseResource, LakeResource, RedisResource, SettingsResource
 
-_SHOWN = ("hit_rate", "hit_rate_error", "ndcg", "mrr", "repeat_rate", "explore_rate", "coverage", "popularity_bias")
+_SHOWN = (
+    *("hit_rate", "hit_rate_error", "ndcg", "ndcg_error", "mrr", "mrr_error"),
+    *("repeat_rate", "explore_rate", "coverage", "novelty", "popularity_bias"),
+)
 
 
 @dg.asset(

@@ -11,6 +11,7 @@ RECO_REAL_DATA names the folder of the files. Everything is learnt from the earl
 import argparse
 import os
 import resource
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, replace
@@ -19,13 +20,14 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
+from benchmarks.contenders import implicit_lists as implicit_script
 from benchmarks.contenders.ease import EASE, SCALED, regress
 from reco.model.baskets import Baskets
-from reco.model.evaluation.answers import Answers, answer, most_popular
+from reco.model.evaluation.answers import Answers, Lists, answer, most_popular
 from reco.model.evaluation.contenders import learn
-from reco.model.evaluation.figures import difference, figures_of
+from reco.model.evaluation.figures import METRICS, difference, figures_of
 from reco.model.evaluation.protocol import Protocol, Split, make_split
-from reco.model.scores import TOP, ScoreSettings
+from reco.model.scores import REGRESSION_SIZE, TOP, ScoreSettings
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ ALL = 10**9
 POWERS = ScoreSettings(
     score="powers", order_size_power=0.5, item_power=0.75, other_power=0.35, sharpness=1.2, min_pair_orders=2
 )
+REGRESSION = ScoreSettings(score="regression", order_size_power=REGRESSION_SIZE, candidates=200, ridge=6)
 FIRST_TRY = replace(POWERS, item_power=0.7)
 CONTENDERS: dict[str, ScoreSettings | None] = {
     "count": None,
@@ -92,6 +95,7 @@ CONTENDERS: dict[str, ScoreSettings | None] = {
     "cosine": ScoreSettings(),
     "first try": FIRST_TRY,
     "powers": POWERS,
+    "regression": REGRESSION,
     "cosine, all": replace(ScoreSettings(), top=ALL),
 }
 
@@ -127,26 +131,41 @@ def split_of(name: str, baskets: Baskets, *, weeks: tuple[int, int] | None = Non
     return make_split(baskets, protocol, week >= first)
 
 
-def compare(split: Split, contenders: dict[str, ScoreSettings | None], *, peers: bool) -> None:
-    """Prints a Markdown table of all contenders at the same questions."""
+def implicit_lists(split: Split, model: str, python: Path) -> Lists:
+    """The neighbours that the library implicit finds for the same orders, in the environment of this interpreter."""
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(Path(folder) / "items.npy", split.learnt.items.codes)
+        np.save(Path(folder) / "starts.npy", np.append(split.learnt.starts, len(split.learnt.items.codes)))
+        script = Path(implicit_script.__file__)
+        subprocess.run([python, script, model, folder, str(TOP)], check=True)
+        found = np.load(Path(folder) / f"{model}.npy")
+    found = found[np.argsort(found["item"], kind="stable")]
+    starts = np.searchsorted(found["item"], np.arange(len(split.place) + 1))
+    return Lists(starts, found["other"].copy(), found["score"].copy())
+
+
+def compare(
+    split: Split, contenders: dict[str, ScoreSettings | None], *, peers: bool, implicit: Path | None = None
+) -> None:
+    """Prints a Markdown table of all contenders at the same questions (see `evaluation.figures`)."""
     found: dict[str, Answers] = {"popularity": most_popular(split)}
     for name, settings in contenders.items():
         found[name] = answer(learn(split.learnt, {name: settings})[name], split)
     if peers:
         found["EASE, all"], found["EASE"] = (answer(one, split) for one in regress(split, EASE, ALL, TOP))
         found["scaled EASE"] = answer(regress(split, SCALED, TOP)[0], split)
+    for model in ("CosineRecommender", "BM25Recommender") if implicit else ():
+        found[f"implicit {model}"] = answer(implicit_lists(split, model, implicit or Path()), split)
     base = found.get("cosine")
-    print("| contender | HR@10 | s.e. | NDCG@10 | MRR | new to the customer | coverage | against cosine |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| contender | HR@10 | NDCG@10 | MRR | repeat | explore | coverage | novelty | bias | HR@10 less cosine |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for name, answers in found.items():
         one = figures_of(answers, split)
-        better = "" if base is None else "{:+.4f} ± {:.4f}".format(*difference(answers, base, "hit_rate"))
-        explore = "" if one.explore_rate is None else f"{one.explore_rate:.4f}"
-        print(
-            f"| {name} | {one.hit_rate:.4f} | {one.hit_rate_error:.4f} | {one.ndcg:.4f} | {one.mrr:.4f} | {explore} "
-            f"| {one.coverage:.2f} | {better} |",
-            flush=True,
-        )
+        shown = [f"{getattr(one, m):.4f} ± {getattr(one, f'{m}_error'):.4f}" for m in METRICS]
+        shown += ["" if part is None else f"{part:.3f}" for part in (one.repeat_rate, one.explore_rate)]
+        shown += [f"{one.coverage:.2f}", f"{one.novelty or 0:.2f}", f"{one.popularity_bias or 0:.2f}"]
+        shown.append("" if base is None else "{:+.4f} ± {:.4f}".format(*difference(answers, base, "hit_rate")))
+        print(f"| {name} | {' | '.join(shown)} |", flush=True)
 
 
 def main() -> None:
@@ -154,6 +173,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("shop", choices=sorted(SHOPS))
     parser.add_argument("--peers", action="store_true", help="also EASE (minutes, and a gigabyte and a half)")
+    parser.add_argument("--implicit", type=Path, help="the Python of an environment with implicit: also its neighbours")
     parser.add_argument("--weeks", nargs=2, type=int, help="Complete Journey: the weeks asked about (45 53)")
     given = parser.parse_args()
     data = os.environ.get("RECO_REAL_DATA")
@@ -164,7 +184,7 @@ def main() -> None:
         f"{given.shop}: {len(split.learnt.starts):,} orders learnt from, {split.known:,} items, "
         f"{len(split.questions):,} questions, {'later orders' if split.by_time else 'a random share of the orders'}\n"
     )
-    compare(split, CONTENDERS, peers=given.peers)
+    compare(split, CONTENDERS, peers=given.peers, implicit=given.implicit)
     used = resource.getrusage(resource.RUSAGE_SELF)
     print(f"\n{used.ru_utime + used.ru_stime:.0f} CPU seconds, {used.ru_maxrss / 1024:,.0f} MB")
 

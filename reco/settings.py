@@ -133,7 +133,7 @@ class Settings(BaseSettings):
         le=3660,
         description="Days for which the embedded Redis server can be cut at a second; 0: not at all.",
     )
-    score: Literal["cosine", "jaccard", "confidence", "llr", "powers", "auto"] = Field(
+    score: Literal["cosine", "jaccard", "confidence", "llr", "powers", "regression", "auto"] = Field(
         default="cosine", description="The score that ranks similar items; `auto`: the best by the evaluation."
     )
     score_change_errors: float = Field(
@@ -159,6 +159,12 @@ class Settings(BaseSettings):
     )
     score_sharpness: float = Field(
         default=1.2, gt=0, le=10, description="`powers`: power of the quotient; above 1 strong pairs decide a basket."
+    )
+    score_candidates: int = Field(
+        default=200, ge=10, le=1000, description="`regression`: items that are considered for each; memory and work."
+    )
+    score_ridge: float = Field(
+        default=6.0, gt=0, le=10**6, description="`regression`: what is added to the diagonal; more trusts orders less."
     )
     gate_max_item_loss: float = Field(
         default=0.3, ge=0, le=1, description="Share of items a snapshot may lose against the published one."
@@ -341,7 +347,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _scores_within_one(self) -> "Settings":
-        if self.score == "powers" and self.score_item_power + self.score_other_power < 1:
+        if self.score in ("powers", "auto") and self.score_item_power + self.score_other_power < 1:
             raise ValueError("RECO_SCORE_ITEM_POWER and RECO_SCORE_OTHER_POWER add up to less than 1")
         return self
 

@@ -97,7 +97,7 @@ class Baskets:
     def weights(self, settings: ScoreSettings) -> Ints | None:
         """What each order adds to its pairs, in `UNIT`: see `ScoreSettings`. None: all weigh one."""
         decay = self.decay(settings)
-        if settings.score != "powers" or not settings.order_size_power:
+        if settings.score not in ("powers", "regression") or not settings.order_size_power:
             return decay
         others = np.maximum(self.sizes - 1, 1)
         share = others ** -float(settings.order_size_power) * (1 if decay is None else decay / UNIT)

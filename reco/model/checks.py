@@ -99,7 +99,7 @@ def check_symmetry(cooccurrence: Path, item_stats: Path, *, limits: Limits | Non
     """
     require_files("check_symmetry", [cooccurrence, item_stats])
     said = find_kept(cooccurrence)
-    top, pairs = (said.settings.top, said.report.pairs) if said else (ScoreSettings().top, None)
+    top, pairs = (said.settings.keeping.top, said.report.pairs) if said else (ScoreSettings().top, None)
     with open_engine("check_symmetry", cooccurrence.with_name(f"{cooccurrence.name}.check"), limits) as con:
         _define_pairs(con, parquet(cooccurrence), parquet(item_stats), top)
         kept, asymmetric = fetch_row(con, "SELECT count(*), count(*) FILTER (NOT even) FROM unordered")

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from reco.errors import LakeError
+from reco.model.regression import can_regress
 from reco.model.scores import AUTO, SCORES, ScoreSettings
 from reco.settings import Settings
 from reco.storage.columns import lake_errors
@@ -51,7 +52,8 @@ def candidates(settings: Settings) -> dict[str, ScoreSettings]:
     """What may be in force, by score: all of them where the evaluation chooses, each with the shop's settings."""
     if settings.score != AUTO:
         return {settings.score: ScoreSettings.of(settings)}
-    return {name: ScoreSettings.of(settings, name) for name in SCORES}
+    known = [name for name in SCORES if name != "regression" or can_regress()]
+    return {name: ScoreSettings.of(settings, name) for name in known}
 
 
 def scoring_rule(settings: Settings) -> str:

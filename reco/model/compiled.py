@@ -73,9 +73,10 @@ def main() -> None:
     """Compiles everything into the environment, in place of what earlier versions left there."""
     shutil.rmtree(ENVIRONMENT, ignore_errors=True)
     ENVIRONMENT.mkdir(parents=True)
-    from reco.model.kernel import try_out  # noqa: PLC0415 - compiles into the folder just made
+    from reco.model import kernel, regression  # noqa: PLC0415 - compile into the folder just made
 
-    try_out()
+    kernel.try_out()
+    regression.try_out()
 
 
 if __name__ == "__main__":

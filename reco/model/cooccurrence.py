@@ -91,7 +91,11 @@ def build_cooccurrence(
         names, occurrences = baskets.items.values, int((baskets.sizes * (baskets.sizes - 1)).sum())
         if engine is None:
             engine = "kernel" if occurrences >= KERNEL_EVENTS and find_spec("numba") else "sort"
-        counted = _by_kernel(baskets, settings, compiled) if engine == "kernel" else _by_sorting(baskets, settings)
+        counted = (
+            _by_kernel(baskets, settings.keeping, compiled)
+            if engine == "kernel"
+            else _by_sorting(baskets, settings.keeping)
+        )
         with write_table(out, COOCCURRENCE_SCHEMA) as writer:
             for kept, all_pairs, neighbours in counted:
                 writer.write(

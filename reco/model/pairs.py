@@ -4,7 +4,7 @@ Belongs here: pairs as arrays, and counting all of them. Does not belong here: t
 (`kernel`), judging pairs (`ranking`), or the table of those that are kept (`cooccurrence`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,19 @@ class Pairs:
         """Some of them."""
         weight = None if self.weight is None else self.weight[kept]
         return Pairs(self.item[kept], self.other[kept], self.orders[kept], weight)
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Pairs]") -> "Pairs":
+        """All of them, in this order; all have weights, or none."""
+        if not parts:
+            return cls(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64))
+        weights = [one.weight for one in parts if one.weight is not None]
+        return cls(
+            np.concatenate([one.item for one in parts]),
+            np.concatenate([one.other for one in parts]),
+            np.concatenate([one.orders for one in parts]),
+            np.concatenate(weights) if weights else None,
+        )
 
 
 def count_pairs(baskets: Baskets, weights: Ints | None = None) -> Iterator[Pairs]:

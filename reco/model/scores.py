@@ -13,6 +13,7 @@ decay is on), the score of j as a neighbour of i is
 | confidence | w_ij / w_i | conditional probability; R. Agrawal et al., SIGMOD 1993 |
 | llr | mutual information of "holds i" and "holds j", in bits | T. Dunning 1993: his ratio is 2 W ln 2 of it |
 | powers | (s_ij / (w_i^a w_j^b))^p | M. Deshpande, G. Karypis, TOIS 2004, with a = 1 and one b; see below |
+| regression | what i says of j beyond what other candidates say | see `regression` |
 
 Each is multiplied by n_ij / (n_ij + shrinkage) where shrinkage is set (R. Bell, Y. Koren, ICDM 2007), n_ij the exact
 number of orders with both. Cosine, jaccard and llr are symmetric; confidence is not, nor is powers unless a = b.
@@ -34,11 +35,15 @@ from reco.errors import UsageError
 from reco.model import formulas
 from reco.settings import Settings
 
-ScoreName = Literal["cosine", "jaccard", "confidence", "llr", "powers"]
+ScoreName = Literal["cosine", "jaccard", "confidence", "llr", "powers", "regression"]
 SCORES: tuple[ScoreName, ...] = get_args(ScoreName)
+PAIR_SCORES = tuple(name for name in SCORES if name != "regression")
+"""Those that a pair alone determines, by `score_pairs`."""
 AUTO = "auto"
 """In place of a score: the one that the evaluation of the shop's orders finds best."""
 TOP = 100
+REGRESSION_SIZE = 0.35
+"""g of `regression`."""
 
 Reals = NDArray[np.float64]
 
@@ -49,7 +54,8 @@ class ScoreSettings:
 
     score: a name of the table above; top: neighbours kept for an item; min_pair_orders: pairs in fewer orders are left
     out; shrinkage: orders, 0 is off; half_life_days: the age at which an order weighs half, 0 is off; order_size_power
-    (g), item_power (a), other_power (b) and sharpness (p) belong to `powers` and are without meaning elsewhere.
+    (g), item_power (a), other_power (b) and sharpness (p) belong to `powers` and are without meaning elsewhere, but for
+    g, which `regression` has too; candidates and ridge belong to that: how many items it considers for each.
     """
 
     score: ScoreName = "cosine"
@@ -61,6 +67,8 @@ class ScoreSettings:
     item_power: float = 0.5
     other_power: float = 0.5
     sharpness: float = 1.0
+    candidates: int = 0
+    ridge: float = 0.0
 
     def __post_init__(self) -> None:
         """Raises UsageError for what no score can be: an unknown name, or a value out of its range."""
@@ -73,6 +81,8 @@ class ScoreSettings:
             wrong = "shrinkage, half-life and powers are not below 0"
         elif self.sharpness <= 0 or self.item_power + self.other_power < 1:
             wrong = "sharpness is above 0, and item_power + other_power at least 1, or a score could exceed 1"
+        elif self.score == "regression" and (self.candidates < 1 or self.ridge <= 0):
+            wrong = "a regression has at least one candidate, and a ridge above 0"
         if wrong:
             raise UsageError(
                 f"These settings score nothing: {wrong}.", hint=f"Choose among {', '.join(SCORES)}; see the reference."
@@ -91,20 +101,25 @@ class ScoreSettings:
             )
         name = score or cast("ScoreName", settings.score)
         general = cls(
-            score=name,
             min_pair_orders=settings.score_min_pair_orders or (2 if name == "powers" else 1),
             shrinkage=settings.score_shrinkage,
             half_life_days=settings.score_half_life_days,
         )
-        if name != "powers":
-            return general
-        return replace(
-            general,
-            order_size_power=settings.score_order_size_power,
-            item_power=settings.score_item_power,
-            other_power=settings.score_other_power,
-            sharpness=settings.score_sharpness,
-        )
+        own: dict[str, Any] = {}
+        if name == "powers":
+            own = {
+                "order_size_power": settings.score_order_size_power,
+                "item_power": settings.score_item_power,
+                "other_power": settings.score_other_power,
+                "sharpness": settings.score_sharpness,
+            }
+        elif name == "regression":
+            own = {
+                "order_size_power": REGRESSION_SIZE,
+                "candidates": settings.score_candidates,
+                "ridge": settings.score_ridge,
+            }
+        return replace(general, score=name, **own)
 
     @property
     def plain(self) -> bool:
@@ -114,7 +129,16 @@ class ScoreSettings:
     @property
     def weighs_orders(self) -> bool:
         """Whether an order counts by its size or age, so that pairs have a weight beside their count."""
-        return bool(self.half_life_days or (self.score == "powers" and self.order_size_power))
+        sized = self.score in ("powers", "regression") and self.order_size_power
+        return bool(self.half_life_days or sized)
+
+    @property
+    def keeping(self) -> "ScoreSettings":
+        """The settings by which pairs are kept: these; of a regression those that choose its candidates."""
+        if self.score != "regression":
+            return self
+        alike = replace(self, score="powers", item_power=0.5, other_power=0.5, sharpness=1.0, shrinkage=0.0)
+        return replace(alike, top=self.candidates, candidates=0, ridge=0.0)
 
     def powered(self, one: Reals, other: Reals) -> tuple[Reals, Reals]:
         """w_i^a and w_j^b of `powers`; of the other scores, which have no powers, w_i and w_j."""

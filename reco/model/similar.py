@@ -19,6 +19,7 @@ from reco.errors import LakeError
 from reco.model.cooccurrence import read_kept
 from reco.model.pairs import Pairs
 from reco.model.ranking import Items, Ranked, rank_pairs
+from reco.model.regression import regress
 from reco.model.scores import ScoreSettings
 from reco.storage.columns import (
     COUNT,
@@ -73,6 +74,7 @@ def build_similar(
     settings: ScoreSettings | None = None,
     *,
     orders: Path | None = None,
+    compiled: Path | None = None,
 ) -> SimilarReport:
     """Writes the `similar_items` table: the best neighbours of each item by the chosen score.
 
@@ -94,6 +96,7 @@ def build_similar(
             confidence DOUBLE (0..1], lift DOUBLE (> 0); sorted by item_id, rank.
         settings: which score, and what is kept; None: cosine of all pairs.
         orders: the `orders` table; needed where orders weigh by their age.
+        compiled: a folder for compiled code where the environment has none.
 
     Raises:
         LakeError: an input is missing or damaged, co-occurrence has items the stats do not know or was made with other
@@ -109,8 +112,7 @@ def build_similar(
         items = Items.read(item_stats)
         totals = items.decayed(orders, settings) if decays and orders else items
         with write_table(out, SIMILAR_SCHEMA) as writer:
-            for pairs in _by_item(cooccurrence, items, settings):
-                ranked = rank_pairs(settings, totals, pairs)
+            for ranked in _ranked(_by_item(cooccurrence, items, settings), items, totals, settings, compiled):
                 if not len(ranked.item):
                     continue
                 writer.write(
@@ -131,6 +133,17 @@ def build_similar(
         mean_neighbours=rows / len(scores) if len(scores) else 0.0,
         median_best_score=float(np.median(scores)) if len(scores) else None,
     )
+
+
+def _ranked(
+    pairs: Iterator[Pairs], items: Items, totals: Items, settings: ScoreSettings, compiled: Path | None
+) -> Iterator[Ranked]:
+    """The neighbours, some items at a time; a regression needs the pairs of all of them at once."""
+    if settings.score == "regression":
+        yield regress(settings, items.orders, Pairs.joined(list(pairs)), otherwise=compiled)
+        return
+    for one in pairs:
+        yield rank_pairs(settings, totals, one)
 
 
 def _require_settings(cooccurrence: Path, settings: ScoreSettings) -> None:

@@ -64,7 +64,12 @@ def make_similar(lake: Lake, settings: ScoreSettings | None = None) -> tuple[Sim
     inputs = _inputs(lake, SIMILAR_ITEMS) | _scoring(settings)
     with stage(SIMILAR_ITEMS), lake.replace(SIMILAR_ITEMS) as path:
         report = build_similar(
-            lake.existing(ITEM_STATS), lake.existing(ITEM_COOCCURRENCE), path, settings, orders=lake.existing(ORDERS)
+            lake.existing(ITEM_STATS),
+            lake.existing(ITEM_COOCCURRENCE),
+            path,
+            settings,
+            orders=lake.existing(ORDERS),
+            compiled=lake.root.with_name(COMPILED),
         )
     return report, lake.stamp(SIMILAR_ITEMS, inputs).digest
 

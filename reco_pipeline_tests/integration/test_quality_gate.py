@@ -134,14 +134,15 @@ def test_a_worse_score_is_refused_until_forced(graph: Graph) -> None:
     assert manifest["score_settings"] == {"score": "cosine", "top": 100, "min_pair_orders": 40}
 
 
-def test_another_score_is_served_with_exact_evidence(graph: Graph) -> None:
+@pytest.mark.parametrize("score", ["powers", "regression"])
+def test_another_score_is_served_with_exact_evidence(graph: Graph, score: str) -> None:
     """A score that counts do not give is stored: answers have it to a thousandth, and evidence as counted."""
-    graph.settings["score"] = "powers"
+    graph.settings["score"] = score
     outcome = graph.give(a=drop(1))
     assert outcome.success, outcome.errors
     assert verify_current(graph.client, graph.folder.name, graph.home.lake).passed
     snapshot = SnapshotStore(graph.client, graph.folder.name).current()
-    assert (snapshot.manifest["format"], snapshot.manifest["score_settings"]["score"]) == (2, "powers")
+    assert (snapshot.manifest["format"], snapshot.manifest["score_settings"]["score"]) == (2, score)
     table = pl.read_parquet(graph.home.lake.path(SIMILAR_ITEMS)).filter(item_id="i00").sort("rank")
     body = snapshot.similar("i00", 100)["recommendations"]
     assert [one["item_id"] for one in body] == table["other_id"].to_list()
@@ -159,7 +160,7 @@ def test_the_orders_choose_the_score(graph: Graph) -> None:
     assert outcome.success, outcome.errors
     manifest = SnapshotStore(graph.client, graph.folder.name).current().manifest
     chosen = read_choice(graph.home.lake, graph.home.settings)
-    assert chosen.scores.score == "powers"
+    assert (best := chosen.scores.score) != "cosine"
     assert manifest["score_settings"] == read_kept(graph.home.lake.path(ITEM_COOCCURRENCE)).settings.as_dict()
     assert manifest["score_choice"] == chosen.as_dict()
     assert graph.run("rebuild_recommendations").success
@@ -170,8 +171,8 @@ def test_the_orders_choose_the_score(graph: Graph) -> None:
     assert event is not None
     assert event.asset_materialization is not None
     shown = event.asset_materialization.metadata
-    assert shown["score"].value == "powers"
-    assert "powers stays: it is the best" in str(shown["why"].value)
+    assert shown["score"].value == best
+    assert f"{best} stays: it is the best" in str(shown["why"].value)
     assert "jaccard" in str(shown["contenders"].value)
     assert served_state(graph.home, graph.client).current  # nothing waits: the choice is no new input
     forget(graph.home, "c1", source=None, remove_raw=False, now=dt.datetime.now(dt.UTC), agreed=lambda *_: True)
@@ -188,5 +189,6 @@ def test_the_evaluation_is_shown_as_numbers_and_a_table(graph: Graph) -> None:
     assert shown["split"].value == "newest orders"
     for name in ("hit_rate", "ndcg", "mrr", "coverage", "hit_rate/popularity", "hit_rate/jaccard"):
         assert 0 < shown[name].value <= 1  # type: ignore[operator]
+    assert {"novelty", "popularity_bias", "repeat_rate", "explore_rate", "ndcg_error"} <= set(shown)
     table = str(shown["contenders"].value)
     assert all(name in table for name in ("popularity", "count", "cosine", "powers", "similar_items"))

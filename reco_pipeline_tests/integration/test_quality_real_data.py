@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.quality import ALL, POWERS, read_shop, split_of
+from benchmarks.quality import ALL, POWERS, REGRESSION, read_shop, split_of
 from reco.model.evaluation.answers import Answers, answer, most_popular
 from reco.model.evaluation.contenders import learn
 from reco.model.evaluation.figures import difference, figures_of
@@ -42,3 +42,13 @@ def test_powers_find_more_than_the_cosine(shop: str, real_data: Path) -> None:
     split = split_of(shop, read_shop(shop, real_data))
     ahead, error = difference(answers_of(split, POWERS), answers_of(split, ScoreSettings()), "hit_rate")
     assert ahead > 3 * error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("shop", "more"), [("groceries", -0.03), ("uci", 0.04)])
+def test_a_regression_finds_no_less_than_powers(shop: str, more: float, real_data: Path) -> None:
+    """On a small catalogue it is level with the powers, on orders of many like items far ahead."""
+    split = split_of(shop, read_shop(shop, real_data))
+    ahead, error = difference(answers_of(split, REGRESSION), answers_of(split, POWERS), "hit_rate")
+    assert ahead > more
+    assert ahead > -error

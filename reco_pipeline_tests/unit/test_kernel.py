@@ -19,7 +19,7 @@ from reco.model import compiled, formulas, kernel
 from reco.model.baskets import Baskets
 from reco.model.checks import check_symmetry
 from reco.model.cooccurrence import Engine, build_cooccurrence, read_kept
-from reco.model.scores import SCORES, ScoreName, ScoreSettings
+from reco.model.scores import PAIR_SCORES, ScoreName, ScoreSettings
 from reco_pipeline_tests.model_tables import build, line, part, rows
 
 START = dt.datetime(2026, 1, 1)  # noqa: DTZ001 - times of the lake have no zone
@@ -84,7 +84,7 @@ def test_the_kernel_is_what_a_plain_count_says(
 
 
 @pytest.mark.parametrize("more", [{}, {"half_life_days": 20}, {"shrinkage": 2}, {"min_pair_orders": 2}])
-@pytest.mark.parametrize("name", SCORES)
+@pytest.mark.parametrize("name", PAIR_SCORES)
 def test_every_score_is_equal_to_the_byte(tmp_path: Path, name: ScoreName, more: dict[str, float]) -> None:
     """Each score, with shrinkage, least support and decay: the kernel gives the file of sorting, whatever is cut."""
     orders = orders_file(tmp_path, random_orders(7, 400, 60, 9), dated=True)

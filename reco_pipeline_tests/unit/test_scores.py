@@ -18,7 +18,7 @@ from reco.errors import ConfigError, LakeError, UsageError
 from reco.model.baskets import UNIT, Baskets
 from reco.model.checks import check_similar_bounds, check_symmetry
 from reco.model.cooccurrence import build_cooccurrence
-from reco.model.scores import SCORES, ScoreSettings
+from reco.model.scores import PAIR_SCORES, ScoreSettings
 from reco.model.similar import build_similar
 from reco.settings import Settings, load_settings
 from reco_pipeline_tests.model_tables import Built, build, line, part, rows
@@ -89,7 +89,7 @@ def information(both: float, one: float, other: float, total: float) -> float:
 
 @pytest.mark.parametrize("half_life", [0, 2])
 @pytest.mark.parametrize("shrinkage", [0, 3])
-@pytest.mark.parametrize("name", SCORES)
+@pytest.mark.parametrize("name", PAIR_SCORES)
 def test_each_score_is_its_formula(name: Any, shrinkage: float, half_life: float, tmp_path: Path) -> None:
     """Every score, alone and with shrinkage and decay, is what counting by hand gives; the checks pass."""
     scores = ScoreSettings(score=name, shrinkage=shrinkage, half_life_days=half_life, min_pair_orders=1)
@@ -123,7 +123,7 @@ def test_evidence_is_exact_whatever_weighs(tmp_path: Path) -> None:
     """Pair orders, confidence and lift of the same pairs are the same under every score."""
     plain = made(tmp_path / "plain", ORDERS, ScoreSettings(), days=[0, 1, 1, 2, 3, 5])
     evidence = {row[:2]: row[4:] for row in rows(plain.similar)}
-    for name in SCORES:
+    for name in PAIR_SCORES:
         scores = ScoreSettings(score=name, half_life_days=1, shrinkage=2, order_size_power=1, sharpness=2)
         for row in rows(made(tmp_path / name, ORDERS, scores, days=[0, 1, 1, 2, 3, 5]).similar):
             assert row[4:] == evidence[row[:2]]
@@ -174,7 +174,7 @@ def test_an_order_without_a_time_weighs_as_the_oldest(tmp_path: Path) -> None:
 @settings(max_examples=25, deadline=None)
 @given(
     orders=st.lists(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=5, unique=True), min_size=1, max_size=10),
-    name=st.sampled_from(SCORES),
+    name=st.sampled_from(PAIR_SCORES),
 )
 def test_no_score_leaves_its_bounds(
     orders: list[list[str]], name: Any, tmp_path_factory: pytest.TempPathFactory

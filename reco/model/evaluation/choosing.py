@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from reco.audit.trail import Event, append, events, recording
 from reco.model.choice import SCORE_CHOICE, Choice, candidates, note_of, scoring_rule
 from reco.model.evaluation.table import EVALUATION_SCHEMA, Evaluation, compare, entrants_table
+from reco.model.regression import require_compiler
 from reco.model.scores import AUTO, ScoreSettings
 from reco.orders.orders import ORDERS
 from reco.progress import stage
@@ -39,6 +40,7 @@ def make_choice(lake: Lake, served: ScoreSettings | None, settings: Settings) ->
 
     Raises:
         LakeError: the orders are missing or damaged.
+        UsageError: the configured score cannot be computed on this machine.
     """
     with stage(SCORE_CHOICE):
         orders = lake.existing(ORDERS)
@@ -68,6 +70,8 @@ def keep_choice(lake: Lake, scores: ScoreSettings, settings: Settings) -> None:
 def choose(orders: Path, served: ScoreSettings | None, settings: Settings) -> tuple[Choice, Evaluation]:
     """The score for these orders, with the evaluation that decided (skipped where nothing was to be decided)."""
     possible = candidates(settings)
+    if settings.score == "regression":
+        require_compiler()
     before = served.score if served is not None and served.score in possible else FIRST
     if settings.score != AUTO:
         reason = f"RECO_SCORE is {settings.score}"

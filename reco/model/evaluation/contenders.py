@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from reco.model.baskets import Baskets
 from reco.model.evaluation.answers import Lists
 from reco.model.pairs import Pairs, count_pairs
-from reco.model.ranking import Items, Ranked, rank_pairs, rank_scored
+from reco.model.ranking import Items, Ranked, keep_best, rank_pairs, rank_scored
+from reco.model.regression import regress
 from reco.model.scores import ScoreSettings
 from reco.storage.columns import COUNT, NULL, REAL, TEXT, Arrow, Ints, lake_errors, numbers, read_columns, reals, texts
 
@@ -31,15 +32,23 @@ def learn(learnt: Baskets, contenders: Mapping[str, ScoreSettings | None]) -> di
     """
     weighing: dict[tuple[float, float], list[str]] = {}
     for name, settings in contenders.items():
-        size = settings.order_size_power if settings and settings.score == "powers" else 0.0
+        size = settings.order_size_power if settings and settings.score in ("powers", "regression") else 0.0
         weighing.setdefault((size, settings.half_life_days if settings else 0.0), []).append(name)
     found: dict[str, list[Ranked]] = {name: [] for name in contenders}
+    regressions = {name: one for name, one in contenders.items() if one and one.score == "regression"}
+    candidates: dict[str, list[Pairs]] = {name: [] for name in regressions}
     for names in weighing.values():
         first = contenders[names[0]] or ScoreSettings()
         items = Items.of(learnt, first)
         for pairs in count_pairs(learnt, learnt.weights(first)):
             for name in names:
-                found[name].append(_rank(contenders[name], items, pairs))
+                if name in regressions:
+                    candidates[name].append(keep_best(regressions[name].keeping, items, pairs))
+                else:
+                    found[name].append(_rank(contenders[name], items, pairs))
+    orders = learnt.item_totals(None).astype(np.float64)
+    for name, settings in regressions.items():
+        found[name] = [regress(settings, orders, Pairs.joined(candidates[name]))]
     return {name: _lists(ranked, len(learnt.items)) for name, ranked in found.items()}
 
 

@@ -20,7 +20,8 @@ from reco.model.evaluation.answers import Answers, answer, most_popular
 from reco.model.evaluation.contenders import COUNTS, learn, lists_of_table
 from reco.model.evaluation.figures import Figures, difference, figures_of
 from reco.model.evaluation.protocol import Protocol, Split, make_split
-from reco.model.scores import SCORES, ScoreSettings
+from reco.model.regression import can_regress
+from reco.model.scores import PAIR_SCORES, ScoreSettings
 from reco.model.tables import SIMILAR_ITEMS
 from reco.orders.orders import ORDERS
 from reco.progress import stage
@@ -190,7 +191,8 @@ def _contenders(
 ) -> tuple[dict[str, ScoreSettings | None], str, str | None]:
     """All contenders by name, and the names of the configured and the served one; equal settings take part once."""
     named: dict[str, ScoreSettings | None] = {COUNTS: None}
-    named |= {name: ScoreSettings.of(Settings.model_construct(score=name)) for name in SCORES}
+    # A regression takes a second to load and takes part where it is meant.
+    named |= {name: ScoreSettings.of(Settings.model_construct(score=name)) for name in PAIR_SCORES}
 
     def name_of(settings: ScoreSettings, otherwise: str) -> str:
         known = next((name for name, one in named.items() if one == settings), None)
@@ -198,6 +200,8 @@ def _contenders(
             named[otherwise] = settings
         return known or otherwise
 
+    if served is not None and served.score == "regression" and not can_regress():
+        served = None  # another machine's: what cannot be computed here is compared with nothing
     mine = name_of(configured, f"{configured.score} as configured")
     theirs = None if served is None else name_of(served, f"{served.score} as served")
     return named, mine, theirs
