@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-
 _SPINNING = ("OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
 
 
@@ -50,11 +49,11 @@ def without(*packages: str) -> Iterator[None]:
 def run_process(main: Callable[[], int]) -> None:
     """Runs `main` as all that this process does, and ends it with the exit code `main` returns.
 
-    Libraries keep no threads that wait for work in a busy loop, which took another tenth (a setting of the user stands):
-    what is worth both cores is shared out by us. The cyclic collector waits for 200,000 new objects instead of 700: importing makes as many that stay, and looking
-    them through again and again took a twentieth of the CPU of a command. And the process ends like one that has ended:
-    threads are joined, exit handlers run, what was printed is out; only the freeing of every object, which took a tenth
-    of the CPU, is left to the system.
+    The cyclic collector waits for 200,000 new objects instead of 700: importing makes as many that stay, and looking
+    them through again and again took a twentieth of the CPU of a command. Libraries keep no threads that wait for work
+    in a busy loop, which took a tenth (a setting of the user stands): what is worth both cores we share out ourselves.
+    And the process ends like one that has ended: threads are joined, exit handlers run, what was printed is out; only
+    the freeing of every object, which took a tenth, is left to the system.
     """
     gc.set_threshold(200_000, 20, 50)
     for name in _SPINNING:
