@@ -3,4 +3,4 @@
 Belongs here: everything that can be done without an orchestrator. Does not belong here: any import of Dagster.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -20,6 +20,7 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
+from reco import __version__
 from reco.audit.trail import AuditEvent, Event
 from reco.backup.contents import served_facts
 from reco.backup.manifest import SETTINGS, SQL, Manifest
@@ -252,10 +253,12 @@ def _publish_event(trail: Sequence[AuditEvent], served: AuditEvent) -> AuditEven
 
 def _require_digest(digest: str, made: AuditEvent, moment: Moment) -> None:
     if digest != made.details.get("digest"):
+        version = str(moment.base.facts["code_version"])
+        other = "" if version == __version__ else f", or use reco {version}, of which that backup is"
         raise BackupDamaged(
             f"The snapshot of {moment.at.isoformat()} does not come out as it was: its digest is {digest[:12]}, the "
             f"trail says {str(made.details.get('digest'))[:12]}.",
-            hint=f"Restore a whole backup instead, such as `--id {moment.base.backup_id}`.",
+            hint=f"Restore a whole backup instead, such as `--id {moment.base.backup_id}`{other}.",
             entry="snapshot",
             reason="made anew it is another one",
         )

@@ -38,6 +38,8 @@ ARGUMENTS = {
     "keys revoke": ["ID"],
     "audit trace": ["PID"],
     "audit forget": ["ID", "--yes"],
+    "hide add": ["PID", "--reason", "TEXT"],
+    "hide remove": ["1"],
     "backup pin": ["ID"],
     "backup redate": ["ID", "--reason", "TEXT"],
 }
