@@ -16,9 +16,13 @@ from typing import Any
 import polars as pl
 import redis
 
+from reco.snapshot.build import SnapshotBuild
 from reco.snapshot.gate import GatePolicy
+from reco.snapshot.index import Index
+from reco.snapshot.keys import Keys, search_suffix
 from reco.snapshot.lease import LeasePolicy
 from reco.snapshot.manifest import ManifestFacts
+from reco.snapshot.memory import MemorySnapshot
 from reco.snapshot.publish import PublishResult, publish
 
 NOW = dt.datetime(2026, 3, 4, 5, 6, 7, tzinfo=dt.UTC)
@@ -75,6 +79,25 @@ class LakeTables:
             "lease_policy": LeasePolicy(wait_seconds=20, poll_seconds=0.02),
         }
         return publish(client, SHOP, self.item_stats, self.similar_items, **(values | changes))
+
+    def held(self) -> MemorySnapshot:
+        """What a service holds of the published tables, without a Redis in between."""
+        build = SnapshotBuild.from_lake(self.item_stats, self.similar_items)
+        sid, keys = "20260304T050607Z-01234567", Keys(SHOP)
+        values = {keys.key(sid, suffix): value for suffix, value in build.entries()}
+        index = Index()
+        for number in range(build.search_parts):
+            key = keys.key(sid, search_suffix(number))
+            index.add(values[key], key)  # type: ignore[arg-type]
+        manifest: Any = {
+            "format": build.format,
+            "snapshot_id": sid,
+            "published_at": "2026-03-04T05:06:07Z",
+            "counts": {"items": build.items, "orders": self.orders},
+            "name_blocks": build.name_blocks,
+            "search_parts": build.search_parts,
+        }
+        return MemorySnapshot(values, keys, manifest, whole=True, index=index.close())
 
 
 def write_tables(

@@ -6,6 +6,7 @@ Belongs here: which items are candidates of an answer, in which order. Does not 
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from reco.errors import FactsMissing, ItemNotFound
@@ -137,8 +138,9 @@ class PublishedSnapshot(SnapshotValues):
         merged = _merge(known, weights or [1.0] * len(known), stored=self.stored)
         if merged.ranks:
             return self._together(merged, controls), None
-        picks = self._stand_ins([one.item for one in known], controls.limit if controls.plain else AHEAD)
-        return iter(picks), (picks[0].source if picks else None) or POPULAR
+        picks = self._stand_ins([one.item for one in known], controls)
+        first = next(picks, None)
+        return (iter(()), POPULAR) if first is None else (chain([first], picks), first.source)
 
     def popular_candidates(self, controls: Controls, category: str | None) -> Iterator[Pick]:
         """Popular items, most popular first: of a category, of the categories that are asked for, or of all."""
@@ -217,53 +219,34 @@ class PublishedSnapshot(SnapshotValues):
                 ranks.update(self._popular_ranks(one.name))
         return sorted(ranks)
 
-    def _stand_ins(self, items: Sequence[Item], wanted: int) -> list[Pick]:
-        """What is shown for items that nothing was bought with: by name, by category, popular."""
+    def _stand_ins(self, items: Sequence[Item], controls: Controls) -> Iterator[Pick]:
+        """What is shown for items that nothing was bought with: by name, by category, popular; as far as it is read."""
         taken = {item.rank for item in items}
-        depth = wanted + 1 + len(taken)
-        picks: list[Pick] = []
-        for some in self._rungs(items, depth):
-            for pick in some:
-                if pick.rank not in taken and len(picks) <= wanted:
-                    taken.add(pick.rank)
-                    picks.append(pick)
-            if len(picks) > wanted:
-                break
-        return picks
+        for pick in self._rungs(items, controls):
+            if pick.rank not in taken:
+                taken.add(pick.rank)
+                yield pick
 
-    def _rungs(self, items: Sequence[Item], depth: int) -> Iterator[list[Pick]]:
+    def _rungs(self, items: Sequence[Item], controls: Controls) -> Iterator[Pick]:
         for item in items:
             if item.like:
-                yield self._by_name(item, depth)
+                yield from self._by_name(item, controls)
         for category in dict.fromkeys(item.category for item in items if item.category):
-            yield self._popular_or_none(2 * depth, category)
-        yield self._popular_or_none(3 * depth, None)
+            try:
+                ranks = self._popular_ranks(category)
+            except ItemNotFound:
+                continue  # a category in which nothing was sold
+            yield from self._by_ranks(ranks, controls, POPULAR_CATEGORY)
+        yield from self._by_ranks(self._popular_ranks(None), controls, POPULAR)
 
-    def _by_name(self, item: Item, limit: int) -> list[Pick]:
+    def _by_name(self, item: Item, controls: Controls) -> Iterator[Pick]:
         """What is bought together with the item whose name is most like this one's."""
         assert item.like is not None
         like = self._by_id([self.entries([item.like])[item.like].item_id])
         found = next(iter(like.values()))
-        neighbours = found.neighbours[:limit]
-        entries = self.entries(one.rank for one in neighbours)
-        return [
-            Pick(
-                entries[one.rank],
-                one.rank,
-                self._evidence(found.item, one, entries[one.rank]),
-                found.item,
-                source=SIMILAR_NAME,
-            )
-            for one in neighbours
-        ]
-
-    def _popular_or_none(self, limit: int, category: str | None) -> list[Pick]:
-        """Popular items that stand in, scored against the first; none where a category never sold anything."""
-        try:
-            ranks = self._popular_ranks(category)[:limit]
-        except ItemNotFound:
-            return []
-        return list(self._by_ranks(ranks, Controls(limit=limit), POPULAR if category is None else POPULAR_CATEGORY))
+        for one, entry in self._each(found.neighbours, controls, lambda one: one.rank):
+            proof = self._evidence(found.item, one, entry)
+            yield Pick(entry, one.rank, proof, found.item, source=SIMILAR_NAME)
 
 
 class _Merged:
