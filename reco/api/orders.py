@@ -43,7 +43,10 @@ def order_routes(ladder: Ladder, lake: Lake) -> APIRouter:
         responses={200: {"model": Answer}, **problems(s404="No such order.", **LIST)},
     )
     async def order_recommendations(order_id: OrderInPath, query: Annotated[OrderControls, Query()]) -> JSONResponse:
-        """What goes with an order of the past. Nothing that is in it is recommended, and what it holds is not told."""
+        """What goes with an order of the past. Nothing that is in it is recommended, and what it holds is not told.
+
+        Of an order of more than 100 items the first 100 by id decide what goes with it.
+        """
         controls = query.controls()
         copy, _ = ladder.held()
         items = await asyncio.to_thread(order_items, lake, copy.snapshot_id, order_id, query.source)

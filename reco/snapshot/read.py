@@ -38,6 +38,9 @@ from reco.snapshot.wire import batches
 AHEAD = 100
 """Entries read at once where filters may remove many."""
 
+MAX_ORDER_ITEMS = 100
+"""Items of an order that are looked at, as many as a basket may have: an order of thousands must not hold up others."""
+
 Asked = Controls | int
 
 
@@ -112,21 +115,28 @@ class PublishedSnapshot(SnapshotValues):
             items: ids or exact names; with their quantities, or each once.
             asked: what of the list is wanted.
             hides: what is not to be recommended.
-            order: the order that the basket is, for the answer of `recommendations/{order_id}`.
+            order: the order that the basket is, for the answer of `recommendations/{order_id}`; then `items` are ids,
+                of which the first 100 are looked at. The others are not recommended either.
         """
         controls = Controls.of(asked)
         counted = dict(items) if isinstance(items, Mapping) else dict.fromkeys(items, 1)
+        beyond = list(counted)[MAX_ORDER_ITEMS:] if order is not None else []
+        for text in beyond:
+            del counted[text]
         found = self.find(list(counted))
         known, weights = _weighed(found, counted)
         unknown = [text for text, one in zip(counted, found, strict=True) if one is None]
         candidates, source = self.candidates_of(known, controls, weights)
+        if beyond:
+            left_out = frozenset(beyond)
+            candidates = (one for one in candidates if one.entry.item_id not in left_out)
         question = basket_question(counted, order)
         page = self._page(candidates, controls, hides, question)
         return basket_answer(
             self.manifest,
             page,
             question=question,
-            known=[one.item.item_id for one in known],
+            known=[one.item.item_id for one in known] + beyond,
             unknown=unknown,
             source=source or BASKET,
         )
@@ -194,12 +204,13 @@ class PublishedSnapshot(SnapshotValues):
             yield Pick(entry, one.rank, None, None, max(0.0, 1 - 1 / ratio), growth=known)
 
     def _together(self, merged: "_Merged", controls: Controls) -> Iterator[Pick]:
+        several = len(merged.basket) > 1
+        parts = merged.parts(stored=self.stored) if controls.explain and several else {}
         for rank, entry in self._each(merged.ranks, controls, lambda rank: rank):
             _, one, neighbour = merged.best[rank]
             proof = self._evidence(one.item, neighbour, entry)
-            score = merged.scores[rank] if len(merged.basket) > 1 else None
-            parts = merged.parts(rank, stored=self.stored) if controls.explain and score is not None else ()
-            yield Pick(entry, rank, proof, one.item, score, parts=parts)
+            score = merged.scores[rank] if several else None
+            yield Pick(entry, rank, proof, one.item, score, parts=tuple(parts.get(rank, ())))
 
     def _each(
         self, wanted: Sequence[Any], controls: Controls, rank_of: Callable[[Any], int]
@@ -263,14 +274,14 @@ class _Merged:
         self.best: dict[int, tuple[float, Found, Neighbour]] = {}
         self.ranks: list[int] = []
 
-    def parts(self, rank: int, *, stored: bool) -> tuple[tuple[str, float, float], ...]:
-        """Id, score and weight of each item of the basket that speaks for a rank."""
-        return tuple(
-            (one.item.item_id, score_of(one.item.orders, neighbour, stored=stored), weight)
-            for one, weight in zip(self.basket, self._weights, strict=True)
-            for neighbour in one.neighbours
-            if neighbour.rank == rank
-        )
+    def parts(self, *, stored: bool) -> dict[int, list[tuple[str, float, float]]]:
+        """By rank, id, score and weight of each item of the basket that speaks for it: each list is read once."""
+        found: dict[int, list[tuple[str, float, float]]] = {}
+        for one, weight in zip(self.basket, self._weights, strict=True):
+            for neighbour in one.neighbours:
+                score = score_of(one.item.orders, neighbour, stored=stored)
+                found.setdefault(neighbour.rank, []).append((one.item.item_id, score, weight))
+        return found
 
 
 def _merge(basket: Sequence[Found], weights: Sequence[float], *, stored: bool) -> _Merged:

@@ -1,8 +1,22 @@
 """Promises of the answers of a held snapshot, on small shops counted here."""
 
+from itertools import combinations
+
+from reco.snapshot.answers import Found
+from reco.snapshot.codec import Neighbour
 from reco.snapshot.controls import Controls
 from reco.snapshot.hiding import Hide, Hides
 from reco_pipeline_tests.snapshot_lake import write_tables
+
+
+class Counting(list[Neighbour]):
+    """A list that counts how often one of its kind is gone through."""
+
+    times = 0
+
+    def __iter__(self):
+        Counting.times += 1
+        return super().__iter__()
 
 
 def ids(body):
@@ -35,3 +49,35 @@ def test_stand_ins_go_on_page_by_page(tmp_path):
         if cursor is None:
             break
     assert found == [f"i{number:03}" for number in range(130) if number != 5]
+
+
+def test_an_explained_basket_reads_each_list_once(tmp_path, monkeypatch):
+    """However many candidates a filter removes; and the parts are those of the items that are told."""
+    items = [f"i{number:02}" for number in range(40)]
+    shop = write_tables(tmp_path, [*combinations(items, 2), ["i00", "z"], ["i01", "z"]]).held()
+    find = shop.find
+    monkeypatch.setattr(
+        shop, "find", lambda texts: [one and Found(one.item, Counting(one.neighbours)) for one in find(texts)]
+    )
+    body = shop.basket(items[:20], Controls(explain=True, exclude_ids=tuple(items)))
+    assert ids(body) == ["z"]
+    assert [part["item_id"] for part in body["recommendations"][0]["explain"]["parts"]] == ["i00", "i01"]
+    assert Counting.times <= 2 * 20
+
+
+def test_of_a_large_order_a_hundred_items_are_looked_at(tmp_path, monkeypatch):
+    """The others are not recommended either, and are counted."""
+    items = [f"i{number:03}" for number in range(130)]
+    shop = write_tables(tmp_path, [[one, f"with {one}"] for one in items] + [["i000", "i129"]]).held()
+    asked = []
+    find = shop.find
+
+    def finding(texts):
+        asked.extend(texts)
+        return find(texts)
+
+    monkeypatch.setattr(shop, "find", finding)
+    body = shop.basket(items, Controls(limit=100), order={"order_id": "1"})
+    assert asked == items[:100]
+    assert sorted(ids(body)) == [f"with {one}" for one in items[:100]]
+    assert body["metadata"]["order_items"] == 130
