@@ -4,7 +4,8 @@ Belongs here: counting both windows over `orders`. Does not belong here: the mea
 answered.
 
 Both windows have the same length and end at the newest `ordered_at`, never at the clock: equal orders give equal
-trends, whenever they are counted.
+trends, whenever they are counted. Neither holds the moment it begins at, which is the end of the window before: of
+orders with a day only, each has as many days.
 """
 
 import datetime as dt
@@ -58,7 +59,7 @@ def growing_items(orders: Path) -> GrowingItems | None:
             return None
         middle, start = newest - dt.timedelta(days=days), newest - dt.timedelta(days=2 * days)
         at = pl.col("ordered_at")
-        both = table.filter(at >= start).with_columns(late=at > middle)
+        both = table.filter(at > start).with_columns(late=at > middle)
         order = pl.struct("source", "order_id")
         totals = both.select(
             recent=order.filter(pl.col("late")).n_unique(), before=order.filter(~pl.col("late")).n_unique()

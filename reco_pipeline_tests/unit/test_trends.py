@@ -52,6 +52,13 @@ def test_both_windows_end_at_the_newest_order(tmp_path: Path) -> None:
     assert rows == [("new", 8, 2)]
 
 
+@pytest.mark.parametrize(("days", "length"), [(60, 28), (57, 28), (7, 3), (3, 1)])
+def test_both_windows_have_as_many_days(tmp_path: Path, days: int, length: int) -> None:
+    """Of orders that have a day and no time: ten a day are as many in either window, and nothing grows."""
+    found, rows = counted(orders(tmp_path, *(("daily", day, 10) for day in range(days))))
+    assert (found.days, found.recent, found.before, rows) == (length, 10 * length, 10 * length, [])
+
+
 def test_a_shop_that_sells_more_is_no_trend(tmp_path: Path) -> None:
     """Every item twice as often: nothing grows. One that grows more than the shop does stands out."""
     same = orders(tmp_path, ("a", 1, 20), ("b", 1, 40), ("a", 30, 10), ("b", 30, 20), ("x", 60, 1))
@@ -70,7 +77,7 @@ def test_a_handful_of_orders_is_no_trend(tmp_path: Path) -> None:
 
 def test_short_histories_have_short_windows(tmp_path: Path) -> None:
     """Half of the days there are, in whole days; less than two days, or no times at all, give no trends."""
-    found, rows = counted(orders(tmp_path, ("a", 0, 6), ("b", 6, 6)))
+    found, rows = counted(orders(tmp_path, ("a", 0, 6), ("b", 5, 6), ("b", 6, 6)))
     assert (found.days, rows) == (3, [("a", 6, 0)])
     assert growing_items(orders(tmp_path, ("a", 0, 6), ("b", 1, 6))) is None
     path = orders(tmp_path, ("a", 0, 6))
