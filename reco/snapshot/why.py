@@ -3,12 +3,13 @@
 Belongs here: going the way of an answer and watching one item. Does not belong here: the way (`read`, `filters`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 from reco.errors import ItemNotFound
-from reco.snapshot.answers import Found, Item
+from reco.snapshot.answers import Found, Item, Pick
 from reco.snapshot.codec import Neighbour, score_of
 from reco.snapshot.controls import Controls
 from reco.snapshot.details import metadata_of
@@ -65,17 +66,30 @@ def _walk(
         source = stand_in or ("basket" if len(known) > 1 else "similar")
     else:
         candidates, source = snapshot.popular_candidates(controls, None), "popular"
+    told = _seen(snapshot, item, candidates, controls, hides)
+    if told is None and not known and controls.categories:
+        # Of these categories it is not: the list without them has its place.
+        whole = snapshot.popular_candidates(replace(controls, categories=()), None)
+        told = _seen(snapshot, item, whole, controls, hides)
+        told = told if told is not None and told["removed_by"] not in (None, "limit") else None
+    return {"source": source} | (told or {})
+
+
+def _seen(
+    snapshot: PublishedSnapshot, item: Item, candidates: Iterator[Pick], controls: Controls, hides: Hides
+) -> dict[str, Any] | None:
+    """Where the item is among the candidates, and what took it out; None where it is not one of them."""
     passed = 0
     for one in snapshot.verdicts(islice(candidates, WALKED), controls, hides):
         if one.pick.rank != item.rank:
             passed += one.removed_by is None
             continue
-        told = {"source": source, "place": one.position + 1, "score": one.pick.worth}
+        told: dict[str, Any] = {"place": one.position + 1, "score": one.pick.worth}
         if one.removed_by is not None:
             return told | {"removed_by": one.removed_by}
         inside = passed < controls.limit
         return told | {"rank": passed + 1, "recommended": inside, "removed_by": None if inside else "limit"}
-    return {"source": source}
+    return None
 
 
 def _pair(snapshot: PublishedSnapshot, one: Found, item: Item) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from reco.snapshot.answers import Found
 from reco.snapshot.codec import Neighbour
 from reco.snapshot.controls import Controls
 from reco.snapshot.hiding import Hide, Hides
+from reco.snapshot.why import why
 from reco_pipeline_tests.snapshot_lake import write_tables
 
 
@@ -81,3 +82,13 @@ def test_of_a_large_order_a_hundred_items_are_looked_at(tmp_path, monkeypatch):
     assert asked == items[:100]
     assert sorted(ids(body)) == [f"with {one}" for one in items[:100]]
     assert body["metadata"]["order_items"] == 130
+
+
+def test_why_names_the_category_of_a_popular_item(tmp_path):
+    """Asked for another category, a popular item was removed by that; it is not one that nobody would recommend."""
+    shop = write_tables(tmp_path, [["lamp"], ["lamp"], ["saw"]], categories={"lamp": "Light", "saw": "Tools"}).held()
+    body = why(shop, "lamp", [], Controls(categories=("Tools",)))
+    assert (body["removed_by"], body["place"], body["recommended"]) == ("categories", 1, False)
+    assert "not among those asked for" in body["reasons"][0]
+    assert why(shop, "saw", [], Controls(categories=("Tools",)))["rank"] == 1
+    assert why(shop, "saw", [], Controls(categories=("Toys",)), hiding("saw"))["removed_by"] == "hidden"
