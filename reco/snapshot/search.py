@@ -6,7 +6,8 @@ Every word of the query must fit a word of the item's name or id: whole (1), as 
 (0.6, from three letters on) or with one typo: a letter too many, missing, wrong, or two exchanged (0.5, from four
 letters on; typos are tried only where nothing else fits). A single letter must be a whole word, unless it is the last
 one, which may still be being typed. An item's score is the mean over the words; one whose whole name is what was typed
-comes first, one whose name begins with it next; equal ones are settled by popularity.
+comes first, one whose name begins with it next; equal ones are settled by popularity. The item whose id or name is
+exactly what was typed is always found, and comes before all others.
 """
 
 from bisect import bisect_left, bisect_right
@@ -61,12 +62,13 @@ def search_answer(snapshot: PublishedSnapshot, text: str, controls: Controls, hi
     question = {"route": "search", "q": text} | controls.narrowing()
     start = read_cursor(controls.cursor, snapshot.snapshot_id, question)
     hits = find(snapshot.index(), text)
-    best = hits.best()
+    exact = snapshot.find([text.strip()])[0]
+    best = hits.best() if exact is None else hits.best_after(exact.item.rank)
     filters = snapshot.filters(controls, hides)
-    folded = fold(text).strip()
-    ordered = _ordered(snapshot, best, folded)
+    ordered = _ordered(snapshot, best, fold(text).strip(), None if exact is None else exact.item.rank)
     found: list[dict[str, Any]] = []
-    more: dict[str, Any] = {"limit": controls.limit, "query": text, "total_found": len(hits.scores)}
+    missing = exact is not None and exact.item.rank not in hits.scores
+    more: dict[str, Any] = {"limit": controls.limit, "query": text, "total_found": len(hits.scores) + missing}
     per_category: dict[int | None, int] = {}
     for position, (hit, entry) in enumerate(ordered):
         if not _passes(hit, entry, filters):
@@ -104,6 +106,10 @@ class Hits:
             found += [Hit(rank, score / self._words, _KINDS[self._worst[rank]]) for rank in some]
         return found
 
+    def best_after(self, exact: int) -> list[Hit]:
+        """The item that was named exactly, then the best ones: it may be too unpopular to be among them."""
+        return [Hit(exact, 1.0, _KINDS[_WHOLE]), *(hit for hit in self.best() if hit.rank != exact)][:MAX_HITS]
+
 
 def find(index: Index, text: str) -> Hits:
     """The items that fit.
@@ -119,7 +125,7 @@ def find(index: Index, text: str) -> Hits:
     last = words[-1]
     found = _all_fit(index, [_fitting(index, word, word is last) or _misspelt(index, word) for word in words])
     if not found.scores and len(words) > 1:
-        found = _all_fit(index, [_fitting(index, word, word is last) | _misspelt(index, word) for word in words])
+        found = _all_fit(index, [_misspelt(index, word) | _fitting(index, word, word is last) for word in words])
     return found
 
 
@@ -203,16 +209,18 @@ def _typos(word: str, letters: Sequence[str]) -> Iterator[str]:
             yield word[:at] + letter + word[at:]
 
 
-def _ordered(snapshot: PublishedSnapshot, hits: Sequence[Hit], folded: str) -> Iterator[tuple[Hit, RankEntry]]:
-    """The hits with their entries; among the best ones those whose whole name fits come first."""
+def _ordered(
+    snapshot: PublishedSnapshot, hits: Sequence[Hit], folded: str, exact: int | None
+) -> Iterator[tuple[Hit, RankEntry]]:
+    """The hits with their entries: the one named exactly, then among the best ones those whose whole name fits."""
     first = hits[:AT_ONCE]
     entries = snapshot.entries(hit.rank for hit in first)
 
-    def place(hit: Hit) -> tuple[int, float, int]:
+    def place(hit: Hit) -> tuple[bool, int, float, int]:
         entry = entries[hit.rank]
         names = [fold(entry.item_id)] if entry.name is None else [fold(entry.name), fold(entry.item_id)]
         whole = 0 if folded in names else 1 if any(name.startswith(folded) for name in names) else 2
-        return whole, -hit.score, hit.rank
+        return hit.rank != exact, whole, -hit.score, hit.rank
 
     yield from ((hit, entries[hit.rank]) for hit in sorted(first, key=place))
     for start in range(AT_ONCE, len(hits), AT_ONCE):

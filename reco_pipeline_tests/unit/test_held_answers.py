@@ -6,6 +6,7 @@ from reco.snapshot.answers import Found
 from reco.snapshot.codec import Neighbour
 from reco.snapshot.controls import Controls
 from reco.snapshot.hiding import Hide, Hides
+from reco.snapshot.search import search_answer
 from reco.snapshot.why import why
 from reco_pipeline_tests.snapshot_lake import write_tables
 
@@ -92,3 +93,23 @@ def test_why_names_the_category_of_a_popular_item(tmp_path):
     assert "not among those asked for" in body["reasons"][0]
     assert why(shop, "saw", [], Controls(categories=("Tools",)))["rank"] == 1
     assert why(shop, "saw", [], Controls(categories=("Toys",)), hiding("saw"))["removed_by"] == "hidden"
+
+
+def test_an_exact_name_is_found_first(tmp_path):
+    """However many more popular items have all its words, and also as an id; hidden it is not found."""
+    baskets = [[f"i{number:03}"] for number in range(250) for _ in range(2)]
+    names = {f"i{number:03}": f"tea of sort {number}" for number in range(250)} | {"z": "tea"}
+    shop = write_tables(tmp_path, [*baskets, ["z"]], names=names).held()
+    first = search_answer(shop, "tea", Controls(limit=100))
+    assert first["items"][0]["item_id"] == "z"
+    assert first["metadata"]["total_found"] == 251
+    found, cursor = [], None
+    while True:
+        body = search_answer(shop, "tea", Controls(limit=100, cursor=cursor))
+        found += [one["item_id"] for one in body["items"]]
+        cursor = body["metadata"].get("next_cursor")
+        if cursor is None:
+            break
+    assert (len(found), len(set(found))) == (251, 251)
+    assert search_answer(shop, "z", Controls())["items"][0]["item_id"] == "z"
+    assert search_answer(shop, "tea", Controls(limit=1), hiding("z"))["items"][0]["item_id"] == "i000"

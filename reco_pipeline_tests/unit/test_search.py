@@ -66,6 +66,12 @@ def test_better_fits_come_first_then_what_is_bought_more():
     assert {hit.match for hit in find(index_of(["level"]), "lvel").best()} == {"typo"}
 
 
+def test_a_word_that_fits_is_no_typo():
+    """Where another word of the query must be misspelt, one that fits as it is keeps its score."""
+    hits = find(index_of(["tales wxyz", "wxyy"]), "tales wxyy")
+    assert [(hit.score, hit.match) for hit in hits.best()] == [(0.75, "typo")]
+
+
 @pytest.mark.parametrize("text", ["", "   ", "!?", "x" * 201])
 def test_nothing_to_look_for_is_said(text):
     """A query without a letter or digit, or a very long one, is refused."""
