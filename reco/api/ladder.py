@@ -55,7 +55,7 @@ class Ladder:
         question = Question("trending-items", {}, controls, [])
         return self._answer(lambda copy: copy.trending(controls, self.hides()), question)
 
-    def basket(self, items: Mapping[str, int], controls: Controls) -> Answer:
+    def basket(self, items: Mapping[str, int | None], controls: Controls) -> Answer:
         """The body of `basket-recommendations`."""
         question = Question(*basket_question(items), controls, list(items))
         return self._answer(lambda copy: copy.basket(items, controls, self.hides()), question)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from reco.snapshot.answers import added
 from reco.snapshot.controls import MAX_CATEGORIES, MAX_EXCLUDED, MAX_LIMIT, Controls
 
 MAX_BASKET = 100
@@ -88,7 +89,7 @@ class BasketItem(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     item: Text
-    quantity: int = Field(default=1, ge=1, le=MAX_QUANTITY)
+    quantity: int | None = Field(default=None, ge=1, le=MAX_QUANTITY, description="Left out, it weighs like one.")
 
 
 class Basket(ListControls):
@@ -106,11 +107,10 @@ class Basket(ListControls):
 
     items: list[Text | BasketItem] = Field(min_length=1, max_length=MAX_BASKET)
 
-    def counted(self) -> dict[str, int]:
-        """The quantity of each text: those given add up, and a repeated text without one counts once."""
-        found: dict[str, int] = {}
+    def counted(self) -> dict[str, int | None]:
+        """The quantity of each text: those given add up; None where none is given, however often the text is there."""
+        found: dict[str, int | None] = {}
         for one in self.items:
-            text, quantity = (one, 1) if isinstance(one, str) else (one.item, one.quantity)
-            before = found.get(text, 0)
-            found[text] = max(before, 1) if quantity == 1 else quantity + (before if before > 1 else 0)
+            text, quantity = (one, None) if isinstance(one, str) else (one.item, one.quantity)
+            found[text] = added(found.get(text), quantity)
         return found

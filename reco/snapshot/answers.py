@@ -145,15 +145,24 @@ def basket_answer(
     return _answer(manifest, body, question, page, source=source, extra=extra)
 
 
-def basket_question(asked: Mapping[str, int], order: Mapping[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+def basket_question(
+    asked: Mapping[str, int | None], order: Mapping[str, Any] | None = None
+) -> tuple[str, dict[str, Any]]:
     """Route and parameters of a question about a basket, or about an order.
 
     The order of a basket changes nothing, so it does not change the id either.
     """
     if order is not None:
         return ORDER_ROUTE, dict(order)
-    counted = {text: quantity for text, quantity in asked.items() if quantity != 1}
+    counted = {text: quantity for text, quantity in asked.items() if quantity is not None}
     return "basket-recommendations", {"items": sorted(asked)} | ({"quantities": counted} if counted else {})
+
+
+def added(before: int | None, quantity: int | None) -> int | None:
+    """The quantity of an item that is named again: those given add up; naming it without one is a repetition only."""
+    if before is None or quantity is None:
+        return quantity if before is None else before
+    return before + quantity
 
 
 def stand_in_answer(

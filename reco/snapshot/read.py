@@ -23,6 +23,7 @@ from reco.snapshot.answers import (
     Item,
     Page,
     Pick,
+    added,
     basket_answer,
     basket_question,
     popular_answer,
@@ -99,7 +100,7 @@ class PublishedSnapshot(SnapshotValues):
 
     def basket(
         self,
-        items: Sequence[str] | Mapping[str, int],
+        items: Sequence[str] | Mapping[str, int | None],
         asked: Asked = 10,
         hides: Hides = NOTHING,
         *,
@@ -112,14 +113,14 @@ class PublishedSnapshot(SnapshotValues):
         others stand in, as for a single item; for unknown items the popular ones, with source `popular`.
 
         Args:
-            items: ids or exact names; with their quantities, or each once.
+            items: ids or exact names; with their quantities, None where none was given, which weighs like one.
             asked: what of the list is wanted.
             hides: what is not to be recommended.
             order: the order that the basket is, for the answer of `recommendations/{order_id}`; then `items` are ids,
                 of which the first 100 are looked at. The others are not recommended either.
         """
         controls = Controls.of(asked)
-        counted = dict(items) if isinstance(items, Mapping) else dict.fromkeys(items, 1)
+        counted: dict[str, int | None] = dict(items) if isinstance(items, Mapping) else dict.fromkeys(items)
         beyond = list(counted)[MAX_ORDER_ITEMS:] if order is not None else []
         for text in beyond:
             del counted[text]
@@ -305,17 +306,15 @@ def _merge(basket: Sequence[Found], weights: Sequence[float], *, stored: bool) -
     return merged
 
 
-def _weighed(found: Sequence[Found | None], counted: Mapping[str, int]) -> tuple[list[Found], list[float]]:
+def _weighed(found: Sequence[Found | None], counted: Mapping[str, int | None]) -> tuple[list[Found], list[float]]:
     """The known items, each once, and their weights; an item given by id and by name counts both quantities."""
     known: dict[str, Found] = {}
-    quantities: dict[str, int] = {}
+    quantities: dict[str, int | None] = {}
     for one, quantity in zip(found, counted.values(), strict=True):
         if one is not None:
-            before = quantities.get(one.item.item_id, 0)
-            # Twice without a quantity is a repetition, not two pieces.
-            quantities[one.item.item_id] = max(before, 1) if quantity == 1 else quantity + (before if before > 1 else 0)
+            quantities[one.item.item_id] = added(quantities.get(one.item.item_id), quantity)
             known[one.item.item_id] = one
-    return list(known.values()), [1 + math.log(quantity) for quantity in quantities.values()]
+    return list(known.values()), [1 + math.log(quantity or 1) for quantity in quantities.values()]
 
 
 def _priced(controls: Controls) -> bool:

@@ -12,9 +12,10 @@ exactly what was typed is always found, and comes before all others.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from reco.errors import FactsMissing, UsageError
+from reco.errors import FactsMissing, SnapshotDamaged, UsageError
 from reco.snapshot.answers import Pick
 from reco.snapshot.codec import RankEntry
 from reco.snapshot.controls import Controls, read_cursor, write_cursor
@@ -62,7 +63,9 @@ def search_answer(snapshot: PublishedSnapshot, text: str, controls: Controls, hi
     question = {"route": "search", "q": text} | controls.narrowing()
     start = read_cursor(controls.cursor, snapshot.snapshot_id, question)
     hits = find(snapshot.index(), text)
-    exact = snapshot.find([text.strip()])[0]
+    exact = None
+    with suppress(SnapshotDamaged):  # a lost list of neighbours is no reason to find nothing
+        exact = snapshot.find([text.strip()])[0]
     best = hits.best() if exact is None else hits.best_after(exact.item.rank)
     filters = snapshot.filters(controls, hides)
     ordered = _ordered(snapshot, best, fold(text).strip(), None if exact is None else exact.item.rank)

@@ -2,6 +2,7 @@
 
 from itertools import combinations
 
+from reco.api.questions import Basket
 from reco.snapshot.answers import Found
 from reco.snapshot.codec import Neighbour
 from reco.snapshot.controls import Controls
@@ -93,6 +94,31 @@ def test_why_names_the_category_of_a_popular_item(tmp_path):
     assert "not among those asked for" in body["reasons"][0]
     assert why(shop, "saw", [], Controls(categories=("Tools",)))["rank"] == 1
     assert why(shop, "saw", [], Controls(categories=("Toys",)), hiding("saw"))["removed_by"] == "hidden"
+
+
+def test_given_quantities_add_up_and_repetitions_do_not(tmp_path):
+    """One and one are two, by id, by name or by both; a text without a quantity says nothing of how many there are."""
+
+    def counted(*items):
+        return Basket.model_validate({"items": items}).counted()
+
+    one = {"item": "a", "quantity": 1}
+    assert counted(one, one) == {"a": 2}
+    assert counted("a", "a", {"item": "a"}) == {"a": None}
+    assert counted("a", {"item": "a", "quantity": 3}, "a") == {"a": 3}
+
+    shop = write_tables(tmp_path, [["a", "x"], ["b", "y"], ["b", "x"]], names={"a": "Apple"}).held()
+
+    def answer(*items):
+        body = shop.basket(counted(*items), Controls(explain=True))
+        weights = {
+            part["item_id"]: part["weight"] for one in body["recommendations"] for part in one["explain"]["parts"]
+        }
+        return weights["a"], body["metadata"]["recommendation_id"]
+
+    two, by_name = answer("b", {"item": "a", "quantity": 2}), {"item": "Apple", "quantity": 1}
+    assert two == answer("b", one, one)
+    assert answer("b", one, by_name)[0] == two[0] > answer("b", "a", "Apple")[0] == answer("b", one)[0] == 1
 
 
 def test_an_exact_name_is_found_first(tmp_path):
