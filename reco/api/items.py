@@ -79,7 +79,7 @@ def item_routes(ladder: Ladder) -> APIRouter:
     )
     async def item_details(item: ItemInPath) -> JSONResponse:
         """What is known of an item: name, category, price and stock, how often it was bought, and whether it grows."""
-        return JSONResponse(ladder.about(lambda copy: item_answer(copy, item)))
+        return JSONResponse(ladder.about(lambda copy: item_answer(copy, item, ladder.hides())))
 
     @router.get("/categories", responses={200: {"model": CategoriesDocument}, **problems(**LIST)})
     async def categories(query: Annotated[CategoryQuery, Query()]) -> JSONResponse:

@@ -28,7 +28,8 @@ from reco.snapshot.codec import (
     decode_trends,
     evidence,
 )
-from reco.snapshot.hiding import labels_of
+from reco.snapshot.filters import shown
+from reco.snapshot.hiding import NOTHING, Hides, labels_of
 from reco.snapshot.index import Index
 from reco.snapshot.keys import (
     CATEGORIES,
@@ -66,15 +67,15 @@ class SnapshotValues:
         self.snapshot_id: str = manifest["snapshot_id"]
         self._labels: Sequence[Sequence[str]] | None = None
 
-    def resolve(self, text: str) -> Item:
+    def resolve(self, text: str, hides: Hides = NOTHING) -> Item:
         """The item with this id, else the most popular one with exactly this name.
 
         Raises:
-            ItemNotFound: there is neither; the hint names near ones.
+            ItemNotFound: there is neither; the hint names near ones that are not hidden.
         """
         found = self.find([text])[0]
         if found is None:
-            raise self._unknown(text)
+            raise self._unknown(text, hides)
         return found.item
 
     def categories(self) -> list[CategoryEntry]:
@@ -238,9 +239,11 @@ class SnapshotValues:
             )
         return decode_ranks(raw, key)
 
-    def _unknown(self, text: str) -> ItemNotFound:
+    def _unknown(self, text: str, hides: Hides) -> ItemNotFound:
         entries = self._readable_entries(range(1, min(NEAR_AMONG, self.manifest["counts"]["items"]) + 1)).values()
-        names = {word.casefold(): word for entry in entries for word in (entry.item_id, entry.name or entry.item_id)}
+        labels = self.labels() if hides.by_category else ()
+        told = [(one.item_id, one.name or one.item_id) for one in entries if shown(one, hides, labels)]
+        names = {word.casefold(): word for words in told for word in words}
         near = difflib.get_close_matches(text[:NEAR_LENGTH].casefold(), names, n=3, cutoff=0.6)
         return ItemNotFound(
             f"Snapshot {self.snapshot_id} knows no item {text[:NEAR_LENGTH]!r}, neither as id nor as name.",

@@ -8,19 +8,19 @@ from typing import Any
 
 from reco.model.growth import growth
 from reco.snapshot.controls import Controls, read_cursor, write_cursor
-from reco.snapshot.hiding import labels_of
+from reco.snapshot.hiding import NOTHING, Hides, labels_of
 from reco.snapshot.read import PublishedSnapshot
 
 MAX_CATEGORY_LIMIT = 1000
 
 
-def item_answer(snapshot: PublishedSnapshot, text: str) -> dict[str, Any]:
+def item_answer(snapshot: PublishedSnapshot, text: str, hides: Hides = NOTHING) -> dict[str, Any]:
     """The body of `items/{item}`: what the snapshot knows of one item, given by id or exact name.
 
     Raises:
-        ItemNotFound: there is none.
+        ItemNotFound: there is none; near ones are named, but for hidden ones.
     """
-    item = snapshot.resolve(text)
+    item = snapshot.resolve(text, hides)
     entry = snapshot.entry_of(item)
     orders = snapshot.manifest["counts"]["orders"]
     found = {

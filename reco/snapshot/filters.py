@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from reco.snapshot.answers import Pick
+from reco.snapshot.codec import RankEntry
 from reco.snapshot.controls import Controls
 from reco.snapshot.hiding import Hides
 
@@ -49,13 +50,15 @@ def filters_of(controls: Controls, hides: Hides, labels: Labels) -> list[Filter]
     """The filters that have something to say. `labels` are those of each category of the snapshot, by its place."""
     found: list[Filter] = []
     if hides:
-        found.append((HIDDEN, lambda pick: _shown(pick, hides, labels)))
+        found.append((HIDDEN, lambda pick: shown(pick.entry, hides, labels)))
     if controls.exclude_ids:
         excluded = frozenset(controls.exclude_ids)
         found.append((EXCLUDED, lambda pick: pick.entry.item_id not in excluded))
     if controls.categories:
         matches = any if controls.categories_match == "any" else all
-        found.append(("categories", lambda pick: matches(one in _labels(pick, labels) for one in controls.categories)))
+        found.append(
+            ("categories", lambda pick: matches(one in _labels(pick.entry, labels) for one in controls.categories))
+        )
     if controls.min_price is not None:
         least = controls.min_price
         found.append(("min_price", lambda pick: pick.entry.price is not None and Decimal(pick.entry.price) >= least))
@@ -98,13 +101,14 @@ def choose(judged: Iterable[Judged], start: int, limit: int) -> Chosen:
     return Chosen(picks, None, looked_at, dict(removed))
 
 
-def _shown(pick: Pick, hides: Hides, labels: Labels) -> bool:
-    place = pick.entry.category
+def shown(entry: RankEntry, hides: Hides, labels: Labels) -> bool:
+    """Whether no rule hides an item."""
+    place = entry.category
     if hides.by_category and place is not None and place >= len(labels):
         return False  # the list of categories was lost: what may be hidden is not shown
-    return hides.rule_of(pick.entry.item_id, _labels(pick, labels)) is None
+    return hides.rule_of(entry.item_id, _labels(entry, labels)) is None
 
 
-def _labels(pick: Pick, labels: Labels) -> Sequence[str]:
-    place = pick.entry.category
+def _labels(entry: RankEntry, labels: Labels) -> Sequence[str]:
+    place = entry.category
     return () if place is None or place >= len(labels) else labels[place]

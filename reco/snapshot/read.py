@@ -66,7 +66,7 @@ class PublishedSnapshot(SnapshotValues):
         controls = Controls.of(asked)
         found = self.find([text])[0]
         if found is None:
-            raise self._unknown(text)
+            raise self._unknown(text, hides)
         candidates, source = self.candidates_of([found], controls)
         page = self._page(candidates, controls, hides, ("similar-items", {"item": found.item.item_id}))
         return similar_answer(self.manifest, found.item, page, source=source or SIMILAR)

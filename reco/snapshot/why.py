@@ -31,7 +31,7 @@ def why(
     Raises:
         ItemNotFound: the item, or one of the basket, is not known.
     """
-    item = snapshot.resolve(text)
+    item = snapshot.resolve(text, hides)
     known = _known(snapshot, basket)
     body: dict[str, Any] = {
         "item": _told(item),

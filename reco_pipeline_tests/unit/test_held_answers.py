@@ -2,10 +2,14 @@
 
 from itertools import combinations
 
+import pytest
+
 from reco.api.questions import Basket
+from reco.errors import ItemNotFound
 from reco.snapshot.answers import Found
 from reco.snapshot.codec import Neighbour
 from reco.snapshot.controls import Controls
+from reco.snapshot.details import item_answer
 from reco.snapshot.hiding import Hide, Hides
 from reco.snapshot.search import search_answer
 from reco.snapshot.why import why
@@ -139,3 +143,20 @@ def test_an_exact_name_is_found_first(tmp_path):
     assert (len(found), len(set(found))) == (251, 251)
     assert search_answer(shop, "z", Controls())["items"][0]["item_id"] == "z"
     assert search_answer(shop, "tea", Controls(limit=1), hiding("z"))["items"][0]["item_id"] == "i000"
+
+
+@pytest.mark.parametrize(
+    "hides", [hiding("lamp"), Hides([Hide(1, "category", "Light")])], ids=["by id", "by its category"]
+)
+def test_hidden_items_are_not_named_as_near(tmp_path, hides):
+    """Not by any question about an item that is unknown; near ones that are shown are named."""
+    shop = write_tables(tmp_path, [["lamp"], ["lamb"]], categories={"lamp": "Light"}).held()
+    for ask in (
+        lambda: shop.similar("lampp", 3, hides),
+        lambda: item_answer(shop, "lampp", hides),
+        lambda: why(shop, "lampp", [], Controls(), hides),
+    ):
+        with pytest.raises(ItemNotFound) as caught:
+            ask()
+        assert caught.value.details["near"] == ["lamb"]
+        assert "lamp," not in caught.value.hint
