@@ -6,7 +6,7 @@ Belongs here: models. Does not belong here: making an answer (`reco.snapshot`), 
 import datetime as dt
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from reco.api import examples
 from reco.api.documents import TrendDocument
@@ -210,6 +210,16 @@ class SnapshotDocument(BaseModel):
     drops: list[DropDocument] | None = Field(description="Null while the database does not answer.")
 
 
+def _in_utc(value: dt.datetime) -> dt.datetime:
+    """A time in UTC; one without a zone is left to be refused where that is explained."""
+    if value.tzinfo is None:
+        return value
+    try:
+        return value.astimezone(dt.UTC)
+    except OverflowError:
+        raise ValueError("in UTC it is not in the years 1 to 9999; leave it out for no end") from None
+
+
 class HideRequest(BaseModel):
     """What is to be hidden."""
 
@@ -224,9 +234,14 @@ class HideRequest(BaseModel):
     )
 
     kind: Literal["item", "category"]
-    value: Text = Field(description="The id of an item, or a category or part of one.")
-    reason: Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
-    expires_at: dt.datetime | None = Field(default=None, description="With a time zone; leave it out for no end.")
+    # An id may hold a line break; NUL no database keeps.
+    value: Annotated[Text, Field(pattern=r"^[^\x00]*$")] = Field(
+        description="The id of an item, or a category or part of one."
+    )
+    reason: Annotated[str, Field(min_length=1, max_length=MAX_TEXT, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    expires_at: Annotated[dt.datetime, AfterValidator(_in_utc)] | None = Field(
+        default=None, description="With a time zone; leave it out for no end."
+    )
 
 
 class HideDocument(BaseModel):

@@ -1,4 +1,5 @@
 import asyncio
+import datetime as dt
 import re
 import subprocess
 import sys
@@ -6,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from reco.api import documents, item_documents, problems
 from reco.api.app import create_app, ended
@@ -13,6 +15,7 @@ from reco.api.back import open_back
 from reco.api.codes import CODES
 from reco.api.edge import is_loopback
 from reco.api.follower import Follower
+from reco.api.item_documents import HideRequest
 from reco.api.keyring import Refusal, open_ring
 from reco.api.metrics import Metrics
 from reco.errors import DatabaseUnavailable, OrdersUnavailable, RedisUnavailable, SnapshotDamaged, SnapshotNotFound
@@ -124,3 +127,21 @@ def test_the_service_is_light():
     code = f"import sys, reco.api.serve; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"expires_at": "9999-12-31T23:59:59-14:00"},
+        {"expires_at": "0001-01-01T00:00:00+14:00"},
+        {"value": "a\0b"},
+        {"reason": "a\0b"},
+        {"reason": "a\x1b[2J"},
+    ],
+)
+def test_a_rule_that_cannot_be_kept_is_refused(change):
+    """A time that is none in UTC, and characters that no database keeps or that a terminal obeys."""
+    rule = {"kind": "item", "value": "PID\nlarge", "reason": "récalled", "expires_at": "9999-12-31T23:59:59+14:00"}
+    assert HideRequest.model_validate(rule).expires_at == dt.datetime(9999, 12, 31, 9, 59, 59, tzinfo=dt.UTC)
+    with pytest.raises(ValidationError):
+        HideRequest.model_validate(rule | change)
