@@ -64,8 +64,9 @@ def run_process(main: Callable[[], int]) -> None:
         if code is None:
             return  # an error is on its way: Python tells it
         try:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                if stream is not None:  # it is None where the process was started without it
+                    stream.flush()
         except (OSError, ValueError):
             return  # the reader has gone: Python has its own end for that
         os._exit(code)

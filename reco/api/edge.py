@@ -122,7 +122,7 @@ class OtherOrigins(CORSMiddleware):
             "request_refused",
             f"A web page of another origin may not ask so: {said}.",
             headers=told,
-            hint="RECO_API_CORS_ORIGINS names the origins; GET and POST are allowed to them.",
+            hint=f"RECO_API_CORS_ORIGINS names the origins; {', '.join(self.allow_methods)} are allowed to them.",
         )
 
 

@@ -1,5 +1,6 @@
 import asyncio
 import datetime as dt
+import json
 import re
 import subprocess
 import sys
@@ -8,12 +9,13 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from starlette.datastructures import Headers
 
 from reco.api import documents, item_documents, problems
 from reco.api.app import create_app, ended
 from reco.api.back import open_back
 from reco.api.codes import CODES
-from reco.api.edge import is_loopback
+from reco.api.edge import OtherOrigins, is_loopback
 from reco.api.follower import Follower
 from reco.api.item_documents import HideRequest
 from reco.api.keyring import Refusal, open_ring
@@ -145,3 +147,15 @@ def test_a_rule_that_cannot_be_kept_is_refused(change):
     assert HideRequest.model_validate(rule).expires_at == dt.datetime(9999, 12, 31, 9, 59, 59, tzinfo=dt.UTC)
     with pytest.raises(ValidationError):
         HideRequest.model_validate(rule | change)
+
+
+def test_a_refused_preflight_names_the_methods_that_are_allowed():
+    """Those of the setting of the app, and no others."""
+
+    async def nothing(scope, receive, send):
+        """Never asked."""
+
+    edge = OtherOrigins(nothing, allow_origins=["https://shop.example"], allow_methods=["GET", "POST", "DELETE"])
+    asked = {"origin": "https://shop.example", "access-control-request-method": "PUT"}
+    refused = json.loads(bytes(edge.preflight_response(Headers(asked)).body))
+    assert "GET, POST, DELETE are allowed" in refused["hint"]

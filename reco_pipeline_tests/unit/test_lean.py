@@ -26,6 +26,14 @@ def test_a_process_ends_with_the_code_of_its_main(code: int) -> None:
     assert (done.returncode, len(done.stdout), done.stderr) == (code, 200_001, "told\n")
 
 
+def test_a_process_without_streams_ends_as_any_other() -> None:
+    """Started with its output closed: with its code, and without a trace."""
+    program = "from reco.lean import run_process\nrun_process(lambda: 3)"
+    command = ["sh", "-c", 'exec "$0" -c "$1" >&-', sys.executable, program]
+    done = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (3, "")
+
+
 def test_threads_are_waited_for_and_handlers_run() -> None:
     """A thread that still works ends its work, and what was registered for the end happens after it."""
     done = _process(
