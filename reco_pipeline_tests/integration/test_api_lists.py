@@ -63,7 +63,9 @@ def orders_csv():
     for day, baskets in (("2026-01-10", OLD), ("2026-02-20", NEW)):
         for basket in baskets:
             number += 1
-            lines += [f"{number},{item},1,{day} 10:00:00" for item in basket]
+            # Windows of trends hold the moment they end at, not the one they begin at: the first order is older.
+            date = "2026-01-08" if number == 1001 else day
+            lines += [f"{number},{item},1,{date} 10:00:00" for item in basket]
     return "\n".join([*lines, "2000,PID,2,2026-03-01 10:00:00"]) + "\n"
 
 
