@@ -284,6 +284,7 @@ def test_the_state_of_any_moment_comes_back(shop: BackupShop, other: redis.Redis
 def test_a_moment_comes_back_over_the_home_that_lives(shop: BackupShop) -> None:
     """The state of then is made beside the home: what there was is moved aside as it was, and no row of it changes."""
     settings = shop.settings
+    shop.back_up()  # already of that state: it alone would forget what came since
     at = NOON + dt.timedelta(minutes=shop.minute, seconds=30)
     digest = _digest(shop.client, settings.namespace)
     shop.give("tuesday", {"9": ["Kit", "Lamp"], "10": ["Kit", "Lamp"]})
@@ -319,8 +320,8 @@ def test_the_keys_of_a_moment_replace_keys_alone(shop: BackupShop) -> None:
 
 def test_a_moment_is_not_taken_from_before_a_forgetting(shop: BackupShop) -> None:
     """A backup from before someone was forgotten is not what `--at` restores, though nothing else changed since."""
-    first = shop.back_up().manifest
     at = NOON + dt.timedelta(minutes=shop.minute, seconds=30)
+    first = shop.back_up().manifest
     shop.back_up()
     assert make_plan(shop.vault(), shop.settings, at=at).manifest == first
     with recording(shop.home.ledger.engine) as connection:
@@ -328,6 +329,23 @@ def test_a_moment_is_not_taken_from_before_a_forgetting(shop: BackupShop) -> Non
     assert make_plan(shop.vault(), shop.settings, at=at).manifest == first, "no backup can know of it yet"
     last = shop.back_up().manifest
     assert make_plan(shop.vault(), shop.settings, at=at).manifest == last
+
+
+def test_a_moment_that_a_restore_put_an_end_to_is_refused(shop: BackupShop) -> None:
+    """After `--id` of an older backup no trail leads on from the newer ones: they are named, none is passed over."""
+    first = shop.back_up().manifest
+    shop.give("tuesday", {"9": ["Kit", "Lamp"]})
+    within = NOON + dt.timedelta(minutes=shop.minute, seconds=30)
+    left = shop.back_up().manifest
+    at = NOON + dt.timedelta(minutes=shop.minute, seconds=30)
+    bring_back(shop.vault(), shop.settings, backup_id=first.backup_id, force=True)
+    shop.minute += 24 * 60
+    last = shop.back_up().manifest
+    with pytest.raises(BackupNotFound, match=left.backup_id):
+        make_plan(shop.vault(), shop.settings, at=at)
+    assert make_plan(shop.vault(), shop.settings, at=within).manifest == left
+    after = NOON + dt.timedelta(minutes=shop.minute, seconds=-30)
+    assert make_plan(shop.vault(), shop.settings, at=after).manifest == last
 
 
 def test_a_moment_does_not_name_who_was_forgotten_since(shop: BackupShop, other: redis.Redis) -> None:
