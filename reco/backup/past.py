@@ -26,7 +26,7 @@ from reco.backup.contents import served_facts
 from reco.backup.manifest import SETTINGS, SQL, Manifest
 from reco.backup.prepare import Prepared, fetch_entry
 from reco.backup.rebuild import rebuild
-from reco.backup.redis_dump import dump, load, read_dump
+from reco.backup.redis_dump import dump, load, read_content
 from reco.backup.sql_dump import rows_of
 from reco.backup.vault import Vault
 from reco.catalog.ledger import CatalogueLedger
@@ -237,7 +237,7 @@ def rewind(prepared: Prepared, moment: Moment, settings: Settings, *, now: dt.da
         trail = read_trail(prepared.folder / SQL)
         state = state_after(trail, moment.event_id)
         with stage("rewind"), open_redis(own) as client:  # a server of its own, in the folder
-            load(client, read_dump(prepared.redis, own.namespace), int(now.timestamp() * 1000))
+            load(client, read_content(prepared.redis, own.namespace), int(now.timestamp() * 1000))
             if state.served is not None:
                 made = _publish_event(trail, state.served)
                 _apply(home, trail, state_after(trail, made.id), now=now)

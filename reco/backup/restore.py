@@ -22,7 +22,7 @@ from reco.backup.journal import Journal, read_journal
 from reco.backup.manifest import Manifest
 from reco.backup.past import Moment, find_moment, rewind
 from reco.backup.prepare import DATABASE, EVERYTHING, Prepared, part_of, prepare
-from reco.backup.redis_dump import owned_names
+from reco.backup.redis_dump import RedisFacts, owned_names
 from reco.backup.switch import Switched, check_redis, switch, switch_redis
 from reco.backup.vault import Vault
 from reco.errors import BackupDamaged, Busy, DatabaseUnavailable, RedisUnavailable, RestoreRefused
@@ -83,7 +83,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restore did; seconds is the whole of it, the recovery time. api_keys: None where the home stayed."""
+    """What a restore did; seconds is the whole of it, the recovery time. api_keys: None where the home stayed.
+
+    redis: what Redis holds of the backup.
+    """
 
     plan: Plan
     switched: Switched
@@ -91,6 +94,7 @@ class Restored:
     snapshot_id: str | None
     answers_equal: bool | None
     seconds: float
+    redis: RedisFacts
 
 
 def make_plan(
@@ -161,7 +165,7 @@ def restore(vault: Vault, settings: Settings, plan: Plan, *, now: dt.datetime, f
         else:
             api_keys = None
             switched = switch_redis(prepared, client, settings.namespace, now=now)
-        check_redis(prepared, client, settings.namespace)
+        redis_facts = check_redis(prepared, client, settings.namespace)
         served = served_facts(client, settings.namespace)
     version = str(prepared.manifest.facts["code_version"])
     expected = comparable(prepared.manifest.facts["served"], version)
@@ -180,6 +184,7 @@ def restore(vault: Vault, settings: Settings, plan: Plan, *, now: dt.datetime, f
         served["snapshot_id"] if served else None,
         equal,
         round(time.monotonic() - started, 3),
+        redis_facts,
     )
 
 

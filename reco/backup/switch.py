@@ -26,7 +26,7 @@ from reco.backup.contents import HOME_KEYS
 from reco.backup.journal import Journal, end_journal, write_journal
 from reco.backup.manifest import DAGSTER, KEYS, SQL
 from reco.backup.prepare import DATABASE, Prepared
-from reco.backup.redis_dump import Key, RedisFacts, live_facts, load, owned_names, read_dump, read_keys
+from reco.backup.redis_dump import Key, RedisFacts, live_facts, load, owned_names, read_content, read_keys
 from reco.backup.sql_dump import dump_sql, load_postgres
 from reco.errors import BackupDamaged
 from reco.progress import report, stage
@@ -76,7 +76,7 @@ def switch(
                 aside = _replace_files(prepared, settings, journal, now)
         lease.renew()
         loaded, over_too = _load_others(prepared, client, keys, now_ms)
-        wanted = {key.name for key in read_dump(prepared.redis, keys.namespace)}
+        wanted = {key.name for key in read_content(prepared.redis, keys.namespace)}
         removed = lease.unlink(name for name in owned_names(client, keys) if name not in wanted)
     end_journal(home)
     return Switched(loaded, over + over_too, removed, aside)
@@ -94,7 +94,7 @@ def switch_redis(prepared: Prepared, client: redis.Redis, namespace: str, *, now
         over = _load_versioned(prepared, client, keys, lease, now_ms)
         lease.renew()
         loaded, over_too = _load_others(prepared, client, keys, now_ms)
-        wanted = {key.name for key in read_dump(prepared.redis, namespace)}
+        wanted = {key.name for key in read_content(prepared.redis, namespace)}
         removed = lease.unlink(name for name in owned_names(client, keys) if name not in wanted)
     return Switched(loaded, over + over_too, removed, None)
 
@@ -109,7 +109,7 @@ def check_redis(prepared: Prepared, client: redis.Redis, namespace: str) -> Redi
     found = live_facts(client, keys)
     present = set(owned_names(client, keys))
     expected = RedisFacts()
-    for key in read_dump(prepared.redis, namespace):
+    for key in read_content(prepared.redis, namespace):
         if key.expires_ms is None or key.name in present:
             expected.add(key)
     if found.as_dict() != expected.as_dict():
@@ -137,14 +137,14 @@ def _load_versioned(prepared: Prepared, client: redis.Redis, keys: Keys, lease: 
 
 def _load_others(prepared: Prepared, client: redis.Redis, keys: Keys, now_ms: int) -> tuple[int, int]:
     """Loads every other key, the pointer last; returns how many keys there are in all and how many were over."""
-    others = [key for key in read_dump(prepared.redis, keys.namespace) if keys.sid_of(key.name) is None]
+    others = [key for key in read_content(prepared.redis, keys.namespace) if keys.sid_of(key.name) is None]
     others.sort(key=lambda key: key.name == keys.current)
     over = sum(load(client, [key], now_ms) for key in others)
     return prepared.manifest.facts["redis"]["keys"], over
 
 
 def _versioned(prepared: Prepared, keys: Keys) -> Iterator[Key]:
-    return (key for key in read_dump(prepared.redis, keys.namespace) if keys.sid_of(key.name) is not None)
+    return (key for key in read_content(prepared.redis, keys.namespace) if keys.sid_of(key.name) is not None)
 
 
 def _replace_files(prepared: Prepared, settings: Settings, journal: Journal, now: dt.datetime) -> Path | None:

@@ -13,12 +13,14 @@ from reco.backup.drill import REBUILT, drill
 from reco.backup.prune import prune
 from reco.backup.redate import redate
 from reco.backup.replicate import replicate
+from reco.backup.restore import make_plan, restore
 from reco.backup.retention import Policy
 from reco.backup.status import absences, look, may_be_overdue, protection
 from reco.backup.vault import Checked, Vault
 from reco.backup.verify import next_part, verify
 from reco.errors import BackupDamaged, BackupNotFound, Busy, DrillFailed, ObjectExists, RetentionRefused, UsageError
 from reco.settings import Settings
+from reco.snapshot.hiding import hidden_key
 from reco.storage.objects import ObjectStore
 from reco_pipeline.cli.app import app
 from reco_pipeline_tests.backup_shop import IDENTITY, KEYS, NOON, BackupShop
@@ -71,6 +73,23 @@ def test_the_counts_of_callers_are_no_content(shop: BackupShop) -> None:
     shop.client.delete(counts)
     found = drill(shop.vault(), shop.settings, manifest, now=shop.now)
     assert [one.name for one in found.comparisons if not one.passed] == []
+
+
+def test_rules_in_redis_are_a_copy_that_no_restore_reads(shop: BackupShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes of the API write them anew at any moment; a backup of a version that held them is restored as well."""
+    hidden = hidden_key(shop.settings.namespace)
+    shop.client.set(hidden, "[]")
+    made = shop.back_up().manifest
+    with monkeypatch.context() as patched:
+        patched.setattr("reco.backup.redis_dump.ABOUT_NOW", ())
+        earlier = shop.back_up().manifest
+    assert earlier.facts["redis"]["keys"] == made.facts["redis"]["keys"] + 1
+    found = drill(shop.vault(), shop.settings, earlier, now=shop.now)
+    assert [one.name for one in found.comparisons if not one.passed] == []
+    shop.client.set(hidden, "[7]")
+    plan = make_plan(shop.vault(), shop.settings, backup_id=earlier.backup_id)
+    restore(shop.vault(), shop.settings, plan, now=shop.now, force=True)
+    assert shop.client.get(hidden) == b"[7]"
 
 
 @pytest.mark.parametrize(
