@@ -316,7 +316,9 @@ def status(as_json: JsonFlag = False) -> None:
     found = look(settings, open_home(settings).ledger.engine, now=dt.datetime.now(dt.UTC))
     overdue = absences(found)
     if as_json:
-        print_json(found.as_dict() | {"overdue": [vars(one) for one in overdue], "identity_in_home": str(key) if key else None})
+        print_json(
+            found.as_dict() | {"overdue": [vars(one) for one in overdue], "identity_in_home": str(key) if key else None}
+        )
     else:
         values = found.as_dict()
         for name in ("last_verify", "last_drill"):
@@ -324,7 +326,7 @@ def status(as_json: JsonFlag = False) -> None:
             values[name] = f"{one['at']} {'passed' if one['passed'] else 'FAILED: ' + one['problem']}" if one else None
         facts([(name.replace("_", " "), value) for name, value in values.items()])
         if key is not None:
-            say(f"  The key of these backups is {key}: without a copy elsewhere they open nowhere once the home is lost.")
+            say(f"  The key of these backups is {key}: with no copy elsewhere they are lost with the home.")
         for alert in overdue:
             say(f"  OVERDUE: {alert.reason}")
             say(f"  next: {alert.next_step}")
