@@ -123,7 +123,14 @@ class Keyring:
 
 def _listed(given: SecretStr | None) -> tuple[str, ...]:
     text = given.get_secret_value() if given else ""
-    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if text.strip() and not found:
+        raise BackupKeyWrong(
+            "RECO_BACKUP_RECIPIENTS or RECO_BACKUP_FORMER_RECIPIENTS is set and names no key.",
+            hint="Give X25519 keys (age1...), separated by commas, or unset it.",
+            settings=[NAMES[0], "RECO_BACKUP_FORMER_RECIPIENTS"],
+        )
+    return found
 
 
 def _tag(recipient: str, body: bytes) -> str:
