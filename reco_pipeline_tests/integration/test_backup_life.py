@@ -224,7 +224,7 @@ def test_a_check_reads_all_of_it_in_parts(shop: BackupShop) -> None:
 
 
 def test_a_backup_is_copied_and_checked_there(shop: BackupShop, server: S3Server) -> None:
-    """What the second bucket lacks is copied, manifest last; an altered object is not passed on."""
+    """What the second bucket lacks is copied, manifest last; no altered object is, but every later backup."""
     second = Vault(ObjectStore("replica", server.url, patience=QUICK), shop.settings.namespace, KEYS)
     second.store.make_bucket()
     first = shop.back_up().manifest
@@ -239,11 +239,13 @@ def test_a_backup_is_copied_and_checked_there(shop: BackupShop, server: S3Server
     vault, third = shop.vault(), shop.back_up().manifest
     key = vault.object_key(third.entry("sql.jsonl").object)
     vault.store.put_bytes(b"other", key)
-    with pytest.raises(BackupDamaged):
+    shop.give("wednesday", {"9": ["Kit"]})
+    fourth = shop.back_up().manifest
+    with pytest.raises(BackupDamaged, match=f"1 of 2 backups .* {third.backup_id}"):
         replicate(vault, second, shop.settings.home, now=shop.now)
     state = protection(vault, None, now=shop.now, replica=second)
     assert state.replica_behind == 1
-    assert second.newest_good() == first
+    assert second.ids() == [first.backup_id, fourth.backup_id], "a damaged one holds no newer one up"
 
 
 def test_what_may_go_goes_manifest_first(shop: BackupShop) -> None:
