@@ -3,8 +3,9 @@
 Belongs here: the order in which Redis, SQL and the lake are replaced, and where what was there goes. Does not belong
 here: whether that may be done (`reco.backup.restore`).
 
-    1. keys of snapshots are loaded into Redis under their ids, which nothing points to, and read back
-    2. what the home held is moved to `replaced-{time}`, the restored parts take its place (a Postgres: its schema)
+    1. keys of snapshots are loaded into Redis under their ids, which nothing points to, and read back; where the
+       database is a Postgres, the rows are loaded into a schema beside the one in use
+    2. what the home held is moved to `replaced-{time}`, the restored parts take its place (a Postgres: that schema)
     3. manifests, then the pointer; only now is anything else served
     4. keys that the backup does not have are removed
 
@@ -68,6 +69,8 @@ def switch(
     home = settings.home
     with redis_errors(client, embedded=settings.redis_url is None), Lease(client, keys, _LEASE) as lease:
         over = _load_versioned(prepared, client, keys, lease, now_ms)
+        if "sql" in prepared.parts and settings.database_url is not None:
+            _load_schema(prepared, settings)
         aside = None
         if prepared.parts & {"sql", "lake", "dagster", "keys"}:
             with stage("replace_home"):
@@ -157,7 +160,7 @@ def _replace_files(prepared: Prepared, settings: Settings, journal: Journal, now
                 _move_aside(home / name, aside)
             _put(prepared.database, home / DATABASE, aside)
         else:
-            _replace_schema(prepared, settings, now)
+            _replace_schema(settings, now)
     for part, name in (("lake", "lake"), ("dagster", DAGSTER.rstrip("/"))):
         if part in prepared.parts and (prepared.folder / name).exists():
             _put(prepared.folder / name, home / name, aside)
@@ -173,8 +176,8 @@ def _replace_files(prepared: Prepared, settings: Settings, journal: Journal, now
     return aside if aside.exists() else None
 
 
-def _replace_schema(prepared: Prepared, settings: Settings, now: dt.datetime) -> None:
-    """Makes a schema beside the one in use, then changes their names in one transaction; the old one stays."""
+def _load_schema(prepared: Prepared, settings: Settings) -> None:
+    """Makes a schema beside the one in use."""
     source = open_empty(f"sqlite:///{prepared.database}")
     newest = prepared.folder / f"newest-{SQL}"
     try:
@@ -182,6 +185,10 @@ def _replace_schema(prepared: Prepared, settings: Settings, now: dt.datetime) ->
     finally:
         source.dispose()
     load_postgres(newest, settings.sql_url, STAGING)
+
+
+def _replace_schema(settings: Settings, now: dt.datetime) -> None:
+    """Changes the names of the two schemas in one transaction; the old one stays."""
     engine = open_empty(settings.sql_url)
     old = f"{SCHEMA}_before_{now.astimezone(dt.UTC):%Y%m%d_%H%M%S}"
     try:

@@ -9,17 +9,21 @@ import polars as pl
 import pytest
 import redis
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from reco.api.keybook import open_book
 from reco.audit.chain import verify_chain
 from reco.audit.trail import Event, append, events, recording
 from reco.backup.contents import served_facts
+from reco.backup.journal import Journal
 from reco.backup.keys import Keyring
 from reco.backup.manifest import SQL
+from reco.backup.prepare import EVERYTHING, prepare
 from reco.backup.redis_dump import live_facts
 from reco.backup.restore import Restored, make_plan, restore
+from reco.backup.switch import switch
 from reco.backup.vault import Vault
-from reco.errors import BackupDamaged, BackupError, BackupKeyWrong, BackupNotFound, RestoreRefused
+from reco.errors import BackupDamaged, BackupError, BackupKeyWrong, BackupNotFound, DatabaseUnavailable, RestoreRefused
 from reco.orders.home import open_home
 from reco.orders.ingest import ingest
 from reco.orders.ledger import DropStatus
@@ -237,6 +241,19 @@ def test_a_restore_cut_short_is_not_worked_on(shop: BackupShop) -> None:
         open_home(shop.settings)
     bring_back(shop.vault(), shop.settings, force=True)
     assert shop.home.ledger.imbalances() == []
+
+
+def test_a_database_that_does_not_take_the_rows_leaves_a_home_to_work_on(shop: BackupShop, tmp_path: Path) -> None:
+    """The rows are loaded beside those in use before anything is replaced: failing there, nothing was cut short."""
+    manifest, settings = shop.back_up().manifest, shop.settings
+    prepared = prepare(shop.vault(), manifest, tmp_path / "parts", EVERYTHING)
+    away = settings.model_copy(update={"database_url": SecretStr("postgresql+psycopg://nobody@127.0.0.1:1/none")})
+    journal = Journal("reco backup restore --force", manifest.backup_id, shop.now.isoformat(), None)
+    with pytest.raises(DatabaseUnavailable):
+        switch(prepared, away, shop.client, journal, now=shop.now)
+    assert not list(settings.home.glob("replaced-*"))
+    assert len(open_home(settings).ledger.drops()) == 1
+    assert not (settings.home / RESTORING).exists()
 
 
 def test_the_state_of_any_moment_comes_back(shop: BackupShop, other: redis.Redis) -> None:
