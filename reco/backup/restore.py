@@ -53,13 +53,15 @@ class Plan:
     lives: tuple[str, ...]
     moment: Moment | None = None
     into: str | None = field(default=None, repr=False)
+    replica: bool = False
 
     @property
     def command(self) -> str:
         """What a person types to do this again, where it was cut short."""
         state = f"--at {self.moment.at.isoformat()}" if self.moment else f"--id {self.manifest.backup_id}"
         where = " --into-file FILE" if self.into else " --redis-only" if self.replaced == {"redis"} else ""
-        return f"reco backup restore {state}{where} --force"
+        source = " --replica" if self.replica else ""
+        return f"reco backup restore {state}{where}{source} --force"
 
     def facts(self) -> dict[str, str]:
         """The plan in words, without a secret."""
@@ -105,6 +107,7 @@ def make_plan(
     at: dt.datetime | None = None,
     into: str | None = None,
     parts: Collection[str] = EVERYTHING,
+    replica: bool = False,
 ) -> Plan:
     """Chooses the backup and looks at the target; changes nothing.
 
@@ -115,6 +118,7 @@ def make_plan(
         at: the state as of this moment.
         into: another Redis, which then gets the keys alone.
         parts: what to restore.
+        replica: `vault` is that of the second bucket, which the command to type again must name.
 
     Raises:
         BackupNotFound: there is no such backup, or none that reaches that moment.
@@ -131,7 +135,7 @@ def make_plan(
     needed = replaced if moment is None or moment.event_id is None else EVERYTHING
     target = address(into, "The URL to restore into") if into else str(settings.home)
     lives = _redis_lives(settings, into) + (() if into else _home_lives(settings, replaced))
-    return Plan(manifest, needed, replaced, target, lives, moment, into)
+    return Plan(manifest, needed, replaced, target, lives, moment, into, replica)
 
 
 def restore(vault: Vault, settings: Settings, plan: Plan, *, now: dt.datetime, force: bool = False) -> Restored:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from reco.backup.journal import Journal
 from reco.backup.keys import Keyring
 from reco.backup.manifest import SQL
 from reco.backup.prepare import EVERYTHING, prepare
-from reco.backup.redis_dump import live_facts
+from reco.backup.redis_dump import RedisFacts, live_facts
 from reco.backup.restore import Restored, make_plan, restore
-from reco.backup.switch import switch
+from reco.backup.switch import Switched, switch
 from reco.backup.vault import Vault
 from reco.errors import BackupDamaged, BackupError, BackupKeyWrong, BackupNotFound, DatabaseUnavailable, RestoreRefused
 from reco.orders.home import open_home
@@ -34,6 +35,7 @@ from reco.snapshot.release import release
 from reco.snapshot.store import SnapshotStore
 from reco.storage.homelock import RESTORING, dev_lock
 from reco.storage.sql import open_database
+from reco_pipeline.cli.restore import _served
 from reco_pipeline.forgetting import forget
 from reco_pipeline_tests.backup_shop import NOON, OTHER, BackupShop
 from reco_pipeline_tests.object_store import S3Server
@@ -241,6 +243,18 @@ def test_a_restore_cut_short_is_not_worked_on(shop: BackupShop) -> None:
         open_home(shop.settings)
     bring_back(shop.vault(), shop.settings, force=True)
     assert shop.home.ledger.imbalances() == []
+
+
+def test_the_command_of_a_plan_names_the_second_bucket(shop: BackupShop) -> None:
+    """What finishes a restore that was cut short reads from where that one did; and nothing served is told as such."""
+    made = shop.back_up().manifest
+    plan = make_plan(shop.vault(), shop.settings, replica=True)
+    assert plan.command == f"reco backup restore --id {made.backup_id} --replica --force"
+    assert "--replica" not in make_plan(shop.vault(), shop.settings).command
+    done = Restored(plan, Switched(1, 0, 0, None), None, "a-1", True, 1.0, RedisFacts())
+    assert _served(done) == "snapshot a-1 is served, with the answers of then"
+    assert "answers" not in _served(replace(done, answers_equal=None))
+    assert _served(replace(done, answers_equal=None, snapshot_id=None)) == "nothing is served, as then"
 
 
 def test_a_database_that_does_not_take_the_rows_leaves_a_home_to_work_on(shop: BackupShop, tmp_path: Path) -> None:
