@@ -61,6 +61,7 @@ _PUBLISHES = (Event.SNAPSHOT_PUBLISHED, Event.SNAPSHOT_UNCHANGED)
 CHANGES = frozenset(
     {*_MOVES, *_PUBLISHES, Event.ROLLED_BACK, Event.LINES_REPLAYED, Event.REPLAY_VOIDED, Event.QUARANTINE_EXPIRED}
     | {Event.DROP_REDACTED, Event.REPLACED_REDACTED, Event.RAW_REMOVED, Event.CUSTOMER_FORGOTTEN, Event.HOME_RESTORED}
+    | {Event.ITEM_HIDDEN, Event.ITEM_SHOWN}
 )
 """The events after which something is another than before; the others only tell."""
 FORGETTING = frozenset({Event.CUSTOMER_FORGOTTEN, Event.DROP_REDACTED, Event.REPLACED_REDACTED, Event.RAW_REMOVED})

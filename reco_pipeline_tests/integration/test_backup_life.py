@@ -8,7 +8,7 @@ import pytest
 import redis
 from typer.testing import CliRunner
 
-from reco.audit.trail import Event, events
+from reco.audit.trail import Event, append, events, recording
 from reco.backup.drill import REBUILT, drill
 from reco.backup.prune import prune
 from reco.backup.redate import redate
@@ -152,6 +152,18 @@ def test_what_is_overdue_is_told(shop: BackupShop) -> None:
     assert "27 hours" in absences(state)[0].reason
     state = protection(shop.vault(), engine, now=made.created_at + dt.timedelta(days=8))
     assert [one.what for one in absences(state)] == ["backup_missing", "drill_missing"]
+
+
+def test_what_is_hidden_since_the_backup_would_be_lost(shop: BackupShop) -> None:
+    """A rule of the shop is a change that stands in no backup until the next one."""
+    shop.back_up()
+    engine = shop.home.ledger.engine
+    for event in (Event.ITEM_HIDDEN, Event.ITEM_SHOWN):
+        assert protection(shop.vault(), engine, now=shop.now).rpo_seconds == 0
+        with recording(engine) as connection:
+            append(connection, event, at=shop.now, value="PID")
+        assert protection(shop.vault(), engine, now=shop.now).rpo_seconds == 60
+        shop.back_up()
 
 
 def test_what_was_never_done_is_overdue_once_there_was_time_for_it(shop: BackupShop) -> None:
