@@ -26,7 +26,7 @@ class SecretFiles(PydanticBaseSettingsSource):
     """Reads `RECO_X_FILE` for every secret setting.
 
     Raises:
-        ConfigError: a file cannot be read, or a secret is given both ways.
+        ConfigError: a file cannot be read or is empty, or a secret is given both ways.
     """
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
@@ -42,7 +42,7 @@ class SecretFiles(PydanticBaseSettingsSource):
                 settings=[own, name],
             )
         try:
-            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
+            secret = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not text"
             raise ConfigError(
@@ -50,6 +50,13 @@ class SecretFiles(PydanticBaseSettingsSource):
                 hint="Give the path of a readable file that holds the secret.",
                 settings=[name],
             ) from error
+        if not secret:
+            raise ConfigError(
+                f"{name} names {path}, which is empty.",
+                hint="Write the secret into the file, or unset the setting.",
+                settings=[name],
+            )
+        return secret, field_name, False
 
     def __call__(self) -> dict[str, Any]:
         """All that were found."""

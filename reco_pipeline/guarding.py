@@ -14,7 +14,8 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from reco.alerts.tell import tell
+from reco.alerts.tell import Alert, tell
+from reco.errors import RecoError
 from reco.settings import Settings
 from reco.snapshot.release import REDIS_SNAPSHOT
 from reco_pipeline.jobs import (
@@ -84,8 +85,8 @@ def protection_sensor() -> dg.SensorDefinition:
         job=restore_drill_job,
         minimum_interval_seconds=SECONDS_BETWEEN_LOOKS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Tells, once a day each, that no good backup was made for 26 hours, no drill passed for 8 days, or "
-        "the second bucket is behind.",
+        description="Tells, once a day each, that no good backup was made for 26 hours, no drill passed for 8 days, "
+        "the second bucket is behind, or the buckets do not say.",
     )
     def overdue(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SensorResult | dg.SkipReason:
         from reco.backup.status import absences, look, may_be_overdue
@@ -93,13 +94,17 @@ def protection_sensor() -> dg.SensorDefinition:
         now, home = dt.datetime.now(dt.UTC), database.home()
         if not may_be_overdue(home.ledger.engine, now=now):
             return dg.SkipReason("There is nothing to protect, or not for long enough that anything could be overdue.")
-        alerts = absences(look(home.settings, home.ledger.engine, now=now))
         told = {str(k): str(v) for k, v in json.loads(context.cursor or "{}").items()}
+        try:
+            alerts = absences(look(home.settings, home.ledger.engine, now=now))
+            standing = {one.what for one in alerts}
+        except RecoError as error:
+            alerts = [Alert("protection_unknown", "backups", error.message, error.hint)]
+            standing = {*told, "protection_unknown"}  # what stood before may still stand
         for alert in alerts:
             if alert.what not in told or now - dt.datetime.fromisoformat(told[alert.what]) >= TELL_AGAIN:
                 tell(alert)
                 told[alert.what] = now.isoformat()
-        standing = {one.what for one in alerts}
         cursor = json.dumps({what: at for what, at in told.items() if what in standing}, sort_keys=True)
         return dg.SensorResult(skip_reason=f"{len(alerts)} overdue.", cursor=cursor)
 

@@ -11,6 +11,8 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+from pydantic import SecretStr
+
 from reco.errors import ConfigError, DatabaseUnavailable, RecoError
 from reco.settings import Settings, loose_secrets
 from reco_pipeline.findings import Finding
@@ -76,7 +78,7 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
         settings.backup_recipients,
         "is not set: there is nobody to encrypt backups for",
         "Set it to the public keys (age1...) of those who may restore, and keep their identities elsewhere.",
-        lambda: Keyring.of(settings),
+        lambda: Keyring.of(settings).require_recipients(),
     )
     keys = settings.home / "keys"
     yield _given(
@@ -136,7 +138,8 @@ def _given(
     what: str, value: object, lacking: str, next_step: str, parses: Callable[[], object] = lambda: None
 ) -> Finding:
     """Whether a setting is given and parses."""
-    if value is None:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if value is None or not str(text).strip():
         return Finding(what, False, lacking, next_step)
     try:
         parses()

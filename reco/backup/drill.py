@@ -8,7 +8,7 @@ that the backup of Redis holds. Two ways that share no byte lead to one digest, 
 
 import datetime as dt
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,7 +101,7 @@ def _drill(vault: Vault, scratch: Settings, manifest: Manifest, now: dt.datetime
     with open_redis(scratch) as client:  # held, so that the server stays up from the restore to the comparisons
         plan = make_plan(vault, scratch, backup_id=manifest.backup_id)
         done = restore(vault, scratch, plan, now=now)
-        compared = _compare(scratch, manifest, client)
+        compared = _compare(scratch, manifest, client, done.redis.as_dict())
         started = time.monotonic()
         with stage("rebuild"):
             compared.append(_rebuilt(open_home(scratch), manifest, now))
@@ -114,15 +114,15 @@ def _drill(vault: Vault, scratch: Settings, manifest: Manifest, now: dt.datetime
     )
 
 
-def _compare(scratch: Settings, manifest: Manifest, client: Any) -> list[Comparison]:
+def _compare(scratch: Settings, manifest: Manifest, client: Any, expected: Mapping[str, Any]) -> list[Comparison]:
     facts = manifest.facts
     home = open_home(scratch)
     redis_facts = live_facts(client, Keys(scratch.namespace)).as_dict()
     chain = verify_chain(home.ledger.engine, noted={"the backup": facts["sql"]["audit_head"] or FIRST})
     states = home.ledger.drops()
     looks: Sequence[tuple[str, Callable[[], Any], Any]] = (
-        ("keys in Redis", lambda: redis_facts["types"], facts["redis"]["types"]),
-        ("digest of Redis", lambda: redis_facts["digest"], facts["redis"]["digest"]),
+        ("keys in Redis", lambda: redis_facts["types"], expected["types"]),
+        ("digest of Redis", lambda: redis_facts["digest"], expected["digest"]),
         (
             "served answers",
             lambda: comparable(served_facts(client, scratch.namespace), facts["code_version"]),
@@ -137,8 +137,8 @@ def _compare(scratch: Settings, manifest: Manifest, client: Any) -> list[Compari
         ("chain of the audit trail", lambda: chain.problem, ""),
     )
     return [
-        Comparison(name, (found := look()) == expected, str(found)[:200], str(expected)[:200])
-        for name, look, expected in looks
+        Comparison(name, (found := look()) == wanted, str(found)[:200], str(wanted)[:200])
+        for name, look, wanted in looks
     ]
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import pyrage
 from pydantic import SecretStr
 
+from reco.alerts.tell import Alert, tell
 from reco.errors import BackupKeyWrong
 from reco.settings import Settings
 from reco.storage.lake import fsync_folder
@@ -63,6 +64,13 @@ class Keyring:
         for one in (*ring.recipients, *former):
             _recipient(one)
         return ring
+
+    @staticmethod
+    def in_home(settings: Settings) -> Path | None:
+        """The file of the identity where the home alone has it, as far as the settings tell; None elsewhere."""
+        file = settings.home / "keys" / IDENTITY_FILE
+        named = settings.backup_identity or settings.backup_recipients or settings.profile != "local"
+        return None if named or not file.exists() else file
 
     def require_recipients(self) -> list[pyrage.x25519.Recipient]:
         """Whom to encrypt for.
@@ -115,7 +123,14 @@ class Keyring:
 
 def _listed(given: SecretStr | None) -> tuple[str, ...]:
     text = given.get_secret_value() if given else ""
-    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if text.strip() and not found:
+        raise BackupKeyWrong(
+            "RECO_BACKUP_RECIPIENTS or RECO_BACKUP_FORMER_RECIPIENTS is set and names no key.",
+            hint="Give X25519 keys (age1...), separated by commas, or unset it.",
+            settings=[NAMES[0], "RECO_BACKUP_FORMER_RECIPIENTS"],
+        )
+    return found
 
 
 def _tag(recipient: str, body: bytes) -> str:
@@ -159,8 +174,18 @@ def _recipient(text: str) -> pyrage.x25519.Recipient:
         ) from None
 
 
+def _made(file: Path) -> Alert:
+    """Told where it is made: whatever becomes of the first backup, the next one finds the key and says nothing."""
+    return Alert(
+        "backup_identity_made",
+        str(file),
+        "Backups are encrypted for a key that was made now and lies in this home alone.",
+        f"Keep a copy of {file} elsewhere: without it the backups of a lost home open nowhere.",
+    )
+
+
 def _make(file: Path) -> None:
-    """Makes an identity. Two processes may come here at once: the first one's stands, whole."""
+    """Makes an identity, and tells it. Two processes may come here at once: the first one's stands, whole."""
     identity = pyrage.x25519.Identity.generate()
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
@@ -170,6 +195,7 @@ def _make(file: Path) -> None:
         os.fsync(handle)
         os.link(temporary, file)
         fsync_folder(file.parent)
+        tell(_made(file))
     except FileExistsError:
         pass
     finally:

@@ -26,7 +26,7 @@ from reco.backup.contents import served_facts
 from reco.backup.manifest import SETTINGS, SQL, Manifest
 from reco.backup.prepare import Prepared, fetch_entry
 from reco.backup.rebuild import rebuild
-from reco.backup.redis_dump import dump, load, read_dump
+from reco.backup.redis_dump import dump, load, read_content
 from reco.backup.sql_dump import rows_of
 from reco.backup.vault import Vault
 from reco.catalog.ledger import CatalogueLedger
@@ -61,6 +61,7 @@ _PUBLISHES = (Event.SNAPSHOT_PUBLISHED, Event.SNAPSHOT_UNCHANGED)
 CHANGES = frozenset(
     {*_MOVES, *_PUBLISHES, Event.ROLLED_BACK, Event.LINES_REPLAYED, Event.REPLAY_VOIDED, Event.QUARANTINE_EXPIRED}
     | {Event.DROP_REDACTED, Event.REPLACED_REDACTED, Event.RAW_REMOVED, Event.CUSTOMER_FORGOTTEN, Event.HOME_RESTORED}
+    | {Event.ITEM_HIDDEN, Event.ITEM_SHOWN}
 )
 """The events after which something is another than before; the others only tell."""
 FORGETTING = frozenset({Event.CUSTOMER_FORGOTTEN, Event.DROP_REDACTED, Event.REPLACED_REDACTED, Event.RAW_REMOVED})
@@ -101,10 +102,14 @@ class StateThen:
 
 
 def find_moment(vault: Vault, at: dt.datetime) -> Moment:
-    """The backup that leads to a moment, by the trail of the first backup made after it.
+    """The backup that leads to a moment, by its trail: the first one made after it.
+
+    One made before the moment is not used, also where nothing had changed in between: it does not know the drops that
+    came later, which the inbox would bring back, nor the trail since.
 
     Raises:
-        BackupNotFound: the moment is after the newest backup, or before anything had happened.
+        BackupNotFound: the moment is after the newest backup, before anything had happened, or of a state that a
+            restore of an older backup put an end to before another backup was made.
         BackupKeyWrong, BackupDamaged: the trail cannot be read.
     """
     good = _in_time([one.manifest for one in vault.list() if one.manifest is not None and one.manifest.good])
@@ -122,21 +127,30 @@ def find_moment(vault: Vault, at: dt.datetime) -> Moment:
     heads = {one.hash: one.id for one in known}
     clean = [one for one in good if not forgotten or heads.get(_head(one), 0) >= forgotten]
     later = next((one for one in clean if one.created_at >= at), good[-1])
-    earlier = next((one for one in reversed(clean) if one.created_at <= at), None)
     trail = known if later is good[-1] else _trail_of(vault, later)
     past = [one for one in trail if one.at <= at]
+    _require_told(trail, next((one for one in reversed(good) if one.created_at < at), None), later, at)
     if not past:
         raise BackupNotFound(
             f"Nothing had happened by {at.isoformat()}.", hint="Give a later time; `reco audit trail` has them all."
         )
     last = past[-1].id
-    by_hash = {one.hash: one.id for one in trail}
-    for manifest in (earlier, later):
-        head = by_hash.get(_head(manifest)) if manifest else None
-        between = range(min(head, last) + 1, max(head, last) + 1) if head is not None else None
-        if manifest and between is not None and not any(one.id in between and one.event in CHANGES for one in trail):
-            return Moment(at, manifest, None)
-    return Moment(at, later, last)
+    changed = any(one.id > last and one.event in CHANGES for one in trail)
+    return Moment(at, later, last if changed else None)
+
+
+def _require_told(trail: Sequence[AuditEvent], earlier: Manifest | None, later: Manifest, at: dt.datetime) -> None:
+    """Refuses a moment of a state that is not in the trail that would lead to it: it went with a restore since."""
+    if earlier is None or not _head(earlier):
+        return
+    returned = any(one.event is Event.HOME_RESTORED and earlier.created_at <= one.at <= at for one in trail)
+    if not returned and _head(earlier) not in {one.hash for one in trail}:
+        raise BackupNotFound(
+            f"No backup leads to {at.isoformat()}: the trail of the next one, {later.backup_id}, does not hold what "
+            f"{earlier.backup_id} of {earlier.created_at.isoformat()} does, since an older one was restored later.",
+            hint=f"Restore that one (`--id {earlier.backup_id}`), or give a time no later than it.",
+            backup_id=earlier.backup_id,
+        )
 
 
 def _head(manifest: Manifest) -> str:
@@ -224,7 +238,7 @@ def rewind(prepared: Prepared, moment: Moment, settings: Settings, *, now: dt.da
         trail = read_trail(prepared.folder / SQL)
         state = state_after(trail, moment.event_id)
         with stage("rewind"), open_redis(own) as client:  # a server of its own, in the folder
-            load(client, read_dump(prepared.redis, own.namespace), int(now.timestamp() * 1000))
+            load(client, read_content(prepared.redis, own.namespace), int(now.timestamp() * 1000))
             if state.served is not None:
                 made = _publish_event(trail, state.served)
                 _apply(home, trail, state_after(trail, made.id), now=now)

@@ -91,24 +91,30 @@ class Key:
             yield [_EXPIRE, self.name, b"%d" % self.expires_ms]
 
 
-CALLERS = b"limits:"
-"""Begins the names of the counts of callers, behind the namespace (`reco.api.limits`)."""
+ABOUT_NOW = (b"limits:", b"rules:")
+"""Begin the names of the counts of callers (`reco.api.limits`) and of the copy of the rules on what is hidden
+(`reco.snapshot.hiding`), behind the namespace."""
 
 
 def owned_names(client: redis.Redis, keys: Keys) -> list[bytes]:
     """The names of all keys of the namespace, sorted, but those that are about now, not about content.
 
-    That is the lease of publishing, and the counts of the API's callers, which come and go within a minute.
+    That is the lease of publishing, the counts of the API's callers, which come and go within a minute, and the rules
+    on what is hidden, which every process of the API writes anew from the database.
     """
     prefix = f"{keys.namespace}:".encode()
     about_now = (keys.lease, keys.generation)
     found = sorted(
         name
         for name in scan(client, prefix + b"*")
-        if name.startswith(prefix) and name not in about_now and not name.startswith(prefix + CALLERS)
+        if name.startswith(prefix) and name not in about_now and not _is_about_now(name, prefix)
     )
     # A scan gives a name twice at times. A set of all of them would be the most memory that a backup takes.
     return [name for name, _ in groupby(found)]
+
+
+def _is_about_now(name: bytes, prefix: bytes) -> bool:
+    return name.startswith(tuple(prefix + one for one in ABOUT_NOW))
 
 
 def read_keys(client: redis.Redis, names: Iterable[bytes]) -> Iterator[Key]:
@@ -171,6 +177,12 @@ def read_dump(path: Path, namespace: str) -> Iterator[Key]:
             if not name.startswith(prefix):
                 raise _unreadable(path)
             yield Key(name, kind, parts, expires)
+
+
+def read_content(path: Path, namespace: str) -> Iterator[Key]:
+    """The keys of a dump that are restored: earlier versions also dumped some that are about now (`owned_names`)."""
+    prefix = f"{namespace}:".encode()
+    return (key for key in read_dump(path, namespace) if not _is_about_now(key.name, prefix))
 
 
 def dump_facts(path: Path, namespace: str) -> RedisFacts:

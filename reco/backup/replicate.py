@@ -7,12 +7,14 @@ when its manifest is. The copies are the sealed bytes: no key that opens anythin
 """
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from reco.backup.lease import BackupLease
 from reco.backup.manifest import Manifest
 from reco.backup.vault import Vault
+from reco.errors import BackupDamaged
 from reco.progress import report
 from reco.storage.lake import Lake
 
@@ -34,31 +36,50 @@ def behind(source: Vault, target: Vault) -> list[Manifest]:
 
 
 def replicate(source: Vault, target: Vault, home: Path, *, now: dt.datetime) -> Replicated:
-    """Copies every backup that the second bucket lacks.
+    """Copies every backup that the second bucket lacks; a damaged one is passed over, and told after all others.
 
     Raises:
-        BackupDamaged: an object of the first bucket is missing or altered, or one does not read back from the second.
+        BackupDamaged: an object of the first bucket is missing or altered, or one does not read back from the second;
+            every backup that is whole was copied.
         Busy: another replication is at work.
         ObjectStoreUnavailable, ObjectStoreRefused: one of the two does not answer, or says no.
     """
     objects = sent = 0
+    done: list[str] = []
+    damaged: dict[str, BackupDamaged] = {}
     with BackupLease(target.store, target.namespace, "A replication") as lease, Lake(home).scratch() as folder:
         waiting = behind(source, target)
         there = {one.key for one in target.objects()}
         for number, manifest in enumerate(waiting):
             report("replicate", number, len(waiting))
-            for entry in {entry.object: entry for entry in manifest.entries}.values():
-                if target.object_key(entry.object) in there:
-                    continue
-                lease.keep()
-                source.fetch(entry, folder / "object")
-                target.put_object(folder / "object", entry.object)
-                target.fetch(entry, folder / "back")
-                there.add(target.object_key(entry.object))
-                objects, sent = objects + 1, sent + entry.object_bytes
-            lease.renew()
-            raw = source.store.get_bytes(source.manifest_key(manifest.backup_id))
-            target.store.put_bytes(raw, target.manifest_key(manifest.backup_id), only_new=True)
-            target.read(manifest.backup_id)
+            try:
+                for entry in {entry.object: entry for entry in manifest.entries}.values():
+                    if target.object_key(entry.object) in there:
+                        continue
+                    lease.keep()
+                    source.fetch(entry, folder / "object")
+                    target.put_object(folder / "object", entry.object)
+                    target.fetch(entry, folder / "back")
+                    there.add(target.object_key(entry.object))
+                    objects, sent = objects + 1, sent + entry.object_bytes
+                lease.renew()
+                raw = source.store.get_bytes(source.manifest_key(manifest.backup_id))
+                target.store.put_bytes(raw, target.manifest_key(manifest.backup_id), only_new=True)
+                target.read(manifest.backup_id)
+                done.append(manifest.backup_id)
+            except BackupDamaged as error:
+                damaged[manifest.backup_id] = error
+    if damaged:
+        raise _passed_over(damaged, len(done))
     lag = max(((now - one.created_at).total_seconds() for one in waiting), default=0.0)
-    return Replicated(tuple(one.backup_id for one in waiting), objects, sent, lag)
+    return Replicated(tuple(done), objects, sent, lag)
+
+
+def _passed_over(damaged: Mapping[str, BackupDamaged], copied: int) -> BackupDamaged:
+    told = " ".join(f"{backup_id}: {error.message}" for backup_id, error in damaged.items())
+    return BackupDamaged(
+        f"{len(damaged)} of {len(damaged) + copied} backups could not be copied to the second bucket. {told}",
+        hint=next(iter(damaged.values())).hint,
+        backups=list(damaged),
+        copied=copied,
+    )

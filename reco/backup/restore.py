@@ -22,7 +22,7 @@ from reco.backup.journal import Journal, read_journal
 from reco.backup.manifest import Manifest
 from reco.backup.past import Moment, find_moment, rewind
 from reco.backup.prepare import DATABASE, EVERYTHING, Prepared, part_of, prepare
-from reco.backup.redis_dump import owned_names
+from reco.backup.redis_dump import RedisFacts, owned_names
 from reco.backup.switch import Switched, check_redis, switch, switch_redis
 from reco.backup.vault import Vault
 from reco.errors import BackupDamaged, Busy, DatabaseUnavailable, RedisUnavailable, RestoreRefused
@@ -53,13 +53,15 @@ class Plan:
     lives: tuple[str, ...]
     moment: Moment | None = None
     into: str | None = field(default=None, repr=False)
+    replica: bool = False
 
     @property
     def command(self) -> str:
         """What a person types to do this again, where it was cut short."""
         state = f"--at {self.moment.at.isoformat()}" if self.moment else f"--id {self.manifest.backup_id}"
         where = " --into-file FILE" if self.into else " --redis-only" if self.replaced == {"redis"} else ""
-        return f"reco backup restore {state}{where} --force"
+        source = " --replica" if self.replica else ""
+        return f"reco backup restore {state}{where}{source} --force"
 
     def facts(self) -> dict[str, str]:
         """The plan in words, without a secret."""
@@ -83,7 +85,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restore did; seconds is the whole of it, the recovery time. api_keys: None where the home stayed."""
+    """What a restore did; seconds is the whole of it, the recovery time. api_keys: None where the home stayed.
+
+    redis: what Redis holds of the backup.
+    """
 
     plan: Plan
     switched: Switched
@@ -91,6 +96,7 @@ class Restored:
     snapshot_id: str | None
     answers_equal: bool | None
     seconds: float
+    redis: RedisFacts
 
 
 def make_plan(
@@ -101,6 +107,7 @@ def make_plan(
     at: dt.datetime | None = None,
     into: str | None = None,
     parts: Collection[str] = EVERYTHING,
+    replica: bool = False,
 ) -> Plan:
     """Chooses the backup and looks at the target; changes nothing.
 
@@ -111,6 +118,7 @@ def make_plan(
         at: the state as of this moment.
         into: another Redis, which then gets the keys alone.
         parts: what to restore.
+        replica: `vault` is that of the second bucket, which the command to type again must name.
 
     Raises:
         BackupNotFound: there is no such backup, or none that reaches that moment.
@@ -127,7 +135,7 @@ def make_plan(
     needed = replaced if moment is None or moment.event_id is None else EVERYTHING
     target = address(into, "The URL to restore into") if into else str(settings.home)
     lives = _redis_lives(settings, into) + (() if into else _home_lives(settings, replaced))
-    return Plan(manifest, needed, replaced, target, lives, moment, into)
+    return Plan(manifest, needed, replaced, target, lives, moment, into, replica)
 
 
 def restore(vault: Vault, settings: Settings, plan: Plan, *, now: dt.datetime, force: bool = False) -> Restored:
@@ -161,7 +169,7 @@ def restore(vault: Vault, settings: Settings, plan: Plan, *, now: dt.datetime, f
         else:
             api_keys = None
             switched = switch_redis(prepared, client, settings.namespace, now=now)
-        check_redis(prepared, client, settings.namespace)
+        redis_facts = check_redis(prepared, client, settings.namespace)
         served = served_facts(client, settings.namespace)
     version = str(prepared.manifest.facts["code_version"])
     expected = comparable(prepared.manifest.facts["served"], version)
@@ -180,6 +188,7 @@ def restore(vault: Vault, settings: Settings, plan: Plan, *, now: dt.datetime, f
         served["snapshot_id"] if served else None,
         equal,
         round(time.monotonic() - started, 3),
+        redis_facts,
     )
 
 

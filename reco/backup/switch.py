@@ -3,8 +3,9 @@
 Belongs here: the order in which Redis, SQL and the lake are replaced, and where what was there goes. Does not belong
 here: whether that may be done (`reco.backup.restore`).
 
-    1. keys of snapshots are loaded into Redis under their ids, which nothing points to, and read back
-    2. what the home held is moved to `replaced-{time}`, the restored parts take its place (a Postgres: its schema)
+    1. keys of snapshots are loaded into Redis under their ids, which nothing points to, and read back; where the
+       database is a Postgres, the rows are loaded into a schema beside the one in use
+    2. what the home held is moved to `replaced-{time}`, the restored parts take its place (a Postgres: that schema)
     3. manifests, then the pointer; only now is anything else served
     4. keys that the backup does not have are removed
 
@@ -26,7 +27,7 @@ from reco.backup.contents import HOME_KEYS
 from reco.backup.journal import Journal, end_journal, write_journal
 from reco.backup.manifest import DAGSTER, KEYS, SQL
 from reco.backup.prepare import DATABASE, Prepared
-from reco.backup.redis_dump import Key, RedisFacts, live_facts, load, owned_names, read_dump, read_keys
+from reco.backup.redis_dump import Key, RedisFacts, live_facts, load, owned_names, read_content, read_keys
 from reco.backup.sql_dump import dump_sql, load_postgres
 from reco.errors import BackupDamaged
 from reco.progress import report, stage
@@ -68,6 +69,8 @@ def switch(
     home = settings.home
     with redis_errors(client, embedded=settings.redis_url is None), Lease(client, keys, _LEASE) as lease:
         over = _load_versioned(prepared, client, keys, lease, now_ms)
+        if "sql" in prepared.parts and settings.database_url is not None:
+            _load_schema(prepared, settings)
         aside = None
         if prepared.parts & {"sql", "lake", "dagster", "keys"}:
             with stage("replace_home"):
@@ -76,7 +79,7 @@ def switch(
                 aside = _replace_files(prepared, settings, journal, now)
         lease.renew()
         loaded, over_too = _load_others(prepared, client, keys, now_ms)
-        wanted = {key.name for key in read_dump(prepared.redis, keys.namespace)}
+        wanted = {key.name for key in read_content(prepared.redis, keys.namespace)}
         removed = lease.unlink(name for name in owned_names(client, keys) if name not in wanted)
     end_journal(home)
     return Switched(loaded, over + over_too, removed, aside)
@@ -94,7 +97,7 @@ def switch_redis(prepared: Prepared, client: redis.Redis, namespace: str, *, now
         over = _load_versioned(prepared, client, keys, lease, now_ms)
         lease.renew()
         loaded, over_too = _load_others(prepared, client, keys, now_ms)
-        wanted = {key.name for key in read_dump(prepared.redis, namespace)}
+        wanted = {key.name for key in read_content(prepared.redis, namespace)}
         removed = lease.unlink(name for name in owned_names(client, keys) if name not in wanted)
     return Switched(loaded, over + over_too, removed, None)
 
@@ -109,7 +112,7 @@ def check_redis(prepared: Prepared, client: redis.Redis, namespace: str) -> Redi
     found = live_facts(client, keys)
     present = set(owned_names(client, keys))
     expected = RedisFacts()
-    for key in read_dump(prepared.redis, namespace):
+    for key in read_content(prepared.redis, namespace):
         if key.expires_ms is None or key.name in present:
             expected.add(key)
     if found.as_dict() != expected.as_dict():
@@ -137,14 +140,14 @@ def _load_versioned(prepared: Prepared, client: redis.Redis, keys: Keys, lease: 
 
 def _load_others(prepared: Prepared, client: redis.Redis, keys: Keys, now_ms: int) -> tuple[int, int]:
     """Loads every other key, the pointer last; returns how many keys there are in all and how many were over."""
-    others = [key for key in read_dump(prepared.redis, keys.namespace) if keys.sid_of(key.name) is None]
+    others = [key for key in read_content(prepared.redis, keys.namespace) if keys.sid_of(key.name) is None]
     others.sort(key=lambda key: key.name == keys.current)
     over = sum(load(client, [key], now_ms) for key in others)
     return prepared.manifest.facts["redis"]["keys"], over
 
 
 def _versioned(prepared: Prepared, keys: Keys) -> Iterator[Key]:
-    return (key for key in read_dump(prepared.redis, keys.namespace) if keys.sid_of(key.name) is not None)
+    return (key for key in read_content(prepared.redis, keys.namespace) if keys.sid_of(key.name) is not None)
 
 
 def _replace_files(prepared: Prepared, settings: Settings, journal: Journal, now: dt.datetime) -> Path | None:
@@ -157,7 +160,7 @@ def _replace_files(prepared: Prepared, settings: Settings, journal: Journal, now
                 _move_aside(home / name, aside)
             _put(prepared.database, home / DATABASE, aside)
         else:
-            _replace_schema(prepared, settings, now)
+            _replace_schema(settings, now)
     for part, name in (("lake", "lake"), ("dagster", DAGSTER.rstrip("/"))):
         if part in prepared.parts and (prepared.folder / name).exists():
             _put(prepared.folder / name, home / name, aside)
@@ -173,8 +176,8 @@ def _replace_files(prepared: Prepared, settings: Settings, journal: Journal, now
     return aside if aside.exists() else None
 
 
-def _replace_schema(prepared: Prepared, settings: Settings, now: dt.datetime) -> None:
-    """Makes a schema beside the one in use, then changes their names in one transaction; the old one stays."""
+def _load_schema(prepared: Prepared, settings: Settings) -> None:
+    """Makes a schema beside the one in use."""
     source = open_empty(f"sqlite:///{prepared.database}")
     newest = prepared.folder / f"newest-{SQL}"
     try:
@@ -182,6 +185,10 @@ def _replace_schema(prepared: Prepared, settings: Settings, now: dt.datetime) ->
     finally:
         source.dispose()
     load_postgres(newest, settings.sql_url, STAGING)
+
+
+def _replace_schema(settings: Settings, now: dt.datetime) -> None:
+    """Changes the names of the two schemas in one transaction; the old one stays."""
     engine = open_empty(settings.sql_url)
     old = f"{SCHEMA}_before_{now.astimezone(dt.UTC):%Y%m%d_%H%M%S}"
     try:

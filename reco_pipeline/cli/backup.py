@@ -306,21 +306,27 @@ def status(as_json: JsonFlag = False) -> None:
 
     Example: reco backup status
     """
+    from reco.backup.keys import Keyring
     from reco.backup.status import absences, look
     from reco.orders.home import open_home
     from reco_pipeline.cli.start import settings_of_command
 
     settings = settings_of_command()
+    key = Keyring.in_home(settings)
     found = look(settings, open_home(settings).ledger.engine, now=dt.datetime.now(dt.UTC))
     overdue = absences(found)
     if as_json:
-        print_json(found.as_dict() | {"overdue": [vars(one) for one in overdue]})
+        print_json(
+            found.as_dict() | {"overdue": [vars(one) for one in overdue], "identity_in_home": str(key) if key else None}
+        )
     else:
         values = found.as_dict()
         for name in ("last_verify", "last_drill"):
             one = values[name]
             values[name] = f"{one['at']} {'passed' if one['passed'] else 'FAILED: ' + one['problem']}" if one else None
         facts([(name.replace("_", " "), value) for name, value in values.items()])
+        if key is not None:
+            say(f"  The key of these backups is {key}: with no copy elsewhere they are lost with the home.")
         for alert in overdue:
             say(f"  OVERDUE: {alert.reason}")
             say(f"  next: {alert.next_step}")

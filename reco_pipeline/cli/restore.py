@@ -15,6 +15,7 @@ from reco_pipeline.cli.output import facts, print_json, say, warn
 
 if TYPE_CHECKING:
     from reco.backup.api_keys import KeysSettled
+    from reco.backup.restore import Restored
     from reco.settings import Settings
 
 
@@ -54,7 +55,13 @@ def restore(
         parts = frozenset({"redis"}) if redis_only else EVERYTHING
         target = _target(opened.settings, into, into_file)
         plan = make_plan(
-            opened.vault, opened.settings, backup_id=backup, at=_moment(at) if at else None, into=target, parts=parts
+            opened.vault,
+            opened.settings,
+            backup_id=backup,
+            at=_moment(at) if at else None,
+            into=target,
+            parts=parts,
+            replica=replica,
         )
         told = {
             "backup_id": plan.manifest.backup_id,
@@ -83,11 +90,19 @@ def restore(
     elif done is None:
         say("Nothing was changed (--dry-run).")
     else:
-        say(f"Restored in {done.seconds:.1f} s; snapshot {done.snapshot_id} is served, with the answers of then.")
+        say(f"Restored in {done.seconds:.1f} s; {_served(done)}.")
         if done.switched.aside:
             say(f"What was there is in {done.switched.aside}; remove it when it is not needed any more.")
     if done is not None and done.api_keys is not None:
         _tell_keys(done.api_keys)
+
+
+def _served(done: "Restored") -> str:
+    """What is served now, and whether that was compared with then."""
+    if done.snapshot_id is None:
+        return "nothing is served, as then"
+    equal = ", with the answers of then" if done.answers_equal else ""
+    return f"snapshot {done.snapshot_id} is served{equal}"
 
 
 def _target(settings: "Settings", into: str | None, into_file: str | None) -> str | None:

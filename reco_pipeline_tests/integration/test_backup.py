@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import redis
+from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from reco.backup.keys import Keyring
 from reco.backup.lease import BackupLease
@@ -13,6 +15,7 @@ from reco.backup.prune import prune
 from reco.backup.redis_dump import live_facts
 from reco.backup.retention import Policy
 from reco.errors import BackupKeyWrong, Busy
+from reco.settings import Settings
 from reco.snapshot.keys import Keys
 from reco_pipeline_tests.backup_shop import IDENTITY, NOON, OTHER, BackupShop
 from reco_pipeline_tests.object_store import S3Server
@@ -92,6 +95,20 @@ def test_keys_are_changed_without_losing_a_backup(shop: BackupShop, tmp_path: Pa
         assert first.backup_id in {*done.plan.keep, *done.plan.remove}
         assert kept <= set(done.plan.keep)
         assert (first.backup_id in done.plan.remove) == (not kept)
+
+
+def test_a_key_that_is_made_is_told_whatever_becomes_of_the_backup(tmp_path: Path) -> None:
+    """Once, by whoever makes it; and the status names it until a setting names a key."""
+    settings = Settings(home=tmp_path, profile="local")
+    assert Keyring.in_home(settings) is None
+    with capture_logs() as logs:
+        file = Keyring.of(settings, make=True).made
+        assert Keyring.of(settings, make=True).made is None
+    assert [one["event"] for one in logs] == ["backup_identity_made"]
+    assert file is not None
+    assert str(file) in logs[0]["next_step"]
+    assert Keyring.in_home(settings) == file
+    assert Keyring.in_home(settings.model_copy(update={"backup_recipients": SecretStr("age1")})) is None
 
 
 def test_far_less_than_before_is_no_good_backup(shop: BackupShop) -> None:

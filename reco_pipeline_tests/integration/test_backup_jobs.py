@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import multiprocessing
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,12 @@ def test_absence_is_told_once_a_day(
     assert list(json.loads(cursor or "")) == ["drill_missing"]
     old = {"drill_missing": (dt.datetime.now(dt.UTC) - dt.timedelta(hours=25)).isoformat()}
     assert look(shop, json.dumps(old))[1] == ["drill_missing"]
+    away = replace(shop, server=replace(shop.server, bucket="none-of-that-name"))
+    lost, told = look(away, cursor)
+    assert told == ["protection_unknown"], "a bucket that does not answer says nothing of what is in it"
+    assert set(json.loads(lost or "")) == {"drill_missing", "protection_unknown"}
+    assert look(away, lost)[1] == []
+    assert list(json.loads(look(shop, lost)[0] or "")) == ["drill_missing"]
 
 
 def test_a_backup_follows_a_publish_and_only_that(shop: BackupShop, instance: dg.DagsterInstance) -> None:

@@ -8,17 +8,19 @@ import pytest
 import redis
 from typer.testing import CliRunner
 
-from reco.audit.trail import Event, events
+from reco.audit.trail import Event, append, events, recording
 from reco.backup.drill import REBUILT, drill
 from reco.backup.prune import prune
 from reco.backup.redate import redate
 from reco.backup.replicate import replicate
+from reco.backup.restore import make_plan, restore
 from reco.backup.retention import Policy
 from reco.backup.status import absences, look, may_be_overdue, protection
 from reco.backup.vault import Checked, Vault
 from reco.backup.verify import next_part, verify
 from reco.errors import BackupDamaged, BackupNotFound, Busy, DrillFailed, ObjectExists, RetentionRefused, UsageError
 from reco.settings import Settings
+from reco.snapshot.hiding import hidden_key
 from reco.storage.objects import ObjectStore
 from reco_pipeline.cli.app import app
 from reco_pipeline_tests.backup_shop import IDENTITY, KEYS, NOON, BackupShop
@@ -71,6 +73,23 @@ def test_the_counts_of_callers_are_no_content(shop: BackupShop) -> None:
     shop.client.delete(counts)
     found = drill(shop.vault(), shop.settings, manifest, now=shop.now)
     assert [one.name for one in found.comparisons if not one.passed] == []
+
+
+def test_rules_in_redis_are_a_copy_that_no_restore_reads(shop: BackupShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes of the API write them anew at any moment; a backup of a version that held them is restored as well."""
+    hidden = hidden_key(shop.settings.namespace)
+    shop.client.set(hidden, "[]")
+    made = shop.back_up().manifest
+    with monkeypatch.context() as patched:
+        patched.setattr("reco.backup.redis_dump.ABOUT_NOW", ())
+        earlier = shop.back_up().manifest
+    assert earlier.facts["redis"]["keys"] == made.facts["redis"]["keys"] + 1
+    found = drill(shop.vault(), shop.settings, earlier, now=shop.now)
+    assert [one.name for one in found.comparisons if not one.passed] == []
+    shop.client.set(hidden, "[7]")
+    plan = make_plan(shop.vault(), shop.settings, backup_id=earlier.backup_id)
+    restore(shop.vault(), shop.settings, plan, now=shop.now, force=True)
+    assert shop.client.get(hidden) == b"[7]"
 
 
 @pytest.mark.parametrize(
@@ -133,6 +152,18 @@ def test_what_is_overdue_is_told(shop: BackupShop) -> None:
     assert "27 hours" in absences(state)[0].reason
     state = protection(shop.vault(), engine, now=made.created_at + dt.timedelta(days=8))
     assert [one.what for one in absences(state)] == ["backup_missing", "drill_missing"]
+
+
+def test_what_is_hidden_since_the_backup_would_be_lost(shop: BackupShop) -> None:
+    """A rule of the shop is a change that stands in no backup until the next one."""
+    shop.back_up()
+    engine = shop.home.ledger.engine
+    for event in (Event.ITEM_HIDDEN, Event.ITEM_SHOWN):
+        assert protection(shop.vault(), engine, now=shop.now).rpo_seconds == 0
+        with recording(engine) as connection:
+            append(connection, event, at=shop.now, value="PID")
+        assert protection(shop.vault(), engine, now=shop.now).rpo_seconds == 60
+        shop.back_up()
 
 
 def test_what_was_never_done_is_overdue_once_there_was_time_for_it(shop: BackupShop) -> None:
@@ -205,7 +236,7 @@ def test_a_check_reads_all_of_it_in_parts(shop: BackupShop) -> None:
 
 
 def test_a_backup_is_copied_and_checked_there(shop: BackupShop, server: S3Server) -> None:
-    """What the second bucket lacks is copied, manifest last; an altered object is not passed on."""
+    """What the second bucket lacks is copied, manifest last; no altered object is, but every later backup."""
     second = Vault(ObjectStore("replica", server.url, patience=QUICK), shop.settings.namespace, KEYS)
     second.store.make_bucket()
     first = shop.back_up().manifest
@@ -220,11 +251,13 @@ def test_a_backup_is_copied_and_checked_there(shop: BackupShop, server: S3Server
     vault, third = shop.vault(), shop.back_up().manifest
     key = vault.object_key(third.entry("sql.jsonl").object)
     vault.store.put_bytes(b"other", key)
-    with pytest.raises(BackupDamaged):
+    shop.give("wednesday", {"9": ["Kit"]})
+    fourth = shop.back_up().manifest
+    with pytest.raises(BackupDamaged, match=f"1 of 2 backups .* {third.backup_id}"):
         replicate(vault, second, shop.settings.home, now=shop.now)
     state = protection(vault, None, now=shop.now, replica=second)
     assert state.replica_behind == 1
-    assert second.newest_good() == first
+    assert second.ids() == [first.backup_id, fourth.backup_id], "a damaged one holds no newer one up"
 
 
 def test_what_may_go_goes_manifest_first(shop: BackupShop) -> None:

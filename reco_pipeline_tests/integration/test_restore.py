@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,21 @@ import polars as pl
 import pytest
 import redis
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from reco.api.keybook import open_book
 from reco.audit.chain import verify_chain
 from reco.audit.trail import Event, append, events, recording
 from reco.backup.contents import served_facts
+from reco.backup.journal import Journal
 from reco.backup.keys import Keyring
 from reco.backup.manifest import SQL
-from reco.backup.redis_dump import live_facts
+from reco.backup.prepare import EVERYTHING, prepare
+from reco.backup.redis_dump import RedisFacts, live_facts
 from reco.backup.restore import Restored, make_plan, restore
+from reco.backup.switch import Switched, switch
 from reco.backup.vault import Vault
-from reco.errors import BackupDamaged, BackupError, BackupKeyWrong, BackupNotFound, RestoreRefused
+from reco.errors import BackupDamaged, BackupError, BackupKeyWrong, BackupNotFound, DatabaseUnavailable, RestoreRefused
 from reco.orders.home import open_home
 from reco.orders.ingest import ingest
 from reco.orders.ledger import DropStatus
@@ -30,6 +35,7 @@ from reco.snapshot.release import release
 from reco.snapshot.store import SnapshotStore
 from reco.storage.homelock import RESTORING, dev_lock
 from reco.storage.sql import open_database
+from reco_pipeline.cli.restore import _served
 from reco_pipeline.forgetting import forget
 from reco_pipeline_tests.backup_shop import NOON, OTHER, BackupShop
 from reco_pipeline_tests.object_store import S3Server
@@ -239,6 +245,31 @@ def test_a_restore_cut_short_is_not_worked_on(shop: BackupShop) -> None:
     assert shop.home.ledger.imbalances() == []
 
 
+def test_the_command_of_a_plan_names_the_second_bucket(shop: BackupShop) -> None:
+    """What finishes a restore that was cut short reads from where that one did; and nothing served is told as such."""
+    made = shop.back_up().manifest
+    plan = make_plan(shop.vault(), shop.settings, replica=True)
+    assert plan.command == f"reco backup restore --id {made.backup_id} --replica --force"
+    assert "--replica" not in make_plan(shop.vault(), shop.settings).command
+    done = Restored(plan, Switched(1, 0, 0, None), None, "a-1", True, 1.0, RedisFacts())
+    assert _served(done) == "snapshot a-1 is served, with the answers of then"
+    assert "answers" not in _served(replace(done, answers_equal=None))
+    assert _served(replace(done, answers_equal=None, snapshot_id=None)) == "nothing is served, as then"
+
+
+def test_a_database_that_does_not_take_the_rows_leaves_a_home_to_work_on(shop: BackupShop, tmp_path: Path) -> None:
+    """The rows are loaded beside those in use before anything is replaced: failing there, nothing was cut short."""
+    manifest, settings = shop.back_up().manifest, shop.settings
+    prepared = prepare(shop.vault(), manifest, tmp_path / "parts", EVERYTHING)
+    away = settings.model_copy(update={"database_url": SecretStr("postgresql+psycopg://nobody@127.0.0.1:1/none")})
+    journal = Journal("reco backup restore --force", manifest.backup_id, shop.now.isoformat(), None)
+    with pytest.raises(DatabaseUnavailable):
+        switch(prepared, away, shop.client, journal, now=shop.now)
+    assert not list(settings.home.glob("replaced-*"))
+    assert len(open_home(settings).ledger.drops()) == 1
+    assert not (settings.home / RESTORING).exists()
+
+
 def test_the_state_of_any_moment_comes_back(shop: BackupShop, other: redis.Redis) -> None:
     """Between two backups: each publish, retraction, reading by another rule and replaced drop, from the second one."""
     namespace = shop.settings.namespace
@@ -284,6 +315,7 @@ def test_the_state_of_any_moment_comes_back(shop: BackupShop, other: redis.Redis
 def test_a_moment_comes_back_over_the_home_that_lives(shop: BackupShop) -> None:
     """The state of then is made beside the home: what there was is moved aside as it was, and no row of it changes."""
     settings = shop.settings
+    shop.back_up()  # already of that state: it alone would forget what came since
     at = NOON + dt.timedelta(minutes=shop.minute, seconds=30)
     digest = _digest(shop.client, settings.namespace)
     shop.give("tuesday", {"9": ["Kit", "Lamp"], "10": ["Kit", "Lamp"]})
@@ -319,8 +351,8 @@ def test_the_keys_of_a_moment_replace_keys_alone(shop: BackupShop) -> None:
 
 def test_a_moment_is_not_taken_from_before_a_forgetting(shop: BackupShop) -> None:
     """A backup from before someone was forgotten is not what `--at` restores, though nothing else changed since."""
-    first = shop.back_up().manifest
     at = NOON + dt.timedelta(minutes=shop.minute, seconds=30)
+    first = shop.back_up().manifest
     shop.back_up()
     assert make_plan(shop.vault(), shop.settings, at=at).manifest == first
     with recording(shop.home.ledger.engine) as connection:
@@ -328,6 +360,23 @@ def test_a_moment_is_not_taken_from_before_a_forgetting(shop: BackupShop) -> Non
     assert make_plan(shop.vault(), shop.settings, at=at).manifest == first, "no backup can know of it yet"
     last = shop.back_up().manifest
     assert make_plan(shop.vault(), shop.settings, at=at).manifest == last
+
+
+def test_a_moment_that_a_restore_put_an_end_to_is_refused(shop: BackupShop) -> None:
+    """After `--id` of an older backup no trail leads on from the newer ones: they are named, none is passed over."""
+    first = shop.back_up().manifest
+    shop.give("tuesday", {"9": ["Kit", "Lamp"]})
+    within = NOON + dt.timedelta(minutes=shop.minute, seconds=30)
+    left = shop.back_up().manifest
+    at = NOON + dt.timedelta(minutes=shop.minute, seconds=30)
+    bring_back(shop.vault(), shop.settings, backup_id=first.backup_id, force=True)
+    shop.minute += 24 * 60
+    last = shop.back_up().manifest
+    with pytest.raises(BackupNotFound, match=left.backup_id):
+        make_plan(shop.vault(), shop.settings, at=at)
+    assert make_plan(shop.vault(), shop.settings, at=within).manifest == left
+    after = NOON + dt.timedelta(minutes=shop.minute, seconds=-30)
+    assert make_plan(shop.vault(), shop.settings, at=after).manifest == last
 
 
 def test_a_moment_does_not_name_who_was_forgotten_since(shop: BackupShop, other: redis.Redis) -> None:

@@ -75,7 +75,12 @@ def test_each_thing_is_needed(name: str, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("RECO_BACKUP_RECIPIENTS", "age1nonsense"), ("RECO_API_PEPPERS", "planted-no-list")]
+    ("name", "value"),
+    [
+        ("RECO_BACKUP_RECIPIENTS", "age1nonsense"),
+        ("RECO_BACKUP_RECIPIENTS", " , "),
+        ("RECO_API_PEPPERS", "planted-no-list"),
+    ],
 )
 def test_what_does_not_parse_is_as_good_as_missing(
     name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -86,6 +91,18 @@ def test_what_does_not_parse_is_as_good_as_missing(
     with pytest.raises(ConfigError) as refused:
         require_ready(settings)
     assert "planted" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["RECO_BACKUP_RECIPIENTS", "RECO_API_PEPPERS"])
+def test_blank_is_as_good_as_missing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A setting of blanks sets nothing, and an empty file of a secret stops the start by its name."""
+    settings = given(monkeypatch, tmp_path / "home", WHOLE | {name: " "})
+    assert name in lacks(settings)
+    empty = tmp_path / "empty"
+    empty.write_text("\n")
+    rest = {one: value for one, value in WHOLE.items() if one != name}
+    with pytest.raises(ConfigError, match=f"{name}_FILE names .* is empty"):
+        given(monkeypatch, tmp_path / "home", rest | {f"{name}_FILE": str(empty)})
 
 
 def test_a_database_that_is_away_is_named_and_dagster_waits_for_it(
