@@ -1,13 +1,15 @@
 """The orders behind a snapshot, sorted by their id: what `recommendations/{order_id}` looks an order up in.
 
-Belongs here: writing the file beside a snapshot, and finding one order in it. Does not belong here: recommending.
+Belongs here: writing the file beside a snapshot, finding one order in it, and giving orders of it other ids. Does not
+belong here: recommending, and why an order gets another id (`reco.orders.forget`).
 
 The file holds source, order id and item id; neither customers nor times. Rows are sorted and stand in small groups, so
 that one order is found by reading the bounds of the groups and then one of them.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 from reco.errors import LakeError, OrderNotFound, OrdersUnavailable
 from reco.storage.lake import Lake, file_digest
@@ -38,11 +40,7 @@ def keep_orders(lake: Lake, orders: Path, snapshot_id: str, published: Collectio
     path = lake.path(SERVED_ORDERS, snapshot_id)
     if not _is_of(path, digest):
         try:
-            table = pq.read_table(orders, columns=["order_id", "source", "item_id"])
-            table = table.sort_by([("order_id", "ascending"), ("source", "ascending"), ("item_id", "ascending")])
-            table = table.replace_schema_metadata({_DIGEST: digest})
-            with lake.replace(SERVED_ORDERS, snapshot_id) as target:
-                pq.write_table(table, target, compression="zstd", row_group_size=ROWS_PER_GROUP)
+            _write(lake, snapshot_id, pq.read_table(orders, columns=["order_id", "source", "item_id"]), digest)
         except pa.ArrowException as error:
             raise LakeError(
                 f"The orders of snapshot {snapshot_id} could not be kept: {error}.",
@@ -52,6 +50,58 @@ def keep_orders(lake: Lake, orders: Path, snapshot_id: str, published: Collectio
     for old in path.parent.glob("*.parquet"):
         if old.stem not in published and old.stem != snapshot_id:
             old.unlink(missing_ok=True)
+
+
+def kept_snapshots(lake: Lake) -> list[str]:
+    """The ids of the snapshots whose orders stand here, sorted."""
+    return sorted(path.stem for path in lake.path(SERVED_ORDERS).parent.glob("*.parquet"))
+
+
+def rename_orders(
+    lake: Lake, snapshot_id: str, renamed: Callable[[str, str], str | None], *, write: bool = True
+) -> int:
+    """Gives orders of a snapshot other ids, whole or not at all; done again, it finds none.
+
+    Args:
+        lake: where the file stands.
+        snapshot_id: names the file.
+        renamed: of source and order id, the new id; None where the order keeps its own.
+        write: False only counts.
+
+    Returns:
+        How many orders have, or would get, another id.
+
+    Raises:
+        LakeError: the file cannot be read or written.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - see `keep_orders`
+    import pyarrow.compute as pc  # noqa: PLC0415 - see `keep_orders`
+    import pyarrow.parquet as pq  # noqa: PLC0415 - see `keep_orders`
+
+    path = lake.path(SERVED_ORDERS, snapshot_id)
+    try:
+        table = pq.read_table(path)
+        pairs = table.select(["source", "order_id"]).group_by(["source", "order_id"]).aggregate([])
+        found: Any = zip(pairs["source"].to_pylist(), pairs["order_id"].to_pylist(), strict=True)
+        names = {pair: name for pair in found if (name := renamed(*pair)) is not None}
+        if not names or not write:
+            return len(names)
+        sources, orders = table["source"], table["order_id"]
+        for source in {source for source, _order in names}:
+            old = [order for one, order in names if one == source]
+            new: Any = pa.array([names[source, order] for order in old], pa.string())
+            place: Any = pc.index_in(orders, value_set=pa.array(old, pa.string()))
+            mine = pc.and_(pc.is_in(sources, value_set=pa.array([source], pa.string())), pc.is_valid(place))
+            orders = pc.if_else(mine, pc.take(new, place), orders)
+        column = table.schema.get_field_index("order_id")
+        _write(lake, snapshot_id, table.set_column(column, "order_id", orders), _digest_of(path))
+    except (OSError, pa.ArrowException) as error:
+        raise LakeError(
+            f"Orders of snapshot {snapshot_id} could not get other ids: {str(error).splitlines()[0].rstrip('.')}.",
+            hint=f"If {path} is damaged, remove it: the next `reco run` writes that of the served snapshot anew.",
+            table=SERVED_ORDERS,
+        ) from error
+    return len(names)
 
 
 def order_items(lake: Lake, snapshot_id: str, order_id: str, source: str | None = None) -> list[str]:
@@ -90,12 +140,29 @@ def order_items(lake: Lake, snapshot_id: str, order_id: str, source: str | None 
     return items
 
 
+def _write(lake: Lake, snapshot_id: str, table: Any, digest: bytes) -> None:
+    """Writes these orders, sorted; the digest says of which table they are."""
+    import pyarrow.parquet as pq  # noqa: PLC0415 - see `keep_orders`
+
+    table = table.sort_by([("order_id", "ascending"), ("source", "ascending"), ("item_id", "ascending")])
+    with lake.replace(SERVED_ORDERS, snapshot_id) as target:
+        pq.write_table(
+            table.replace_schema_metadata({_DIGEST: digest}), target, compression="zstd", row_group_size=ROWS_PER_GROUP
+        )
+
+
+def _digest_of(path: Path) -> bytes:
+    """The digest of the `orders` table that the file was made of; empty where it says none."""
+    import pyarrow.parquet as pq  # noqa: PLC0415 - see `keep_orders`
+
+    return bytes((pq.read_schema(path).metadata or {}).get(_DIGEST, b""))
+
+
 def _is_of(path: Path, digest: bytes) -> bool:
     """Whether the file was made of these orders."""
     import pyarrow as pa  # noqa: PLC0415 - see `keep_orders`
-    import pyarrow.parquet as pq  # noqa: PLC0415 - see `keep_orders`
 
     try:
-        return (pq.read_schema(path).metadata or {}).get(_DIGEST) == digest
+        return _digest_of(path) == digest
     except (OSError, pa.ArrowException):
         return False
