@@ -21,14 +21,13 @@ ROWS_PER_GROUP = 8192
 _DIGEST = b"orders_sha256"
 
 
-def keep_orders(lake: Lake, orders: Path, snapshot_id: str, published: Collection[str]) -> None:
-    """Writes the orders of a snapshot beside it, unless they stand there, and removes those of snapshots that are gone.
+def keep_orders(lake: Lake, orders: Path, snapshot_id: str) -> None:
+    """Writes the orders of a snapshot beside it, unless they stand there.
 
     Args:
         lake: where the file goes.
         orders: the `orders` table that the snapshot was made of.
         snapshot_id: names the file.
-        published: the ids of all snapshots that stay.
 
     Raises:
         LakeError: the table cannot be read, or the file not be written.
@@ -47,14 +46,18 @@ def keep_orders(lake: Lake, orders: Path, snapshot_id: str, published: Collectio
                 hint="Materialize orders again, then run again.",
                 table=SERVED_ORDERS,
             ) from error
-    for old in path.parent.glob("*.parquet"):
-        if old.stem not in published and old.stem != snapshot_id:
-            old.unlink(missing_ok=True)
 
 
 def kept_snapshots(lake: Lake) -> list[str]:
     """The ids of the snapshots whose orders stand here, sorted."""
     return sorted(path.stem for path in lake.path(SERVED_ORDERS).parent.glob("*.parquet"))
+
+
+def drop_orders(lake: Lake, published: Collection[str]) -> None:
+    """Removes the orders of snapshots that are not among these."""
+    for snapshot_id in kept_snapshots(lake):
+        if snapshot_id not in published:
+            lake.path(SERVED_ORDERS, snapshot_id).unlink(missing_ok=True)
 
 
 def rename_orders(

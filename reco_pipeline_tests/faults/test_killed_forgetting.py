@@ -70,7 +70,7 @@ def a_home(folder: Path) -> Home:
         ingest(home.ledger, [one.drop.key], now=NOON, run_id="r")
         make_orders(home.ledger, home.lake, now=NOON, run_id="r")
     sid = "20240601T120000Z-00000001"
-    keep_orders(home.lake, home.lake.existing(ORDERS), sid, [sid])
+    keep_orders(home.lake, home.lake.existing(ORDERS), sid)
     return home
 
 

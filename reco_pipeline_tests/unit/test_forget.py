@@ -572,7 +572,7 @@ def test_the_orders_beside_snapshots_forget_too(home: Home, tmp_path: Path) -> N
     make_all(home)
     orders, sids = home.lake.path("orders"), ["20240601T120000Z-00000001", "20240601T120000Z-00000002"]
     for sid in sids:
-        keep_orders(home.lake, orders, sid, sids)
+        keep_orders(home.lake, orders, sid)
     before = {sid: rows(home.lake.path(SERVED_ORDERS, sid)) for sid in sids}
     own = home.ledger.pseudonyms.of("bob")
     (bobs,) = {row[0] for row in before[sids[0]] if "bob" in row[0] or own in row[0]}
