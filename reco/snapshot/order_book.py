@@ -9,16 +9,23 @@ that one order is found by reading the bounds of the groups and then one of them
 
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from reco.errors import LakeError, OrderNotFound, OrdersUnavailable
+from reco.errors import OrderNotFound, OrdersUnavailable
 from reco.storage.lake import Lake, file_digest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from reco.storage.columns import Texts
 
 SERVED_ORDERS = "redis_snapshot"
 """The folder in the lake; a part is named by its snapshot."""
 
 ROWS_PER_GROUP = 8192
-_DIGEST = b"orders_sha256"
+_PORTION = 15 * ROWS_PER_GROUP
+_COLUMNS = ("order_id", "source", "item_id")
+_DIGEST = "orders_sha256"
 
 
 def keep_orders(lake: Lake, orders: Path, snapshot_id: str) -> None:
@@ -32,20 +39,12 @@ def keep_orders(lake: Lake, orders: Path, snapshot_id: str) -> None:
     Raises:
         LakeError: the table cannot be read, or the file not be written.
     """
-    import pyarrow as pa  # noqa: PLC0415 - readers of one order load it when they need it
-    import pyarrow.parquet as pq  # noqa: PLC0415 - see above
+    from reco.storage.columns import lake_errors  # noqa: PLC0415 - readers of one order load Arrow when they need it
 
-    digest = file_digest(orders).encode()
-    path = lake.path(SERVED_ORDERS, snapshot_id)
-    if not _is_of(path, digest):
-        try:
-            _write(lake, snapshot_id, pq.read_table(orders, columns=["order_id", "source", "item_id"]), digest)
-        except pa.ArrowException as error:
-            raise LakeError(
-                f"The orders of snapshot {snapshot_id} could not be kept: {error}.",
-                hint="Materialize orders again, then run again.",
-                table=SERVED_ORDERS,
-            ) from error
+    with lake_errors(f"The orders of snapshot {snapshot_id}"):
+        digest = file_digest(orders)
+        if not _is_of(lake.path(SERVED_ORDERS, snapshot_id), digest):
+            _write(lake, snapshot_id, *_read(orders), digest)
 
 
 def kept_snapshots(lake: Lake) -> list[str]:
@@ -77,34 +76,28 @@ def rename_orders(
     Raises:
         LakeError: the file cannot be read or written.
     """
-    import pyarrow as pa  # noqa: PLC0415 - see `keep_orders`
-    import pyarrow.compute as pc  # noqa: PLC0415 - see `keep_orders`
-    import pyarrow.parquet as pq  # noqa: PLC0415 - see `keep_orders`
+    import numpy as np  # noqa: PLC0415 - see `keep_orders`
+
+    from reco.storage.columns import Texts, lake_errors, text_array  # noqa: PLC0415 - see `keep_orders`
 
     path = lake.path(SERVED_ORDERS, snapshot_id)
-    try:
-        table = pq.read_table(path)
-        pairs = table.select(["source", "order_id"]).group_by(["source", "order_id"]).aggregate([])
-        found: Any = zip(pairs["source"].to_pylist(), pairs["order_id"].to_pylist(), strict=True)
-        names = {pair: name for pair in found if (name := renamed(*pair)) is not None}
-        if not names or not write:
-            return len(names)
-        sources, orders = table["source"], table["order_id"]
-        for source in {source for source, _order in names}:
-            old = [order for one, order in names if one == source]
-            new: Any = pa.array([names[source, order] for order in old], pa.string())
-            place: Any = pc.index_in(orders, value_set=pa.array(old, pa.string()))
-            mine = pc.and_(pc.is_in(sources, value_set=pa.array([source], pa.string())), pc.is_valid(place))
-            orders = pc.if_else(mine, pc.take(new, place), orders)
-        column = table.schema.get_field_index("order_id")
-        _write(lake, snapshot_id, table.set_column(column, "order_id", orders), _digest_of(path))
-    except (OSError, pa.ArrowException) as error:
-        raise LakeError(
-            f"Orders of snapshot {snapshot_id} could not get other ids: {str(error).splitlines()[0].rstrip('.')}.",
-            hint=f"If {path} is damaged, remove it: the next `reco run` writes that of the served snapshot anew.",
-            table=SERVED_ORDERS,
-        ) from error
-    return len(names)
+    with lake_errors(f"Other ids for orders of snapshot {snapshot_id}"):
+        orders, sources, items = _read(path)
+        pairs, rows = np.unique(orders.codes.astype(np.int64) * len(sources) + sources.codes, return_inverse=True)
+        ids, names = orders.values.to_pylist(), sources.values.to_pylist()
+        new = {}
+        for place, pair in enumerate(pairs.tolist()):
+            order, source = divmod(pair, len(names))
+            if (name := renamed(names[source], ids[order])) is not None:
+                new[place] = name
+        if not new or not write:
+            return len(new)
+        known = sorted({*ids, *new.values()}, key=str.encode)
+        code = {one: place for place, one in enumerate(known)}
+        codes = np.array([code[new.get(place, ids[pair // len(names)])] for place, pair in enumerate(pairs.tolist())])
+        renumbered = Texts(text_array(known), codes[rows].astype(np.int32))
+        _write(lake, snapshot_id, renumbered, sources, items, _digest_of(path))
+    return len(new)
 
 
 def order_items(lake: Lake, snapshot_id: str, order_id: str, source: str | None = None) -> list[str]:
@@ -143,25 +136,53 @@ def order_items(lake: Lake, snapshot_id: str, order_id: str, source: str | None 
     return items
 
 
-def _write(lake: Lake, snapshot_id: str, table: Any, digest: bytes) -> None:
+def _read(path: Path) -> tuple["Texts", "Texts", "Texts"]:
+    """Order ids, sources and items of a table, a row each."""
+    from reco.storage.columns import read_columns, texts  # noqa: PLC0415 - see `keep_orders`
+
+    table = read_columns(path, _schema(), coded=_COLUMNS)
+    return texts(table["order_id"]), texts(table["source"]), texts(table["item_id"])
+
+
+def _write(  # noqa: PLR0917 - the columns of the file
+    lake: Lake, snapshot_id: str, orders: "Texts", sources: "Texts", items: "Texts", digest: str
+) -> None:
     """Writes these orders, sorted; the digest says of which table they are."""
-    import pyarrow.parquet as pq  # noqa: PLC0415 - see `keep_orders`
+    import numpy as np  # noqa: PLC0415 - see `keep_orders`
 
-    table = table.sort_by([("order_id", "ascending"), ("source", "ascending"), ("item_id", "ascending")])
-    with lake.replace(SERVED_ORDERS, snapshot_id) as target:
-        pq.write_table(
-            table.replace_schema_metadata({_DIGEST: digest}), target, compression="zstd", row_group_size=ROWS_PER_GROUP
-        )
+    from reco.storage.columns import text_column, write_table  # noqa: PLC0415 - see `keep_orders`
+
+    rows = np.lexsort((items.codes, sources.codes, orders.codes))
+    with (
+        lake.replace(SERVED_ORDERS, snapshot_id) as target,
+        write_table(target, _schema(), sought=["order_id"], rows_per_group=ROWS_PER_GROUP) as writer,
+    ):
+        writer.note(_DIGEST, digest)
+        for start in range(0, len(rows), _PORTION):
+            portion = rows[start : start + _PORTION]
+            codes = orders.codes[portion]
+            ids = orders.values.slice(int(codes[0]), int(codes[-1] - codes[0]) + 1)  # of the portion alone
+            writer.write(
+                text_column(ids, codes - codes[0]),
+                text_column(sources.values, sources.codes[portion]),
+                text_column(items.values, items.codes[portion]),
+            )
 
 
-def _digest_of(path: Path) -> bytes:
+def _schema() -> "pa.Schema":
+    import pyarrow as pa  # noqa: PLC0415 - see `keep_orders`
+
+    return pa.schema([(name, pa.string()) for name in _COLUMNS])
+
+
+def _digest_of(path: Path) -> str:
     """The digest of the `orders` table that the file was made of; empty where it says none."""
     import pyarrow.parquet as pq  # noqa: PLC0415 - see `keep_orders`
 
-    return bytes((pq.read_schema(path).metadata or {}).get(_DIGEST, b""))
+    return bytes((pq.read_schema(path).metadata or {}).get(_DIGEST.encode(), b"")).decode()
 
 
-def _is_of(path: Path, digest: bytes) -> bool:
+def _is_of(path: Path, digest: str) -> bool:
     """Whether the file was made of these orders."""
     import pyarrow as pa  # noqa: PLC0415 - see `keep_orders`
 
