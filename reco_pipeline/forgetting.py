@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 from reco.model.choice import score_is_known, scores_in_force
 from reco.model.tables import ITEM_STATS, make_cooccurrence, make_item_stats, make_similar
-from reco.orders.forget import Remaining, carry_out, finish, make_plan, remaining
+from reco.orders.forget import Remaining, carry_out, finish, make_plan, remaining, renamed_orders
 from reco.orders.home import Home
-from reco.orders.journal import Plan
+from reco.orders.journal import Plan, read_journal
 from reco.orders.orders import ORDERS, make_orders
+from reco.snapshot.order_book import kept_snapshots, rename_orders
 from reco.storage.homelock import home_lock
 
 LOCK_SECONDS = 60.0
@@ -31,7 +32,8 @@ def forget(
 
     The tables that are made of the lines are made again, since the next publish proves that they belong together; what
     they count, and so what is served, does not change. A customer who stands in no line yet, but perhaps in drops that
-    were not read, is remembered as forgotten for when they are.
+    were not read, is remembered as forgotten for when they are. The orders kept beside each snapshot are looked through
+    whether or not a line names the customer still: they may be of lines that are gone.
 
     Args:
         home: the shop.
@@ -47,10 +49,17 @@ def forget(
     with home_lock(home.settings.home, wait_seconds=LOCK_SECONDS):
         plan = make_plan(home, customer, source=source, remove_raw=remove_raw)
         left = remaining(home, plan)
-        nothing = plan.empty and (not left.unread or home.ledger.forgotten.has(customer, source))
+        renamed = renamed_orders(home, plan)
+        served = [one for one in kept_snapshots(home.lake) if rename_orders(home.lake, one, renamed, write=False)]
+        begun = read_journal(home.settings.home) is not None
+        nothing = (
+            not begun and plan.empty and not served and (not left.unread or home.ledger.forgotten.has(customer, source))
+        )
         if nothing or not agreed(plan, left):
             return plan, left, False
         carry_out(home, plan, now=now)
+        for snapshot_id in served:
+            rename_orders(home.lake, snapshot_id, renamed)
         if plan.keys and home.lake.path(ORDERS).is_file():
             make_orders(home.ledger, home.lake, now=now, run_id=None)
             if home.lake.path(ITEM_STATS).is_file() and score_is_known(home.lake, home.settings):

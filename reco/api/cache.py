@@ -21,7 +21,6 @@ from reco.api.notes import Notes
 
 ENTRY_BYTES = 500  # what an entry takes beside its texts, about
 LARGEST_BODY = 10_000  # of a question that is looked up; a basket has at most some hundred items
-STALE_SECONDS = 86_400
 _PATHS = ("/api/v1/popular-items", "/api/v1/trending-items", "/api/v1/similar-items/", "/api/v1/basket-recommendations")
 
 Headers = list[tuple[bytes, bytes]]
@@ -138,7 +137,7 @@ def _control(max_age_seconds: int) -> bytes:
     """For the caller alone: a cache in between would answer without a key."""
     if not max_age_seconds:
         return b"private, no-cache"
-    return b"private, max-age=%d, stale-if-error=%d" % (max_age_seconds, STALE_SECONDS)
+    return b"private, max-age=%d" % max_age_seconds  # no stale-if-error: an item hidden since would be shown on
 
 
 async def _question(scope: Scope, receive: Receive) -> tuple[tuple[str, ...] | None, Receive]:

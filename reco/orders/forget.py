@@ -24,6 +24,7 @@ from reco.orders.headers import map_header
 from reco.orders.home import Home
 from reco.orders.journal import Plan, journal_of, read_journal, write_journal
 from reco.orders.ledger import Drop
+from reco.orders.order_ids import parts_of
 from reco.orders.profiles import SourceProfile
 from reco.orders.rawfiles import bytes_removed, remove_bytes
 from reco.orders.redact import (
@@ -33,6 +34,7 @@ from reco.orders.redact import (
     count_rows,
     holds_name,
     lines_without,
+    order_name,
     others_without,
     places_of,
     replaced_without,
@@ -117,6 +119,26 @@ def make_plan(home: Home, customer: str, *, source: str | None = None, remove_ra
             if count_rows(home.lake, REPLACED_ORDERS, part, change)
         },
     )
+
+
+def renamed_orders(home: Home, plan: Plan) -> Callable[[str, str], str | None]:
+    """Of source and order id, the id that an order made of the customer's gets; None where it keeps its own.
+
+    It looks at the id alone, so that it says the same before, while and after lines are rewritten, and of orders whose
+    lines were forgotten, replaced or removed since.
+    """
+    places: dict[str, set[int]] = {}
+    for drop in _drops(home, plan.source):
+        found = {one.in_orders for one in _parts(home, drop).values()} - {None}
+        places.setdefault(drop.source, set()).update(place for place in found if place is not None)
+    own = (plan.customer, home.ledger.pseudonyms.of(plan.customer))
+
+    def renamed(source: str, order_id: str) -> str | None:
+        parts = parts_of(order_id)
+        hit = any(place < len(parts) and parts[place] in own for place in places.get(source, ()))
+        return order_name(plan.name, order_id) if hit else None
+
+    return renamed
 
 
 def remaining(home: Home, plan: Plan) -> Remaining:

@@ -8,7 +8,7 @@ one step -> remove old snapshots. Until the pointer moves nothing that is served
 """
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -76,6 +76,7 @@ def publish(  # noqa: PLR0913 - each argument is a decision of the caller
     extra_checks: Sequence[Check] = (),
     catalogue: Path | None = None,
     orders: Path | None = None,
+    before_switch: Callable[[str], None] | None = None,
     lease_policy: LeasePolicy | None = None,
 ) -> PublishResult:
     """Makes the tables of the lake the current snapshot. Progress goes to `reco.progress`.
@@ -93,6 +94,8 @@ def publish(  # noqa: PLR0913 - each argument is a decision of the caller
         extra_checks: verdicts from elsewhere (an evaluation), judged like the gate's own.
         catalogue: Parquet file of the table, whose unsold items are known too; None: there is none.
         orders: Parquet file of the table, whose newest weeks tell which items grow; None: no item has a trend.
+        before_switch: is called with the id of a new snapshot once the gate let it pass; what it raises leaves what
+            was served served.
         lease_policy: how long to wait for another publish.
 
     Raises:
@@ -128,6 +131,8 @@ def publish(  # noqa: PLR0913 - each argument is a decision of the caller
                 checks = (*_judge(previous, build, facts, gate), *extra_checks)
                 # Nobody means to serve nothing at all, whatever is forced.
                 require([check for check in checks if not force or check.name == NOT_EMPTY])
+                if before_switch is not None:
+                    before_switch(sid)
             manifest = _manifest(sid, build, facts, now)
             manifest["counts"]["bytes"] = size
             manifest |= {"previous_id": seen, "generation": lease.generation}

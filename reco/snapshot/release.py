@@ -34,7 +34,7 @@ from reco.snapshot.gate import GatePolicy
 from reco.snapshot.inputs import model_inputs
 from reco.snapshot.keys import Keys
 from reco.snapshot.marks import Made, figures, mark_validated, record_release, store_set
-from reco.snapshot.order_book import keep_orders
+from reco.snapshot.order_book import SERVED_ORDERS, drop_orders, keep_orders
 from reco.snapshot.publish import ManifestFacts, PublishResult, VerifyReport, publish, verify
 from reco.snapshot.quality import quality_checks
 from reco.snapshot.store import RollbackResult, SnapshotStore, stands
@@ -54,6 +54,7 @@ def release(
     Raises:
         GateRefused: the lines of a drop do not add up, the tables do not belong together (`force` does not help in
             either case), or the gate's own rules refuse it.
+        LakeError: a table cannot be read, or the orders of the snapshot not be kept; what was served is served still.
         SnapshotDamaged, RedisUnavailable, Busy: see `publish`.
     """
     settings, lake = home.settings, home.lake
@@ -76,6 +77,8 @@ def release(
             extra_checks=quality_checks(home, client),
             catalogue=_catalogue(lake),
             orders=lake.existing(ORDERS),
+            # Before the pointer moves: a snapshot that is served has its orders, or nothing is published.
+            before_switch=lambda snapshot_id: keep_orders(lake, lake.existing(ORDERS), snapshot_id),
         )
     except GateRefused as error:
         served = SnapshotStore(client, settings.namespace).current_id()
@@ -86,8 +89,8 @@ def release(
             Alert("gate_refused", f"the snapshot of run {run_id}; {served} is still served", error.message, error.hint)
         )
         raise
-    published = published_sids(client, Keys(settings.namespace))
-    keep_orders(lake, lake.existing(ORDERS), result.snapshot_id, published)
+    keep_orders(lake, lake.existing(ORDERS), result.snapshot_id)  # of one that was published before, if missing
+    drop_orders(lake, {*published_sids(client, Keys(settings.namespace)), result.snapshot_id})
     manifest = SnapshotStore(client, settings.namespace).get(result.snapshot_id).manifest
     record_release(home, result, manifest, Made(inputs, drops, run_id, now))
     record_attempt(home.ledger.engine, settings.namespace, result.search_failures, now=now)
@@ -98,7 +101,8 @@ def release(
 class ServedState:
     """What is served, against what the lake and the ledger would give.
 
-    current: the served snapshot is made of every ingested drop; rolled_back: a person chose an older one since;
+    current: the served snapshot is made of every ingested drop, and its orders are here; rolled_back: a person chose an
+    older one since;
     figures: the counts of the served snapshot, None where nothing is served; note: a sentence where it needs one.
     """
 
@@ -118,10 +122,11 @@ def served_state(home: Home, client: redis.Redis) -> ServedState:
     if newest is None or newest.inputs_digest != model_inputs(home):
         newest = None
     whole = sid is not None and stands(client, namespace, sid)
-    current = newest is not None and sid == newest.snapshot_id and whole
+    newest_served = newest is not None and sid == newest.snapshot_id and whole
+    current = newest_served and sid is not None and home.lake.path(SERVED_ORDERS, sid).is_file()
     last = events(home.ledger.engine, event=Event.ROLLED_BACK, limit=1)
     rolled_back = bool(
-        newest and whole and not current and last and last[0].id > newest.event_id and last[0].snapshot_id == sid
+        newest and whole and not newest_served and last and last[0].id > newest.event_id and last[0].snapshot_id == sid
     )
     note = (
         f"Snapshot {sid} was chosen by a rollback; `reco run --force` publishes the newest again."

@@ -56,14 +56,16 @@ def read_columns(path: Path, schema: pa.Schema, *, coded: Sequence[str] = ()) ->
     Raises:
         LakeError: the file has no such column. Use within `lake_errors` for what else can be wrong.
     """
-    with pq.ParquetFile(path, read_dictionary=list(coded)) as file:
-        missing = [name for name in schema.names if name not in file.schema_arrow.names]
-        if missing:
-            raise LakeError(
-                f"{path} has no column {missing[0]!r}.",
-                hint=f"Materialize {path.parent.name} again: it is of another version.",
-                path=str(path),
-            )
+    meta = pq.read_metadata(path)
+    held = meta.schema.to_arrow_schema().names
+    missing = [name for name in schema.names if name not in held]
+    if missing:
+        raise LakeError(
+            f"{path} has no column {missing[0]!r}.",
+            hint=f"Materialize {path.parent.name} again: it is of another version.",
+            path=str(path),
+        )
+    with pq.ParquetFile(path, metadata=meta, read_dictionary=list(coded)) as file:
         table = file.read(columns=schema.names, use_threads=False).select(schema.names)
     kinds = [(name, _CODED if name in coded else schema.field(name).type) for name in schema.names]
     return table.cast(pa.schema(kinds))
@@ -249,11 +251,19 @@ def as_used(chunk: Arrow) -> Arrow:
 
 
 class TableWriter:
-    """Writes a Parquet file portion by portion; equal rows in equal order give equal bytes, whatever the portions."""
+    """Writes a Parquet file portion by portion; equal rows in equal order give equal bytes, whatever the portions.
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
+    sought: text columns by which rows are looked for, so that their bounds are kept too; rows_per_group: how many rows
+    are read to find one.
+    """
+
+    def __init__(
+        self, path: Path, schema: pa.Schema, *, sought: Sequence[str] = (), rows_per_group: int = ROW_GROUP
+    ) -> None:
         self._path = path
         self._schema = schema
+        self._sought = sought
+        self._group = rows_per_group
         self._waiting: list[pa.Table] = []
         self._rows = 0
         self._notes: dict[str, str] = {}
@@ -263,8 +273,8 @@ class TableWriter:
         """Adds rows: one array a column, in the order of the schema; texts may be dictionaries."""
         self._waiting.append(pa.Table.from_arrays(list(columns), names=self._schema.names))
         self._rows += len(columns[0])
-        if self._rows >= 2 * ROW_GROUP:
-            self._flush(self._rows - self._rows % ROW_GROUP)
+        if self._rows >= 2 * self._group:
+            self._flush(self._rows - self._rows % self._group)
 
     def note(self, name: str, text: str) -> None:
         """Says something about the whole table in the file's metadata."""
@@ -272,12 +282,12 @@ class TableWriter:
 
     def _flush(self, rows: int) -> None:
         table = pa.concat_tables(self._waiting)
-        for start in range(0, rows, ROW_GROUP):
-            group = table.slice(start, min(ROW_GROUP, rows - start))
+        for start in range(0, rows, self._group):
+            group = table.slice(start, min(self._group, rows - start))
             group = pa.Table.from_arrays([_as_one(column) for column in group.columns], names=group.column_names)
             if self._writer is None:
                 self._writer = self._open(group.schema)
-            self._writer.write_table(group, row_group_size=ROW_GROUP)
+            self._writer.write_table(group, row_group_size=self._group)
         self._waiting, self._rows = [table.slice(rows)], self._rows - rows
 
     def _open(self, schema: pa.Schema) -> pq.ParquetWriter:
@@ -289,7 +299,7 @@ class TableWriter:
             store_schema=False,  # a dictionary is how the texts came, and no part of the table
             store_decimal_as_integer=True,
             use_dictionary=cast("Any", [name for name in schema.names if name not in whole]),
-            write_statistics=cast("Any", whole),  # of texts they take longer than all the rest
+            write_statistics=cast("Any", [*whole, *self._sought]),  # of texts they take longer than all the rest
             column_encoding=dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
         )
 
@@ -305,9 +315,11 @@ class TableWriter:
 
 
 @contextmanager
-def write_table(path: Path, schema: pa.Schema) -> Iterator[TableWriter]:
+def write_table(
+    path: Path, schema: pa.Schema, *, sought: Sequence[str] = (), rows_per_group: int = ROW_GROUP
+) -> Iterator[TableWriter]:
     """Yields a writer; the file is whole when the block ends without an error."""
-    writer = TableWriter(path, schema)
+    writer = TableWriter(path, schema, sought=sought, rows_per_group=rows_per_group)
     yield writer
     writer.close()
 

@@ -14,9 +14,10 @@ from reco.audit.stored import compare_files
 from reco.audit.trail import Event, events
 from reco.orders.home import Home, open_home
 from reco.orders.ingest import ingest
-from reco.orders.orders import make_orders
+from reco.orders.orders import ORDERS, make_orders
 from reco.orders.profiles import SourceProfile
 from reco.settings import Settings
+from reco.snapshot.order_book import keep_orders
 from reco_pipeline.forgetting import forget
 from reco_pipeline_tests.model_tables import rows
 
@@ -68,6 +69,8 @@ def a_home(folder: Path) -> Home:
         assert one.drop is not None
         ingest(home.ledger, [one.drop.key], now=NOON, run_id="r")
         make_orders(home.ledger, home.lake, now=NOON, run_id="r")
+    sid = "20240601T120000Z-00000001"
+    keep_orders(home.lake, home.lake.existing(ORDERS), sid)
     return home
 
 
@@ -101,4 +104,19 @@ def test_killed_before_any_mark_it_ends_the_same(tmp_path: Path, mark: int, agai
     assert WHO not in "".join(repr(rows(path)) for path in tables) + repr(events(engine, limit=None))
     assert verify_chain(engine).whole
     assert compare_files(engine, home.lake).problems == ()
+    assert not list((home.settings.home / "keys").glob("forgetting*"))
+
+
+def test_killed_where_only_the_orders_of_a_snapshot_were_left(tmp_path: Path) -> None:
+    """Lines forgotten by an earlier version, then killed at the last mark: it is ended, the journal goes."""
+    home = a_home(tmp_path)
+    (kept,) = home.lake.root.glob("redis_snapshot/*.parquet")
+    content = kept.read_bytes()
+    assert try_it(home, raw=False)[2]
+    kept.write_bytes(content)
+    with pytest.raises(Killed), killed_at(home.ledger.engine, 1):
+        try_it(home, raw=False)
+    assert list((home.settings.home / "keys").glob("forgetting*"))
+    assert try_it(home, raw=False)[2]
+    assert WHO not in repr(rows(kept))
     assert not list((home.settings.home / "keys").glob("forgetting*"))

@@ -9,12 +9,15 @@ import redis
 
 from reco.audit.chain import chain_head
 from reco.audit.trail import Event, events
+from reco.errors import LakeError
 from reco.model.tables import make_cooccurrence, make_item_stats, make_similar
 from reco.orders.home import Home, open_home
 from reco.orders.ingest import ingest
 from reco.orders.orders import make_orders
 from reco.orders.profiles import load_profile
 from reco.settings import load_settings
+from reco.snapshot import order_book
+from reco.snapshot.order_book import SERVED_ORDERS
 from reco.snapshot.release import release, roll_back, served_state, unpublished
 from reco.snapshot.store import SnapshotStore
 from reco_pipeline.proving import prove_home
@@ -107,3 +110,35 @@ def test_where_redis_is_away_the_proof_says_so(home: Home, valkey: redis.Redis) 
     found = prove_home(open_home(away))
     assert found.problems == []
     assert "the snapshots in Redis" in found.unasked[0]
+
+
+def test_orders_that_cannot_be_kept_stop_the_publish(
+    home: Home, valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was served stays served, and it is published and recorded next time; a missing file is told and mended."""
+
+    def full(*_args: object) -> None:
+        raise LakeError("The disk is full.", hint="Free some.")
+
+    first = publish(home, valkey, "a.csv", NOON)
+    store = SnapshotStore(valkey, home.settings.namespace)
+    with monkeypatch.context() as patch:
+        patch.setattr(order_book, "_write", full)
+        with pytest.raises(LakeError, match="full"):
+            publish(home, valkey, "b.csv", NOON)
+    assert store.current_id() == first
+    assert unpublished(home) is not None
+    second = release(home, valkey, run_id="again", now=NOON)
+    assert second.changed
+    assert [one.snapshot_id for one in events(home.ledger.engine, event=Event.SNAPSHOT_PUBLISHED)] == [
+        second.snapshot_id,
+        first,
+    ]
+    assert served_state(home, valkey).current
+    file = home.lake.path(SERVED_ORDERS, second.snapshot_id)
+    file.unlink()
+    state = served_state(home, valkey)
+    assert (state.current, state.rolled_back) == (False, False)
+    assert release(home, valkey, run_id="unchanged", now=NOON).changed is False
+    assert file.is_file()
+    assert served_state(home, valkey).current

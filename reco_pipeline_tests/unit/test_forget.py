@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from reco.audit.chain import verify_chain
 from reco.audit.stored import compare_files
 from reco.audit.trail import Event, events
-from reco.errors import Busy, DropMissing
+from reco.errors import Busy, DropMissing, OrderNotFound
 from reco.model.tables import ITEM_STATS, SIMILAR_ITEMS, broken_links, make_cooccurrence, make_item_stats, make_similar
 from reco.orders.forget import Remaining, carry_out, finish, make_plan, remaining
 from reco.orders.forgotten import FORGOTTEN
@@ -29,6 +29,7 @@ from reco.orders.replaced import REPLACED_ORDERS
 from reco.orders.replay import replay_file, replay_lines
 from reco.orders.retention import expire
 from reco.settings import Settings
+from reco.snapshot.order_book import SERVED_ORDERS, keep_orders, order_items
 from reco.storage.lake import file_digest
 from reco_pipeline.forgetting import forget
 from reco_pipeline_tests.commands import printed
@@ -563,3 +564,28 @@ def test_each_event_of_the_trail_is_looked_at_once(home: Home, tmp_path: Path) -
     finally:
         sa.event.remove(home.ledger.engine, "before_cursor_execute", noted)
     assert all(one is not None and str(one.of_id(WHO)).startswith(FORGOTTEN) for one in found)
+
+
+def test_the_orders_beside_snapshots_forget_too(home: Home, tmp_path: Path) -> None:
+    """In the file of each snapshot, of a customer whose lines were forgotten before, and only of that customer."""
+    give(home, tmp_path, "a.csv", f"mon,PID,1,{WHO}\nmon,Kit,1,{WHO}\nmon,PID,1,bob\n", COMPOSITE)
+    make_all(home)
+    orders, sids = home.lake.path("orders"), ["20240601T120000Z-00000001", "20240601T120000Z-00000002"]
+    for sid in sids:
+        keep_orders(home.lake, orders, sid)
+    before = {sid: rows(home.lake.path(SERVED_ORDERS, sid)) for sid in sids}
+    own = home.ledger.pseudonyms.of("bob")
+    (bobs,) = {row[0] for row in before[sids[0]] if "bob" in row[0] or own in row[0]}
+    (hers,) = {row[0] for row in before[sids[0]]} - {bobs}
+    kept = home.lake.path(SERVED_ORDERS, sids[0]).read_bytes()
+    assert forget_anna(home)[2]
+    assert forget_anna(home)[2] is False
+    home.lake.path(SERVED_ORDERS, sids[0]).write_bytes(kept)  # as an earlier version left it
+    assert forget_anna(home)[2]
+    (new,) = {order for order in pl.read_parquet(orders)["order_id"] if order.startswith(FORGOTTEN)}
+    for sid in sids:
+        with pytest.raises(OrderNotFound):
+            order_items(home.lake, sid, hers)
+        assert len(order_items(home.lake, sid, new)) == 2
+        assert len(order_items(home.lake, sid, bobs)) == 1
+        assert pl.read_parquet(home.lake.path(SERVED_ORDERS, sid))["order_id"].is_sorted()
