@@ -224,7 +224,7 @@ class HideRequest(BaseModel):
     )
 
     kind: Literal["item", "category"]
-    value: Text = Field(description="The id of an item, or a category or part of one.")
+    value: Text = Field(description="An item by id, else exact name; or a category or part of one.")
     reason: Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
     expires_at: dt.datetime | None = Field(default=None, description="With a time zone; leave it out for no end.")
 
@@ -244,6 +244,16 @@ class HideDocument(BaseModel):
     expires_at: str | None
     removed_at: str | None
     removed_by: str | None
+
+
+class HiddenDocument(HideDocument):
+    """A rule that was made just now."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [examples.HIDE | {"covers_items": True}]})
+
+    covers_items: bool | None = Field(
+        description="Whether the served snapshot has an item that the rule hides; null while no snapshot can be read."
+    )
 
 
 class HidesDocument(BaseModel):
