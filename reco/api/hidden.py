@@ -13,8 +13,10 @@ from fastapi import APIRouter, Path, Query, Request
 from reco.api.bodies import JSONResponse
 from reco.api.documents import problems
 from reco.api.hides import HideFollower
-from reco.api.item_documents import HideDocument, HideRequest, HidesDocument
-from reco.errors import UsageError
+from reco.api.item_documents import HiddenDocument, HideDocument, HideRequest, HidesDocument
+from reco.api.ladder import Ladder
+from reco.errors import RecoError, UsageError
+from reco.snapshot.hiding import meant
 
 if TYPE_CHECKING:
     from reco.api.hidebook import HideRow
@@ -24,7 +26,7 @@ MAX_RULE = 2**31
 _ANSWERS = {"s422": "The request is not valid.", "s503": "The database does not answer: nothing was changed."}
 
 
-def hidden_routes(follower: HideFollower) -> APIRouter:
+def hidden_routes(follower: HideFollower, ladder: Ladder) -> APIRouter:
     """The routes."""
     router = APIRouter(redirect_slashes=False)
     book = follower.book
@@ -42,7 +44,7 @@ def hidden_routes(follower: HideFollower) -> APIRouter:
         "/hidden",
         status_code=201,
         responses={
-            201: {"model": HideDocument},
+            201: {"model": HiddenDocument},
             **problems(s400="The body is not JSON.", s413="Too large.", **_ANSWERS),
         },
     )
@@ -51,10 +53,11 @@ def hidden_routes(follower: HideFollower) -> APIRouter:
         now = follower.now()
         if wanted.expires_at is not None and wanted.expires_at.tzinfo is None:
             raise UsageError("expires_at has no time zone.", hint="Write it like 2030-01-31T00:00:00Z.")
+        value, covers = _meant(ladder, wanted)
         row = await asyncio.to_thread(
             lambda: book.add(
                 wanted.kind,
-                wanted.value,
+                value,
                 author=_author(request),
                 reason=wanted.reason,
                 now=now,
@@ -62,7 +65,7 @@ def hidden_routes(follower: HideFollower) -> APIRouter:
             )
         )
         await follower.changed()
-        return JSONResponse(told(row, now), 201)
+        return JSONResponse(told(row, now) | {"covers_items": covers}, 201)
 
     @router.delete(
         "/hidden/{rule_id}",
@@ -76,6 +79,14 @@ def hidden_routes(follower: HideFollower) -> APIRouter:
         return JSONResponse(told(row, now))
 
     return router
+
+
+def _meant(ladder: Ladder, wanted: HideRequest) -> tuple[str, bool | None]:
+    """See `meant`; where no snapshot can be read the rule is kept as it was given, and nobody knows what it covers."""
+    try:
+        return meant(ladder.held()[0], wanted.kind, wanted.value)
+    except RecoError:
+        return wanted.value, None
 
 
 def told(row: "HideRow", now: dt.datetime) -> dict[str, Any]:

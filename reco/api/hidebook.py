@@ -82,11 +82,14 @@ class HideBook:
     ) -> HideRow:
         """Hides an item (by id) or a category. Hiding what is hidden renews it: the older row ends.
 
+        Blanks around the value are left out.
+
         Raises:
             UsageError: there is no such kind, the value or the reason is empty, it would have ended already, or there
                 are too many rules.
         """
-        if kind not in KINDS or not value.strip() or not reason.strip():
+        value = value.strip()
+        if kind not in KINDS or not value or not reason.strip():
             raise UsageError(
                 "A rule needs a kind, what it hides, and a reason.", hint=f"Kinds are {' and '.join(KINDS)}."
             )

@@ -236,7 +236,7 @@ class HideRequest(BaseModel):
     kind: Literal["item", "category"]
     # An id may hold a line break; NUL no database keeps.
     value: Annotated[Text, Field(pattern=r"^[^\x00]*$")] = Field(
-        description="The id of an item, or a category or part of one."
+        description="An item by id, else exact name; or a category or part of one."
     )
     reason: Annotated[str, Field(min_length=1, max_length=MAX_TEXT, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
     expires_at: Annotated[dt.datetime, AfterValidator(_in_utc)] | None = Field(
@@ -259,6 +259,16 @@ class HideDocument(BaseModel):
     expires_at: str | None
     removed_at: str | None
     removed_by: str | None
+
+
+class HiddenDocument(HideDocument):
+    """A rule that was made just now."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [examples.HIDE | {"covers_items": True}]})
+
+    covers_items: bool | None = Field(
+        description="Whether the served snapshot has an item that the rule hides; null while no snapshot can be read."
+    )
 
 
 class HidesDocument(BaseModel):

@@ -35,7 +35,7 @@ def add_routes(app: FastAPI, follower: Follower, back: Back) -> None:
     app.include_router(_recommendations(ladder), prefix="/api/v1", tags=["recommendations"])
     app.include_router(order_routes(ladder, back.lake), prefix="/api/v1", tags=["recommendations"])
     app.include_router(item_routes(ladder), prefix="/api/v1", tags=["items"])
-    app.include_router(hidden_routes(back.hides), prefix="/api/v1", tags=["hidden"])
+    app.include_router(hidden_routes(back.hides, ladder), prefix="/api/v1", tags=["hidden"])
     app.include_router(provenance(ladder, back.records), prefix="/api/v1", tags=["snapshots"])
     app.include_router(_health(follower), tags=["health"])
     app.include_router(pages())

@@ -8,7 +8,10 @@ import datetime as dt
 import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from reco.snapshot.access import SnapshotValues
 
 Kind = Literal["item", "category"]
 KINDS: tuple[Kind, ...] = ("item", "category")
@@ -72,6 +75,18 @@ def labels_of(category: str | None) -> Sequence[str]:
         return ()
     parts = [part.strip() for part in category.replace("|", ">").split(">")]
     return tuple(dict.fromkeys(one for one in (category, *parts) if one))
+
+
+def meant(snapshot: "SnapshotValues", kind: str, value: str) -> tuple[str, bool]:
+    """What a rule is about, as the snapshot writes it, and whether it covers an item of it.
+
+    An item is known by its id, else by exactly its name, which gives its id; a category by exactly its name or a part.
+    """
+    value = value.strip()
+    if kind == "item":
+        found = snapshot.find([value])[0]
+        return (value, False) if found is None else (found.item.item_id, True)
+    return value, any(value in labels for labels in snapshot.labels())
 
 
 def write_rules(rules: Iterable[Hide]) -> bytes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reco_pipeline.cli.options import JsonFlag
-from reco_pipeline.cli.output import print_json, say, table
+from reco_pipeline.cli.output import print_json, say, table, warn
 
 if TYPE_CHECKING:
     from reco.api.hidebook import HideBook, HideRow
@@ -19,7 +19,7 @@ app = typer.Typer(help="Items and categories that are not to be recommended.", n
 
 @app.command("add")
 def add(
-    value: Annotated[str, typer.Argument(metavar="ITEM|CATEGORY", help="The id of an item, or a category.")],
+    value: Annotated[str, typer.Argument(metavar="ITEM|CATEGORY", help="An item by id or exact name, or a category.")],
     reason: Annotated[str, typer.Option("--reason", help="Why; stays in the book and in the audit trail.")],
     category: Annotated[bool, typer.Option("--category", help="It is a category, or a part of one.")] = False,
     expires: Annotated[str | None, typer.Option("--expires", metavar="SPAN", help="Such as 90d, 12h, 30m.")] = None,
@@ -33,8 +33,10 @@ def add(
     from reco_pipeline.cli.start import account
 
     now = dt.datetime.now(dt.UTC)
+    kind = "category" if category else "item"
+    value, doubt = _meant(kind, value)
     row = _book().add(
-        "category" if category else "item",
+        kind,
         value,
         author=account(),
         reason=reason,
@@ -42,6 +44,26 @@ def add(
         expires_at=now + span(expires) if expires is not None else None,
     )
     _show(row, now, as_json, f"Rule {row.rule_id} hides {row.value}.")
+    if doubt:
+        warn(doubt)
+
+
+def _meant(kind: str, value: str) -> tuple[str, str]:
+    """The value as the served snapshot writes it, and a sentence where it covers no item of it, or nobody knows."""
+    from reco.errors import RecoError
+    from reco.snapshot.hiding import meant
+    from reco.snapshot.store import SnapshotStore
+    from reco.storage.redis import open_redis
+    from reco_pipeline.cli.start import settings_of_command
+
+    settings = settings_of_command()
+    try:
+        with open_redis(settings, "reader") as client:
+            found, covers = meant(SnapshotStore(client, settings.namespace).current(), kind, value)
+    except RecoError as error:
+        return value, f"Whether it covers an item could not be looked up: {error.message}"
+    doubt = f"No item of the served snapshot is covered by it now: check how the {kind} is written."
+    return found, "" if covers else doubt
 
 
 @app.command("list")

@@ -88,7 +88,7 @@ def test_the_command_line_prints_the_bodies_of_the_api(api):
 
 def test_a_rule_of_the_command_line_holds_in_the_running_service(api):
     """`reco hide` takes an item out of every answer, of the service and of the command line alike, and back again."""
-    done = api.reco("hide", "add", "w", "--reason", "recalled", "--expires", "1h", "--json")
+    done = api.reco("hide", "add", " w ", "--reason", "recalled", "--expires", "1h", "--json")
     rule = done.json
     assert (done.code, rule["value"], rule["state"]) == (0, "w", "active")
     try:
@@ -102,6 +102,12 @@ def test_a_rule_of_the_command_line_holds_in_the_running_service(api):
     while "w" not in ids(api.ask(similar("PID"))):
         assert time.monotonic() < deadline + PATIENCE_SECONDS
     assert api.reco("hide", "add", "w").code == 2
+    assert "covered" not in done.err
+    nothing = api.reco("hide", "add", "W.", "--reason", "misspelt", "--json")
+    assert nothing.json["value"] == "W."
+    assert "No item of the served snapshot is covered" in nothing.err
+    (wrong,) = api.reco("hide", "list", "--json").json["hidden"]
+    assert api.reco("hide", "remove", str(wrong["rule_id"])).code == 0
 
 
 @pytest.mark.parametrize("item", ODD)

@@ -15,7 +15,7 @@ from reco.api.documents import Answer
 from reco.api.hidebook import HideBook
 from reco.api.item_documents import (
     CategoriesDocument,
-    HideDocument,
+    HiddenDocument,
     HidesDocument,
     ItemDocument,
     SearchDocument,
@@ -339,7 +339,7 @@ def test_a_hidden_item_is_gone_at_once_and_comes_back(api, book, home):
     before = get(api, "similar-items/PID")
     assert "Hose" in ids(before)
     rule = get(api, "hidden", 201, "POST", json={"kind": "item", "value": "Hose", "reason": "recalled"})
-    HideDocument.model_validate(rule)
+    HiddenDocument.model_validate(rule)
     for path in ("similar-items/PID", "popular-items", "trending-items", "recommendations/1001"):
         assert "Hose" not in ids(get(api, path)), path
     assert get(api, "search?q=hose")["items"] == []
@@ -362,6 +362,23 @@ def test_a_rule_made_elsewhere_is_followed(api, book):
     assert "Water Level Meter" not in ids(get(api, "popular-items?limit=100"))
     book.remove(row.rule_id, author="test", now=NOON)
     wait_until(api, lambda: "Hose" in ids(get(api, "similar-items/PID")))
+
+
+def test_a_rule_is_about_what_the_snapshot_knows(api, book):
+    """Blanks do not count, a category is taken exactly, and where nothing is covered the answer says so."""
+    for kind, value, kept, covers in (
+        ("item", " Hose ", "Hose", True),
+        ("item", "Hoze", "Hoze", False),
+        ("category", "Detectors\t", "Detectors", True),
+        ("category", "water", "water", False),
+    ):
+        body = get(api, "hidden", 201, "POST", json={"kind": kind, "value": value, "reason": "test"})
+        HiddenDocument.model_validate(body)
+        assert (body["value"], body["covers_items"]) == (kept, covers)
+        get(api, f"hidden/{body['rule_id']}", 200, "DELETE")
+    row = book.add("item", "Hose\n", author="test", reason="blank", now=NOON)
+    assert row.value == "Hose"
+    book.remove(row.rule_id, author="test", now=NOON)
 
 
 def test_rules_hold_while_the_database_or_redis_is_away(api, book, valkey, monkeypatch):
