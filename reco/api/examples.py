@@ -138,6 +138,8 @@ SNAPSHOT: Body = {
             "lines_quarantined": 8,
         }
     ],
+    "drops_total": 1,
+    "drops_cut": False,
 }
 
 HIDE: Body = {

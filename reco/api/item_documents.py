@@ -207,7 +207,11 @@ class SnapshotDocument(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [examples.SNAPSHOT]})
 
     manifest: dict[str, Any] = Field(description="As published: run, drops by sha256, counts, digest, settings, gate.")
-    drops: list[DropDocument] | None = Field(description="Null while the database does not answer.")
+    drops: list[DropDocument] | None = Field(
+        description="At most 1,000 of them; null while the database does not answer."
+    )
+    drops_total: int = Field(description="How many drops the manifest names by their sha256.")
+    drops_cut: bool = Field(description="Whether there are more drops than can be told here.")
 
 
 def _in_utc(value: dt.datetime) -> dt.datetime:

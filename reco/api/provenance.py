@@ -98,7 +98,7 @@ def provenance(ladder: Ladder, records: Records) -> APIRouter:
     async def snapshot(snapshot_id: SnapshotInPath) -> JSONResponse:
         """What a snapshot was made of: its manifest, the run, and the drops with their line counts."""
         manifest = await _manifest(ladder, records, snapshot_id)
-        return JSONResponse({"manifest": manifest, "drops": await records.drops(manifest)})
+        return JSONResponse({"manifest": manifest, "drops": await records.drops(manifest), **_extent(manifest)})
 
     return router
 
@@ -112,6 +112,12 @@ async def _manifest(ladder: Ladder, records: Records, snapshot_id: str) -> Manif
     if held is not None and snapshot_id in ("current", held["snapshot_id"]):
         return held
     return await records.manifest(snapshot_id)
+
+
+def _extent(manifest: Manifest) -> dict[str, Any]:
+    """How many drops there are, and whether only the first of them are told."""
+    total = len(manifest["drops"])
+    return {"drops_total": total, "drops_cut": total > DROPS_SHOWN}
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

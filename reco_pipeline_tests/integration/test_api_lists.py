@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from reco.api import provenance
 from reco.api.documents import Answer
 from reco.api.hidebook import HideBook
 from reco.api.item_documents import (
@@ -320,14 +321,18 @@ def test_why_has_the_counts(api):
     assert Problem(**get(api, "why/Hose?basket=nothing", 404)).code == "item_not_found"
 
 
-def test_an_answer_leads_back_to_its_drops(api, home):
+def test_an_answer_leads_back_to_its_drops(api, home, monkeypatch):
     """The snapshot of an answer names its run and the files it was made of, with their lines."""
     sid = get(api, "popular-items")["metadata"]["snapshot_id"]
     body = get(api, f"snapshots/{sid}")
     SnapshotDocument.model_validate(body)
     assert body["manifest"]["run_id"] == "run"
     assert [(one["name"], one["lines_accepted"]) for one in body["drops"]] == [("orders.csv", len(OLD + NEW) * 2 + 4)]
+    assert (body["drops_total"], body["drops_cut"]) == (1, False)
     assert get(api, "snapshots/current") == body
+    monkeypatch.setattr(provenance, "DROPS_SHOWN", 0)
+    cut = get(api, "snapshots/current")
+    assert (cut["drops"], cut["drops_total"], cut["drops_cut"]) == ([], 1, True)
     assert Problem(**get(api, "snapshots/20200101T000000Z-00000000", 404)).code == "snapshot_unknown"
 
 
