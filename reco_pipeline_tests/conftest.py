@@ -1,6 +1,7 @@
 """What every test gets: no setting of the shell, no call home, seeds that are printed, and marks by folder."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,6 +64,14 @@ def _own_logs() -> Iterator[None]:
     """A command called in a test sets up logging for the whole process: not for the next test."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _closed_databases() -> Iterator[None]:
+    """The homes of one file do not stay open for all that come after it."""
+    yield
+    if "reco.storage.sql" in sys.modules:
+        sys.modules["reco.storage.sql"].close_databases()
 
 
 @pytest.fixture(scope="module")

@@ -389,9 +389,16 @@ def shared_database(url: str) -> sa.Engine:
     """`open_database`, once a process and URL: opening checks the version each time."""
     with _opening:
         if url not in _engines:
+            if not _engines:
+                atexit.register(close_databases)  # which leaves a SQLite file whole, without a log beside it
             _engines[url] = open_database(url)
-            atexit.register(_engines[url].dispose)  # which leaves a SQLite file whole, without a log beside it
         return _engines[url]
+
+
+def close_databases() -> None:
+    """Closes all shared databases of this process; one that is asked for again is opened again."""
+    for url in tuple(_engines):
+        close_database(url)
 
 
 def close_database(url: str) -> None:
