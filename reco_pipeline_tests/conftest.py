@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     import redis
 
+    from reco_pipeline_tests.backup_shop import BackupShop
     from reco_pipeline_tests.object_store import S3Server
 
 HERE = Path(__file__).parent
@@ -90,6 +91,26 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[redis.Redis]":
 
     with running_valkey(tmp_path_factory.mktemp("valkey")) as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[redis.Redis]":
+    """Another Redis, such as that of the machine that is restored to."""
+    from reco_pipeline_tests.servers import running_valkey  # noqa: PLC0415 - see above
+
+    with running_valkey(tmp_path_factory.mktemp("other")) as found:
+        yield found
+
+
+@pytest.fixture
+def shop(tmp_path: Path, client: "redis.Redis", server: "S3Server") -> "BackupShop":
+    """A shop with one published drop, of which backups can be made."""
+    from reco_pipeline_tests.backup_shop import BackupShop  # noqa: PLC0415 - see above
+
+    found = BackupShop(tmp_path, client, server)
+    found.give()
+    found.publish()
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pyrage
 import pytest
-import redis
 
 from reco.backup.create import create
 from reco.backup.manifest import write_manifest
@@ -15,22 +14,12 @@ from reco.errors import BackupDamaged, BackupError, ObjectStoreUnavailable, Reco
 from reco.storage.redis import redis_errors
 from reco_pipeline_tests.backup_shop import KEYS, BackupShop
 from reco_pipeline_tests.faulty_store import Fault, body, says
-from reco_pipeline_tests.object_store import S3Server
 from reco_pipeline_tests.servers import running_valkey
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning"),
     pytest.mark.timeout(600),  # on a busy machine a backup takes long
 ]
-
-
-@pytest.fixture
-def shop(tmp_path: Path, client: redis.Redis, server: S3Server) -> BackupShop:
-    """A shop with one published drop."""
-    found = BackupShop(tmp_path, client, server)
-    found.give()
-    found.publish()
-    return found
 
 
 FAULTS: dict[str, tuple[Callable[[], Fault], type[RecoError]]] = {

@@ -4,7 +4,6 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
-import redis
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
@@ -18,21 +17,11 @@ from reco.errors import BackupKeyWrong, Busy
 from reco.settings import Settings
 from reco.snapshot.keys import Keys
 from reco_pipeline_tests.backup_shop import IDENTITY, NOON, OTHER, BackupShop
-from reco_pipeline_tests.object_store import S3Server
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning"),
     pytest.mark.timeout(600),  # on a busy machine a restore takes a minute
 ]
-
-
-@pytest.fixture
-def shop(tmp_path: Path, client: redis.Redis, server: S3Server) -> BackupShop:
-    """A shop with one published drop."""
-    found = BackupShop(tmp_path, client, server)
-    found.give()
-    found.publish()
-    return found
 
 
 def test_a_backup_holds_everything_once(shop: BackupShop) -> None:

@@ -1,7 +1,7 @@
 """Promises of restoring: what comes back is what was backed up, and nothing is replaced before all of it is checked."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,28 +40,12 @@ from reco_pipeline.forgetting import forget
 from reco_pipeline_tests.backup_shop import NOON, OTHER, BackupShop
 from reco_pipeline_tests.object_store import S3Server
 from reco_pipeline_tests.postgres import running_postgres
-from reco_pipeline_tests.servers import port_of, running_valkey
+from reco_pipeline_tests.servers import port_of
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning"),
     pytest.mark.timeout(600),  # on a busy machine a restore takes a minute
 ]
-
-
-@pytest.fixture(scope="module")
-def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
-    """The Redis that is restored to."""
-    with running_valkey(tmp_path_factory.mktemp("other")) as found:
-        yield found
-
-
-@pytest.fixture
-def shop(tmp_path: Path, client: redis.Redis, server: S3Server) -> BackupShop:
-    """A shop with one published drop."""
-    found = BackupShop(tmp_path, client, server)
-    found.give()
-    found.publish()
-    return found
 
 
 def elsewhere(shop: BackupShop, other: redis.Redis, **changes: Any) -> Settings:

@@ -2,8 +2,6 @@
 
 import datetime as dt
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import redis
@@ -24,30 +22,13 @@ from reco.settings import Settings
 from reco.storage.homelock import RESTORING
 from reco.storage.sql import close_database, shared_database
 from reco_pipeline_tests.backup_shop import NOON, BackupShop
-from reco_pipeline_tests.object_store import S3Server
-from reco_pipeline_tests.servers import port_of, running_valkey
+from reco_pipeline_tests.servers import port_of
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning"),
     pytest.mark.timeout(600),  # on a busy machine a restore takes a minute
 ]
 LATER = NOON + dt.timedelta(days=1)
-
-
-@pytest.fixture(scope="module")
-def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
-    """The Redis of the other machine."""
-    with running_valkey(tmp_path_factory.mktemp("other")) as found:
-        yield found
-
-
-@pytest.fixture
-def shop(tmp_path: Path, client: redis.Redis, server: S3Server) -> BackupShop:
-    """A shop with one published drop."""
-    found = BackupShop(tmp_path, client, server)
-    found.give()
-    found.publish()
-    return found
 
 
 def made(shop: BackupShop, name: str = "storefront", **values: dt.datetime) -> tuple[str, str]:
