@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from reco.errors import LakeError
 from reco.model.scores import ScoreSettings
-from reco.storage.columns import NULL, TEXT, TIME, Ints, Texts, numbers, places_by_code, read_columns, texts
+from reco.storage.columns import NULL, Ints, Texts, places_by_code
+from reco.storage.reading import Columns
 
 UNIT = 2**30
 """An order of weight 1. Weights are integers in this unit: their sums are exact, whatever the order of adding."""
@@ -25,7 +25,7 @@ DAY = 86_400_000_000
 NEVER = -(2**62)
 """Stands for an order without a time."""
 
-_ENTRIES = (("source", TEXT), ("order_id", TEXT), ("item_id", TEXT))
+_ENTRIES = ("source", "order_id", "item_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +50,12 @@ class Baskets:
         Raises:
             LakeError: it is not sorted by order and item, repeats a row, or lacks a column.
         """
-        more = [*([("ordered_at", TIME)] if times else []), *([("customer_id", TEXT)] if customers else [])]
-        schema = pa.schema([*_ENTRIES, *more])
-        coded = ("source", "order_id", "item_id", *(["customer_id"] if customers else []))
-        table = read_columns(orders, schema, coded=coded)
-        items = texts(table["item_id"])
+        more = [*(["ordered_at"] if times else []), *(["customer_id"] if customers else [])]
+        table = Columns.of([orders], [*_ENTRIES, *more])
+        items = table.texts("item_id")
         starts = order_starts(table, items, orders)
-        sizes = np.diff(np.append(starts, table.num_rows))
-        ordered_at = numbers(table["ordered_at"], null=NEVER)[starts] if times else None
+        sizes = np.diff(np.append(starts, len(table)))
+        ordered_at = table.times("ordered_at", null=NEVER)[starts] if times else None
         return cls(items, starts, sizes, ordered_at, _customers(table)[starts] if customers else None)
 
     def take(self, chosen: NDArray[np.bool_]) -> "Baskets":
@@ -128,15 +126,15 @@ class Baskets:
         return found
 
 
-def order_starts(table: Any, items: Texts, path: Path) -> Ints:
+def order_starts(table: Columns, items: Texts, path: Path) -> Ints:
     """Where each order begins among the rows of an `orders` table.
 
     Raises:
         LakeError: the rows are not sorted by order and item, or one is repeated.
     """
-    if not table.num_rows:
+    if not len(table):
         return np.empty(0, np.int64)
-    source, order = texts(table["source"]).codes, texts(table["order_id"]).codes
+    source, order = table.texts("source").codes, table.texts("order_id").codes
     same_source = source[1:] == source[:-1]
     same = same_source & (order[1:] == order[:-1])
     later = (source[1:] > source[:-1]) | (same_source & (order[1:] > order[:-1]))
@@ -155,8 +153,8 @@ def _starts(sizes: Ints) -> Ints:
     return found
 
 
-def _customers(table: Any) -> Ints:
-    customer, source = texts(table["customer_id"]).codes.astype(np.int64), texts(table["source"])
+def _customers(table: Columns) -> Ints:
+    customer, source = table.texts("customer_id").codes.astype(np.int64), table.texts("source")
     found: Ints = np.where(customer == NULL, NULL, customer * max(1, len(source)) + source.codes)
     return found
 

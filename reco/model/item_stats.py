@@ -32,27 +32,16 @@ from reco.storage.columns import (
     nothing,
     number_column,
     numbers,
+    pair_codes,
     places_by_code,
-    read_columns,
     sum_column,
     sum_sums,
-    sums,
-    texts,
     write_table,
 )
 from reco.storage.engine import require_files
+from reco.storage.reading import Columns
 
-_ORDERS_SCHEMA = pa.schema(
-    [
-        ("source", TEXT),
-        ("order_id", TEXT),
-        ("item_id", TEXT),
-        ("quantity", COUNT),
-        ("revenue", MONEY_SUM),
-        ("customer_id", TEXT),
-        ("ordered_at", TIME),
-    ]
-)
+_COLUMNS = ("source", "order_id", "item_id", "quantity", "revenue", "customer_id", "ordered_at")
 ITEM_STATS_SCHEMA = pa.schema(
     [
         ("item_id", TEXT),
@@ -159,7 +148,7 @@ class _Sold:
     among them; ranked: the codes of these items by rank; all_orders: how many orders there are.
     """
 
-    table: pa.Table
+    table: Columns
     items: Texts
     entries: Ints
     starts: Ints
@@ -169,16 +158,14 @@ class _Sold:
 
     @classmethod
     def read(cls, orders: Path) -> "_Sold":
-        table = read_columns(orders, _ORDERS_SCHEMA, coded=("source", "order_id", "item_id", "customer_id"))
-        items = texts(table["item_id"])
+        table = Columns.of([orders], _COLUMNS)
+        items = table.texts("item_id")
         counts = np.bincount(items.codes, minlength=len(items))
         sold = np.flatnonzero(counts)
         starts = np.cumsum(counts[sold]) - counts[sold]
         by_rank = np.argsort(-counts[sold], kind="stable")
-        source, order_id = texts(table["source"]), texts(table["order_id"])
-        order = source.codes.astype(np.int64) * max(1, len(order_id)) + order_id.codes
         entries = places_by_code(items.codes, len(items))
-        return cls(table, items, entries, starts, sold[by_rank], by_rank, _distinct(order))
+        return cls(table, items, entries, starts, sold[by_rank], by_rank, _orders(table))
 
     def columns(self) -> tuple[Arrow, ...]:
         """The figures of each item, by rank, from `orders` on."""
@@ -187,7 +174,7 @@ class _Sold:
         first, last = (self._time(of, none) for of, none in ((np.minimum, _NEVER), (np.maximum, -_NEVER)))
         return (
             number_column(orders),
-            number_column(self._each(numbers(self.table["quantity"]), np.add)),
+            number_column(self._each(self.table.numbers("quantity"), np.add)),
             self._revenue(),
             number_column(customers, known=customers > 0),
             first,
@@ -204,34 +191,38 @@ class _Sold:
         return found[self.order]
 
     def _revenue(self) -> Arrow:
-        if self.table["revenue"].null_count == self.table.num_rows:
+        halves, known = self.table.sums("revenue")
+        if not known.any():
             return nothing(len(self.starts), MONEY_SUM)
-        halves, known = sums(self.table["revenue"])
         found = sum_sums(halves[self.entries], self.starts)[self.order]
         return sum_column(found, self._each(known, np.logical_or))
 
     def _customers(self) -> Ints:
         """How many customers each item has, told apart by source; 0 where none is known."""
         found = np.zeros(len(self.items), np.int64)
-        customers = texts(self.table["customer_id"])
+        customers = self.table.texts("customer_id")
         known = customers.codes != NULL
         if known.any():
-            sources = texts(self.table["source"])
-            who = sources.codes[known].astype(np.int64) * len(customers) + customers.codes[known]
+            sources = self.table.texts("source")
+            who = pair_codes(sources, customers)[known]
             who = np.unique(who, return_inverse=True)[1]
             pairs = np.unique(self.items.codes[known].astype(np.int64) * (int(who.max()) + 1) + who)
             found = np.bincount(pairs // (int(who.max()) + 1), minlength=len(self.items))
         return found[self.ranked]
 
     def _time(self, of: np.ufunc, none: int) -> Arrow:
-        if self.table["ordered_at"].null_count == self.table.num_rows:
+        if not self.table.has_values("ordered_at"):
             return nothing(len(self.starts), TIME)
-        found = self._each(numbers(self.table["ordered_at"], null=none), of)
+        found = self._each(self.table.times("ordered_at", null=none), of)
         return number_column(found, TIME, known=found != none)
 
 
-def _distinct(values: Ints) -> int:
-    if not len(values):
+def _orders(table: Columns) -> int:
+    """How many orders a table has, whether or not it is sorted by them."""
+    source, order_id = table.texts("source"), table.texts("order_id")
+    order = order_id.codes if len(source) == 1 else pair_codes(source, order_id)
+    if not len(order):
         return 0
-    steps = np.diff(values)
-    return 1 + int(np.count_nonzero(steps)) if (steps >= 0).all() else len(np.unique(values))
+    if (order[1:] >= order[:-1]).all():
+        return 1 + int(np.count_nonzero(order[1:] != order[:-1]))
+    return len(np.unique(order))

@@ -14,23 +14,21 @@ from numpy.typing import NDArray
 
 from reco.orders.coded import text_codes
 from reco.storage.columns import (
-    COUNT,
     NULL,
+    PORTION,
     TEXT,
     Arrow,
+    Ints,
     Texts,
     index_array,
     nothing,
     number_column,
-    numbers,
+    pair_codes,
     read_columns,
     texts,
 )
+from reco.storage.reading import Columns
 
-_TEXTS = ("item_id", "item_name", "category")
-_LINES_SCHEMA = pa.schema([(name, TEXT) for name in _TEXTS])
-_BATCHES_SCHEMA = pa.schema([("source", TEXT), ("order_id", TEXT), ("quantity", COUNT)])
-_SOURCE_SCHEMA = pa.schema([("source", TEXT)])
 _MERGED_SCHEMA = pa.schema([("source", TEXT), ("item_id", TEXT), ("merged_into", TEXT)])
 
 
@@ -94,11 +92,10 @@ class _Votes:
 
 
 def _votes(lines: Lines) -> dict[str, _Votes]:
-    tables = [read_columns(part, _LINES_SCHEMA, coded=_TEXTS) for part in lines.parts]
-    table = pa.concat_tables(tables) if tables else pa.Table.from_batches([], _LINES_SCHEMA)
-    items = _merged(texts(table["item_id"]), lines)
+    table = Columns.of(lines.parts, ("item_id", "item_name", "category"))
+    items = _merged(table.texts("item_id"), lines)
     counted = _in_effect(lines)
-    return {name: _most(items, _trimmed(texts(table[name])), counted) for name in ("item_name", "category")}
+    return {name: _most(items, _trimmed(table.texts(name)), counted) for name in ("item_name", "category")}
 
 
 def _trimmed(column: Texts) -> Texts:
@@ -112,13 +109,24 @@ def _trimmed(column: Texts) -> Texts:
 
 def _most(items: Texts, names: Texts, counted: NDArray[np.bool_] | None) -> _Votes:
     """The most frequent text of each item that has one; the smallest among equals."""
-    voting = names.codes != NULL if counted is None else (names.codes != NULL) & counted
-    key = items.codes[voting].astype(np.int64) * max(1, len(names)) + names.codes[voting]
-    pair, votes = np.unique(key, return_counts=True)
+    parts = [
+        _counted(items.codes[part], names.codes[part], None if counted is None else counted[part], max(1, len(names)))
+        for part in (slice(start, start + PORTION) for start in range(0, max(1, len(names.codes)), PORTION))
+    ]
+    pair, place = np.unique(np.concatenate([pair for pair, _ in parts]), return_inverse=True)
+    votes = np.bincount(place, np.concatenate([votes for _, votes in parts]), minlength=len(pair)).astype(np.int64)
     item, name = np.divmod(pair, max(1, len(names)))
     best = np.lexsort((name, -votes, item))
     first = best[np.append(True, item[best][1:] != item[best][:-1])[: len(best)]]
     return _Votes(items.values.take(number_column(item[first])), names.values.take(number_column(name[first])))
+
+
+def _counted(
+    items: NDArray[np.int32], names: NDArray[np.int32], counted: NDArray[np.bool_] | None, width: int
+) -> tuple[Ints, Ints]:
+    """The pairs of item and name among some lines, as item * width + name, and how many lines have each."""
+    voting = names != NULL if counted is None else (names != NULL) & counted
+    return np.unique(items[voting].astype(np.int64) * width + names[voting], return_counts=True)
 
 
 def _merged(items: Texts, lines: Lines) -> Texts:
@@ -129,8 +137,7 @@ def _merged(items: Texts, lines: Lines) -> Texts:
     known = texts(pa.chunked_array([items.values, table["merged_into"].combine_chunks()]).dictionary_encode())
     codes = known.codes[: len(items)][items.codes]
     into = known.codes[len(items) :]
-    parts = [read_columns(part, _SOURCE_SCHEMA, coded=("source",)) for part in lines.parts]
-    sources = texts(pa.concat_tables(parts)["source"])
+    sources = Columns.of(lines.parts, ("source",)).texts("source")
     given = index_array(pc.index_in(table["source"].combine_chunks(), value_set=sources.values))
     before = index_array(pc.index_in(table["item_id"].combine_chunks(), value_set=known.values))
     for source in np.unique(given[given != NULL]).tolist():
@@ -145,12 +152,11 @@ def _in_effect(lines: Lines) -> NDArray[np.bool_] | None:
     """Which lines are of the latest batch that their order was bought in; None: all."""
     if lines.batches is None or len(set(lines.batches)) < 2:
         return None  # one batch has nothing to be replaced by
-    tables = [read_columns(part, _BATCHES_SCHEMA, coded=("source", "order_id")) for part in lines.parts]
-    table = pa.concat_tables(tables)
-    source, order_id = texts(table["source"]), texts(table["order_id"])
-    order = source.codes.astype(np.int64) * len(order_id) + order_id.codes
-    batch = np.repeat(np.array(lines.batches, np.int64), [one.num_rows for one in tables])
-    bought = numbers(table["quantity"]) > 0
+    table = Columns.of(lines.parts, ("source", "order_id", "quantity"))
+    source, order_id = table.texts("source"), table.texts("order_id")
+    order = pair_codes(source, order_id)
+    batch = np.repeat(np.array(lines.batches, np.int64), table.rows)
+    bought = table.numbers("quantity") > 0
     known, place = np.unique(order, return_inverse=True)
     latest = np.full(len(known), NULL, np.int64)
     np.maximum.at(latest, place[bought], batch[bought])

@@ -10,39 +10,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from reco.orders.effect import InEffect, find_in_effect
 from reco.orders.merging import MergedItem, merge, rules_of_sources
-from reco.storage.columns import (
-    COUNT,
-    MONEY,
-    NULL,
-    TEXT,
-    TIME,
-    Arrow,
-    Ints,
-    Texts,
-    money,
-    number_column,
-    numbers,
-    read_columns,
-    text_array,
-    texts,
-)
+from reco.storage.columns import Arrow, Ints, Texts, pair_codes, text_array
+from reco.storage.reading import Columns
 
-_SCHEMA = pa.schema(
-    [
-        ("source", TEXT),
-        ("order_id", TEXT),
-        ("item_id", TEXT),
-        ("quantity", COUNT),
-        ("line_total", MONEY),
-        ("customer_id", TEXT),
-        ("ordered_at", TIME),
-    ]
-)
+NEVER = np.iinfo(np.int64).max
+"""Stands for a missing time where the earliest is looked for."""
+
+_COLUMNS = ("source", "order_id", "item_id", "quantity", "line_total", "customer_id", "ordered_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +52,15 @@ class ReplacedOrder(NamedTuple):
 class AcceptedLines:
     """All lines of the parts, one place a line in every array.
 
-    amounts: line_total and ordered_at as they came; quantity: below zero where the line takes units back; order: the
-    code of (source, order_id), in their order; part: the place of the line's drop among `drop_keys`, which ascend.
+    quantity: below zero where the line takes units back; total: the line's in ten-thousandths, 0 where not
+    `has_total`; ordered_at: microseconds, `NEVER` without a time; order: the code of (source, order_id), in their
+    order; part: the place of the line's drop among `drop_keys`, which ascend.
     """
 
-    amounts: pa.Table
     quantity: Ints
+    total: Ints
+    has_total: NDArray[np.bool_]
+    ordered_at: Ints
     drop_keys: Arrow
     batches: Ints
     part: NDArray[np.int32]
@@ -93,17 +74,14 @@ class AcceptedLines:
     @classmethod
     def read(cls, parts: Sequence[OrderPart]) -> "AcceptedLines":
         """The lines of these parts, which come in the order of their keys."""
-        coded = ("source", "order_id", "item_id", "customer_id")
-        tables = [read_columns(part.path, _SCHEMA, coded=coded) for part in parts]
-        table = pa.concat_tables(tables) if tables else pa.Table.from_batches([], _SCHEMA)
-        sources, order_ids, items, customers = (
-            texts(table[name]) for name in ("source", "order_id", "item_id", "customer_id")
-        )
-        part = np.repeat(np.arange(len(parts), dtype=np.int32), [one.num_rows for one in tables])
+        table = Columns.of([part.path for part in parts], _COLUMNS)
+        sources, order_ids, items = (table.texts(name) for name in ("source", "order_id", "item_id"))
+        part = np.repeat(np.arange(len(parts), dtype=np.int32), table.rows)
         items, merged = merge(items, _rules(parts, part, sources), sources)
         return cls(
-            table.select(["line_total", "ordered_at"]),
-            numbers(table["quantity"]),
+            table.numbers("quantity"),
+            *table.money("line_total"),
+            table.times("ordered_at", null=NEVER),
             text_array([part.drop_key for part in parts]),
             np.array([part.batch for part in parts], np.int64),
             part,
@@ -111,21 +89,21 @@ class AcceptedLines:
             order_ids.values,
             items,
             merged,
-            customers,
-            sources.codes.astype(np.int64) * len(order_ids) + order_ids.codes,
+            table.texts("customer_id"),
+            pair_codes(sources, order_ids),
         )
 
     def in_effect(self) -> InEffect:
         """Which lines count: see `reco.orders.effect`."""
-        return find_in_effect(self.order, self.batches[self.part], self.quantity > 0, self._contents)
+        several = len(set(self.batches.tolist())) > 1
+        batch = self.batches[self.part] if several else np.broadcast_to(self.batches[:1], len(self.order))
+        return find_in_effect(self.order, batch, self.quantity > 0, self._contents)
 
     def _contents(self, places: Ints) -> tuple[Ints, ...]:
         """What makes lines of an order the same: item, units, total, customer and time."""
-        chosen = self.amounts.take(number_column(places))
-        amount, known = money(chosen["line_total"])
-        times = numbers(chosen["ordered_at"], null=NULL)
         items, customers = (texts.codes[places].astype(np.int64) for texts in (self.items, self.customers))
-        return items, self.quantity[places], amount, known.astype(np.int64), customers, times
+        known = self.has_total[places].astype(np.int64)
+        return items, self.quantity[places], self.total[places], known, customers, self.ordered_at[places]
 
     def name(self, order: Ints, before: Ints, after: Ints) -> tuple[ReplacedOrder, ...]:
         """Orders that were replaced, by the names people know."""

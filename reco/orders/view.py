@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from reco.errors import UsageError
-from reco.orders.accepted import AcceptedLines, OrderPart, ReplacedOrder
+from reco.orders.accepted import NEVER, AcceptedLines, OrderPart, ReplacedOrder
 from reco.orders.merging import MergedItem
 from reco.storage.columns import (
     COUNT,
@@ -26,10 +27,8 @@ from reco.storage.columns import (
     Ints,
     TableWriter,
     lake_errors,
-    money,
     nothing,
     number_column,
-    numbers,
     sum_column,
     sum_money,
     text_column,
@@ -53,8 +52,6 @@ ORDERS_SCHEMA = pa.schema(
         ("drop_key", TEXT),
     ]
 )
-_NEVER = np.iinfo(np.int64).max
-"""Stands for what is missing where the smallest is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,25 +148,23 @@ def _write(lines: AcceptedLines, in_effect: NDArray[np.bool_], writer: TableWrit
     """Writes one row an order and item of which something is left, and counts."""
     counts: Counter[str] = Counter()
     seen = np.zeros(len(lines.items), bool)
-    amounts, known = money(lines.amounts["line_total"])
-    ordered_at = numbers(lines.amounts["ordered_at"], null=_NEVER)
     for used in _ranges(lines.order, in_effect):
         group = _Grouped.of(lines, used)
         mine, starts = group.lines, group.starts
         units = np.add.reduceat(lines.quantity[mine], starts)
         kept = units > 0
         item, source, order_id = group.item[kept], *np.divmod(group.order[kept], len(lines.order_ids))
-        customer = group.of_order(lines.customers.codes.astype(np.int64), null=NULL)[kept]
-        first = group.of_order(ordered_at)[kept]
-        has_total = np.logical_or.reduceat(known[mine], starts)[kept]
+        customer = group.of_order(lines.customers.codes, null=NULL)[kept]
+        first = group.of_order(lines.ordered_at)[kept]
+        has_total = np.logical_or.reduceat(lines.has_total[mine], starts)[kept]
         writer.write(
             text_column(lines.sources, source),
             text_column(lines.order_ids, order_id),
             text_column(lines.items.values, item),
             number_column(units[kept]),
-            _revenue(amounts[mine], starts, kept, has_total),
-            text_column(lines.customers.values, np.where(customer == _NEVER, NULL, customer)),
-            number_column(first, TIME, known=first != _NEVER),
+            _revenue(lines.total[mine], starts, kept, has_total),
+            text_column(lines.customers.values, np.where(customer == NEVER, NULL, customer)),
+            number_column(first, TIME, known=first != NEVER),
             text_column(lines.drop_keys, np.minimum.reduceat(lines.part[mine], starts)[kept]),
         )
         seen[item] = True
@@ -210,10 +205,21 @@ def _ranges(order: Ints, in_effect: NDArray[np.bool_]) -> Iterator[Ints]:
         return
     sample = np.sort(order[:: max(1, PORTION // 1024)])
     bounds = np.unique(sample[:: max(1, len(sample) * PORTION // len(order))])
-    for low, high in zip([0, *bounds[1:]], [*bounds[1:], np.iinfo(np.int64).max], strict=True):
-        used = np.flatnonzero(in_effect & (order >= low) & (order < high))
+    bounds[0] = order.min()
+    ascending = _ascend(order)
+    for low, high in zip(bounds, [*bounds[1:], np.iinfo(np.int64).max], strict=True):
+        if ascending:  # as in a file that a shop exports order by order
+            start, stop = np.searchsorted(order, [low, high])
+            used = np.flatnonzero(in_effect[start:stop]) + start
+        else:
+            used = np.flatnonzero(in_effect & (order >= low) & (order < high))
         if len(used):
             yield used
+
+
+def _ascend(values: Ints) -> bool:
+    portions = (values[start : start + PORTION + 1] for start in range(0, len(values), PORTION))
+    return all(bool((portion[1:] >= portion[:-1]).all()) for portion in portions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,9 +246,9 @@ class _Grouped:
         order_starts = np.flatnonzero(np.concatenate([[True], order[1:] != order[:-1]]))
         return cls(used[by_key], starts, order, item, order_starts)
 
-    def of_order(self, values: Ints, *, null: int = _NEVER) -> Ints:
-        """The smallest value of each order, on all its rows; `_NEVER` where all are `null`."""
-        mine = values[self.lines]
-        smallest = np.minimum.reduceat(np.where(mine == null, _NEVER, mine), self.starts[self.order_starts])
+    def of_order(self, values: NDArray[np.integer[Any]], *, null: int = NEVER) -> Ints:
+        """The smallest value of each order, on all its rows; `NEVER` where all are `null`."""
+        mine = values[self.lines].astype(np.int64)
+        smallest = np.minimum.reduceat(np.where(mine == null, NEVER, mine), self.starts[self.order_starts])
         found: Ints = np.repeat(smallest, np.diff(np.append(self.order_starts, len(self.order))))
         return found

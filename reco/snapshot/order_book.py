@@ -138,10 +138,10 @@ def order_items(lake: Lake, snapshot_id: str, order_id: str, source: str | None 
 
 def _read(path: Path) -> tuple["Texts", "Texts", "Texts"]:
     """Order ids, sources and items of a table, a row each."""
-    from reco.storage.columns import read_columns, texts  # noqa: PLC0415 - see `keep_orders`
+    from reco.storage.reading import Columns  # noqa: PLC0415 - see `keep_orders`
 
-    table = read_columns(path, _schema(), coded=_COLUMNS)
-    return texts(table["order_id"]), texts(table["source"]), texts(table["item_id"])
+    table = Columns.of([path], _COLUMNS)
+    return table.texts("order_id"), table.texts("source"), table.texts("item_id")
 
 
 def _write(  # noqa: PLR0917 - the columns of the file

@@ -25,6 +25,8 @@ Arrow = Any
 """An array of pyarrow, plain, chunked or dictionary; its stubs know too little of them."""
 
 ROW_GROUP = 122_880
+PORTION = 2**20
+"""Rows computed at once where a whole column beside the result would be too much."""
 TEXT: pa.DataType = pa.string()
 COUNT: pa.DataType = pa.int64()
 REAL: pa.DataType = pa.float64()
@@ -34,7 +36,7 @@ MONEY_SUM: pa.DataType = pa.decimal128(38, 4)
 """Of amounts of money added up, which have no size that is known before."""
 _LOW_BITS = 32
 _LOW = 2**_LOW_BITS - 1
-_CODED = pa.dictionary(pa.int32(), pa.string())
+CODED: pa.DataType = pa.dictionary(pa.int32(), pa.string())
 NULL = -1
 """The code of a text that is null."""
 
@@ -50,24 +52,36 @@ class Texts:
         return len(self.values)
 
 
-def read_columns(path: Path, schema: pa.Schema, *, coded: Sequence[str] = ()) -> pa.Table:
-    """The columns of a schema from one Parquet file, whoever wrote it; those in `coded` come as dictionaries.
+def read_metadata(path: Path, names: Sequence[str]) -> pq.FileMetaData:
+    """The metadata of a Parquet file that has these columns.
 
     Raises:
-        LakeError: the file has no such column. Use within `lake_errors` for what else can be wrong.
+        LakeError: it lacks one.
     """
     meta = pq.read_metadata(path)
     held = meta.schema.to_arrow_schema().names
-    missing = [name for name in schema.names if name not in held]
+    missing = [name for name in names if name not in held]
     if missing:
         raise LakeError(
             f"{path} has no column {missing[0]!r}.",
             hint=f"Materialize {path.parent.name} again: it is of another version.",
             path=str(path),
         )
+    return meta
+
+
+def read_columns(path: Path, schema: pa.Schema, *, coded: Sequence[str] = ()) -> pa.Table:
+    """The columns of a schema from one Parquet file, whoever wrote it; those in `coded` come as dictionaries.
+
+    All at once: what may be long is read by `reco.storage.reading`.
+
+    Raises:
+        LakeError: the file has no such column. Use within `lake_errors` for what else can be wrong.
+    """
+    meta = read_metadata(path, schema.names)
     with pq.ParquetFile(path, metadata=meta, read_dictionary=list(coded)) as file:
         table = file.read(columns=schema.names, use_threads=False).select(schema.names)
-    kinds = [(name, _CODED if name in coded else schema.field(name).type) for name in schema.names]
+    kinds = [(name, CODED if name in coded else schema.field(name).type) for name in schema.names]
     return table.cast(pa.schema(kinds))
 
 
@@ -77,13 +91,27 @@ def texts(column: Arrow) -> Texts:
     if not encoded.num_chunks:
         return Texts(pa.nulls(0, pa.string()), np.empty(0, np.int32))
     whole = encoded.unify_dictionaries().combine_chunks()
-    if _ascends(whole.dictionary):  # as ids of files often do
-        return Texts(whole.dictionary, index_array(whole.indices))
-    order = pc.sort_indices(whole.dictionary)
+    return distinct_texts(whole.dictionary, index_array(whole.indices))
+
+
+def distinct_texts(values: Arrow, codes: NDArray[np.int32]) -> Texts:
+    """The column of these codes of these texts, no two of which are equal."""
+    if ascends(values):  # as ids of files often do
+        return Texts(values, codes)
+    order = pc.sort_indices(values)
     places = np.empty(len(order) + 1, np.int32)
     places[_values(order, np.uint64)] = np.arange(len(order), dtype=np.int32)
     places[NULL] = NULL  # the last place, which is that of index -1
-    return Texts(whole.dictionary.take(order), places[index_array(whole.indices)])
+    return Texts(values.take(order), places[codes])
+
+
+def pair_codes(one: Texts, other: Texts) -> Ints:
+    """A code a row for what two columns say together, neither of them null; codes compare as `one` and then `other`."""
+    found = other.codes.astype(np.int64)
+    if len(one) > 1:
+        for start in range(0, len(found), PORTION):
+            found[start : start + PORTION] += one.codes[start : start + PORTION].astype(np.int64) * len(other)
+    return found
 
 
 def places_by_code(codes: NDArray[np.integer[Any]], count: int) -> Ints:
@@ -93,7 +121,8 @@ def places_by_code(codes: NDArray[np.integer[Any]], count: int) -> Ints:
     return found
 
 
-def _ascends(values: Arrow) -> bool:
+def ascends(values: Arrow) -> bool:
+    """Whether each text comes before the next, by bytes."""
     return len(values) < 2 or bool(flags(pc.less(values.slice(0, len(values) - 1), values.slice(1))).all())
 
 
@@ -226,7 +255,7 @@ def least(column: Arrow) -> Arrow:
     chunks: list[Arrow] = [as_used(chunk) for chunk in column.chunks]
     if len(chunks) == 1:
         return chunks[0]
-    whole: Arrow = pa.chunked_array(chunks, cast("Any", _CODED))
+    whole: Arrow = pa.chunked_array(chunks, cast("Any", CODED))
     return whole.unify_dictionaries().combine_chunks()
 
 
@@ -237,7 +266,11 @@ def _as_one(column: Arrow) -> Arrow:
 def as_used(chunk: Arrow) -> Arrow:
     """One array in dictionary form with the texts in use alone, by first use."""
     codes = index_array(chunk.indices)
-    first = np.full(len(chunk.dictionary) + 1, len(codes), np.int32)
+    known = codes[codes != NULL]
+    lowest = int(known.min()) if len(known) else 0  # of a table sorted by a text, a portion uses a small range of all
+    span = int(known.max()) + 1 - lowest if len(known) else 0
+    codes = np.where(codes == NULL, NULL, codes - lowest)
+    first = np.full(span + 1, len(codes), np.int32)
     first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1, dtype=np.int32)  # of several, the last stays: the first use
     first[NULL] = len(codes)  # the last place is that of null
     used = np.flatnonzero(first < len(codes))
@@ -247,7 +280,7 @@ def as_used(chunk: Arrow) -> Arrow:
     used = used[np.argsort(ascending)]
     places = np.full(len(first), NULL, np.int32)
     places[used] = np.arange(len(used))
-    return text_column(chunk.dictionary.take(number_column(used)), places[codes])
+    return text_column(chunk.dictionary.take(number_column(used + lowest)), places[codes])
 
 
 class TableWriter:
