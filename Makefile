@@ -3,7 +3,7 @@
 # ARGS goes to the command behind `run` and the test targets: make run ARGS="--orders my.csv", make test ARGS="-k lake".
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rest test-full dev demo-disaster bench lint format lock wheel clean
+.PHONY: help run test test-rest test-full dev demo-disaster bench lint docs format lock wheel clean
 ARGS ?=
 PYTEST := .venv/bin/python -m pytest
 
@@ -46,6 +46,11 @@ lint: ## rules, format, types, import directions, and that Dagster can load the 
 	.venv/bin/lint-imports
 	.venv/bin/python -W ignore::Warning -m dagster definitions validate -w workspace.yaml
 
+docs: ## build the site of the documents into site/, with every link checked; open site/index.html
+	@scripts/bootstrap.sh dev
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
+	@echo "site/index.html"
+
 format: ## write what `make lint` would ask for, where a tool can
 	@scripts/bootstrap.sh dev
 	.venv/bin/ruff check --fix .
@@ -63,5 +68,5 @@ wheel: ## build the wheel into dist/
 	.venv/bin/python -m build --wheel --no-isolation
 
 clean: ## remove what tools left behind; keeps .venv and the state in .reco
-	rm -rf dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf dist site .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find reco resources assets reco_pipeline reco_pipeline_tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
