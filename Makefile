@@ -57,10 +57,11 @@ format: ## write what `make lint` would ask for, where a tool can
 	.venv/bin/ruff format .
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
-lock: ## make the three locks anew from pyproject.toml (needs uv)
+lock: ## make the four locks anew from pyproject.toml (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv on the PATH"; exit 1; }
 	uv pip compile $(LOCK) pyproject.toml --group dev -o requirements-dev.lock
 	uv pip compile $(LOCK) pyproject.toml -c requirements-dev.lock -o requirements.lock
+	uv pip compile $(LOCK) pyproject.toml --extra postgres -c requirements-dev.lock -o requirements-image.lock
 	uv pip compile $(LOCK) --group build -c requirements-dev.lock -o requirements-build.lock
 
 wheel: ## build the wheel into dist/

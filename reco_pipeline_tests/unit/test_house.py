@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock", "requirements-image.lock")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PACKAGES = ("reco", "reco_pipeline", "assets", "resources")
 ROOMS = ("api", "backup", "orders", "catalog", "audit", "alerts", "model", "snapshot", "storage", "local")
@@ -54,7 +54,7 @@ def test_locks_name_no_address(lock: str) -> None:
 def test_the_locks_agree() -> None:
     """The development set is the runtime set and more, in the same versions, so that one can be added to the other."""
     dev = locked("requirements-dev.lock")
-    for lock in ("requirements.lock", "requirements-build.lock"):
+    for lock in ("requirements.lock", "requirements-build.lock", "requirements-image.lock"):
         assert {
             name: (version, dev.get(name)) for name, version in locked(lock).items() if dev.get(name) != version
         } == {}
@@ -65,6 +65,10 @@ def test_the_locks_hold_what_the_project_asks_for() -> None:
     groups = PROJECT["dependency-groups"]
     for wanted, lock in (
         (PROJECT["project"]["dependencies"], "requirements.lock"),
+        (
+            [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["postgres"]],
+            "requirements-image.lock",
+        ),
         ([d for d in groups["dev"] if isinstance(d, str)], "requirements-dev.lock"),
         (groups["build"], "requirements-build.lock"),
     ):

@@ -1,0 +1,115 @@
+"""Promises of docker/: what each role is denied, what is published, who gets which secret, and that the parts agree."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from reco_pipeline.instance import DAGSTER_YAML
+from reco_pipeline_tests.compose import DOCKER, compose, secrets_of
+from reco_pipeline_tests.shop import ROOT
+
+FILE = compose()
+SERVICES: dict[str, dict[str, Any]] = FILE["services"]
+ENDS = {"bucket", "tools"}
+PAGE = (ROOT / "docs" / "containers.md").read_text(encoding="utf-8")
+DOCKERFILE = (DOCKER / "Dockerfile").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_role_has_the_least_it_needs(name: str) -> None:
+    """No root, no capability, no way to new rights, nothing to write to but volumes, bounds, and a health check."""
+    role = SERVICES[name]
+    assert role["user"] not in {"", "root", "0"}
+    assert role["read_only"] is True
+    assert role["cap_drop"] == ["ALL"]
+    assert role["security_opt"] == ["no-new-privileges:true"]
+    assert {"mem_limit", "cpus", "pids_limit", "logging"} <= role.keys()
+    assert ("healthcheck" in role) is (name not in ENDS)
+    assert not any("docker.sock" in str(one) for one in role.get("volumes", []))
+
+
+def test_only_the_loopback_is_published_and_each_port_is_described() -> None:
+    """A port that is open to other machines, or that the page does not name, fails here."""
+    ports = {name: one for name, role in SERVICES.items() for one in role.get("ports", [])}
+    assert sorted(ports) == ["alertmanager", "api", "grafana", "prometheus", "webserver"]
+    for name, one in ports.items():
+        address, outer, _inner = one.split(":")
+        assert address == "127.0.0.1", name
+        assert re.search(rf"^\| {outer} \| `{name}` \|", PAGE, re.MULTILINE), name
+
+
+def test_networks_are_closed_but_one() -> None:
+    """The stores have no way out, and the API has none to the backups or to Dagster."""
+    assert [name for name, one in FILE["networks"].items() if not one.get("internal")] == ["outside"]
+    for name in ("redis", "postgres", "s3"):
+        assert "outside" not in SERVICES[name]["networks"]
+    assert not {"objects", "dagster"} & set(SERVICES["api"]["networks"])
+    assert not {"data", "objects"} & set(SERVICES["webserver"]["networks"])
+
+
+def test_every_image_has_an_exact_tag() -> None:
+    """Neither none nor a moving one; each can be set to a digest."""
+    text = (DOCKER / "compose.yaml").read_text(encoding="utf-8")
+    for name, role in SERVICES.items():
+        assert re.fullmatch(r"[a-z/-]+:(v?\d+\.\d+(\.\d+)?(-[a-z]+)?|local)", role["image"]), name
+        assert f":-{role['image']}}}" in text, name
+    assert re.search(r"^ARG PYTHON_IMAGE=python:3\.\d+\.\d+-slim-bookworm$", DOCKERFILE, re.MULTILINE)
+
+
+def test_no_secret_stands_in_the_environment(tmp_path: Path) -> None:
+    """Each one is a file that the script makes, once, and each file has somebody who reads it."""
+    made = tmp_path / "made"
+    call = [str(DOCKER / "make-secrets.sh"), "age1nobody"]
+    subprocess.run(call, env={"PATH": "/usr/bin:/bin", "RECO_SECRETS": str(made)}, check=True, capture_output=True)
+    before = {path.name: path.read_text() for path in made.iterdir()}
+    named = {name for role in SERVICES.values() for name in secrets_of(role).values()}
+    assert before.keys() == named == FILE["secrets"].keys()
+    assert made.stat().st_mode & 0o777 == 0o700
+    subprocess.run(call, env={"PATH": "/usr/bin:/bin", "RECO_SECRETS": str(made)}, check=True, capture_output=True)
+    assert {path.name: path.read_text() for path in made.iterdir()} == before
+    for name, role in SERVICES.items():
+        for key, value in role.get("environment", {}).items():
+            if "/run/secrets/" in str(value):
+                assert value in secrets_of(role), f"{name}: {key}"
+            assert not re.search(r"PASSWORD$|SECRET$|TOKEN$|_KEY$", key), f"{name}: {key}"
+
+
+def test_a_file_of_secrets_needs_a_recipient(tmp_path: Path) -> None:
+    """Without an age public key nothing is made: backups would open nowhere."""
+    environment = {"PATH": "/usr/bin:/bin", "RECO_SECRETS": str(tmp_path / "made")}
+    done = subprocess.run([DOCKER / "make-secrets.sh"], env=environment, check=False, capture_output=True, text=True)
+    assert (done.returncode, "usage" in done.stderr) == (2, True)
+    assert not (tmp_path / "made").exists()
+
+
+def test_the_image_holds_what_the_roles_call() -> None:
+    """Every file of docker/ that a command names is copied, and reaches the build."""
+    named = set(re.findall(r"/opt/reco/docker/([\w.]+)", (DOCKER / "compose.yaml").read_text(encoding="utf-8")))
+    copied = set(re.findall(r"docker/([\w.]+)", re.search(r"^COPY docker/.*$", DOCKERFILE, re.MULTILINE)[0]))  # type: ignore[index]
+    allowed = set((ROOT / ".dockerignore").read_text(encoding="utf-8").split())
+    assert named <= copied - {"reco"}
+    for one in re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE, re.MULTILINE):
+        for path in one.split():
+            assert (ROOT / path).exists()
+            assert f"!{path}" in allowed
+
+
+def test_dagster_remembers_by_the_same_names() -> None:
+    """The location has one name in every workspace, and Dagster's settings are those of one machine."""
+    workspace = yaml.safe_load((DOCKER / "workspace.yaml").read_text(encoding="utf-8"))
+    here = yaml.safe_load((ROOT / "workspace.yaml").read_text(encoding="utf-8"))
+    names = [one["load_from"][0] for one in (workspace, here)]
+    assert names[0]["grpc_server"]["location_name"] == names[1]["python_module"]["location_name"]
+    assert "--location-name" in SERVICES["code"]["command"]
+    assert SERVICES["code"]["command"][-1] == names[1]["python_module"]["location_name"]
+    assert "storage" not in yaml.safe_load(DAGSTER_YAML)  # start.py adds it
+
+
+def test_every_volume_is_described() -> None:
+    """What is kept where, and which of it a backup holds, stands on the page."""
+    for name in FILE["volumes"]:
+        assert f"| `{name}` |" in PAGE
