@@ -3,7 +3,7 @@
 # ARGS goes to the command behind `run` and the test targets: make run ARGS="--orders my.csv", make test ARGS="-k lake".
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rest test-full dev demo-disaster bench lint format lock wheel clean
+.PHONY: help run test test-rest test-full dev demo-disaster bench lint format lock openapi wheel clean
 ARGS ?=
 PYTEST := .venv/bin/python -m pytest
 
@@ -57,6 +57,10 @@ lock: ## make the three locks anew from pyproject.toml (needs uv)
 	uv pip compile $(LOCK) pyproject.toml --group dev -o requirements-dev.lock
 	uv pip compile $(LOCK) pyproject.toml -c requirements-dev.lock -o requirements.lock
 	uv pip compile $(LOCK) --group build -c requirements-dev.lock -o requirements-build.lock
+
+openapi: ## write docs/openapi.json anew, after a wanted change of the API
+	@scripts/bootstrap.sh dev
+	@.venv/bin/python -m reco_pipeline_tests.openapi_document
 
 wheel: ## build the wheel into dist/
 	@scripts/bootstrap.sh dev
