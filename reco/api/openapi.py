@@ -31,7 +31,12 @@ LIST: Codes = {
 BODY: Codes = {400: ("request_invalid",), 413: ("body_too_large",)}
 NO_ITEM: Codes = {404: ("item_not_found",)}
 
-_EVERY: Codes = {403: ("host_not_allowed",), 414: ("url_too_long",), 500: ("internal_error",)}
+_EVERY: Codes = {
+    400: ("request_refused",),
+    403: ("host_not_allowed",),
+    414: ("url_too_long",),
+    500: ("internal_error",),
+}
 _TOO_MUCH: Codes = {503: ("overloaded", "time_over")}
 _KEYED: Codes = {
     401: ("key_missing", "key_invalid", "key_expired", "key_revoked", "key_suspended"),

@@ -20,15 +20,22 @@ MAX_QUANTITY = 1_000_000
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
 
 
+def _whole(value: Any) -> Any:
+    """JSON knows one kind of number: 5.0 is 5."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+
 _PLAIN = r"^[0-9]{1,14}(\.[0-9]{1,4})?$"
 
 
-def _plain_decimal(value: Any) -> str:
+def _plain_decimal(value: Any) -> Decimal:
     """A price as it is written, without signs and powers."""
     text = str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
     if not re.fullmatch(_PLAIN, text):
         raise ValueError("a price is written like 12 or 12.90, with at most 14 digits and 4 decimals")
-    return text
+    return Decimal(text)
 
 
 Price = Annotated[
@@ -43,7 +50,7 @@ Price = Annotated[
 class ListControls(BaseModel):
     """What every list can be asked for. Leave out what does not matter."""
 
-    limit: int = Field(default=10, ge=1, le=MAX_LIMIT, description="How many items.", examples=[5])
+    limit: Whole = Field(default=10, ge=1, le=MAX_LIMIT, description="How many items.", examples=[5])
     cursor: str | None = Field(
         default=None,
         min_length=1,
@@ -78,7 +85,7 @@ class ListControls(BaseModel):
     min_score: float = Field(
         default=0.0, ge=0, le=1, description="Only items with at least this `similarity_score`.", examples=[0.05]
     )
-    max_per_category: int | None = Field(
+    max_per_category: Whole | None = Field(
         default=None,
         ge=1,
         le=MAX_LIMIT,
@@ -121,10 +128,10 @@ class PopularControls(ListControls):
 class BasketItem(BaseModel):
     """An item of a basket with its quantity."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     item: Text
-    quantity: int | None = Field(default=None, ge=1, le=MAX_QUANTITY, description="Left out, it weighs like one.")
+    quantity: Whole | None = Field(default=None, ge=1, le=MAX_QUANTITY, description="Left out, it weighs like one.")
 
 
 class Basket(ListControls):
@@ -132,6 +139,7 @@ class Basket(ListControls):
 
     model_config = ConfigDict(
         extra="forbid",
+        strict=True,  # JSON has numbers and truths of its own; in an address all is text
         json_schema_extra={
             "examples": [
                 {"items": ["PID", "Water Level Meter"], "limit": 5},
