@@ -4,6 +4,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-rest test-full dev demo-disaster bench lint docs format lock wheel clean
+.PHONY: help run test test-rest test-full dev demo-disaster bench lint format lock openapi wheel clean
 ARGS ?=
 PYTEST := .venv/bin/python -m pytest
 
@@ -63,6 +64,10 @@ lock: ## make the four locks anew from pyproject.toml (needs uv)
 	uv pip compile $(LOCK) pyproject.toml -c requirements-dev.lock -o requirements.lock
 	uv pip compile $(LOCK) pyproject.toml --extra postgres -c requirements-dev.lock -o requirements-image.lock
 	uv pip compile $(LOCK) --group build -c requirements-dev.lock -o requirements-build.lock
+
+openapi: ## write docs/openapi.json anew, after a wanted change of the API
+	@scripts/bootstrap.sh dev
+	@.venv/bin/python -m reco_pipeline_tests.openapi_document
 
 wheel: ## build the wheel into dist/
 	@scripts/bootstrap.sh dev

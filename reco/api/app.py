@@ -13,7 +13,6 @@ from reco import __version__
 from reco.api.access import Access
 from reco.api.back import Back
 from reco.api.cache import AnswerCache
-from reco.api.documents import install_openapi
 from reco.api.edge import Bounds, BrowserHeaders, OpenToThisMachine, OtherOrigins
 from reco.api.follower import Follower
 from reco.api.keyring import KeyRing
@@ -22,6 +21,7 @@ from reco.api.load import Load
 from reco.api.metrics import Metrics
 from reco.api.notes import REQUEST_ID
 from reco.api.observed import Observed
+from reco.api.openapi import install_openapi
 from reco.api.problems import LastResort, install_handlers
 from reco.api.routes import add_routes
 from reco.api.scopes import RouteTable

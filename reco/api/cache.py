@@ -26,6 +26,11 @@ _PATHS = ("/api/v1/popular-items", "/api/v1/trending-items", "/api/v1/similar-it
 Headers = list[tuple[bytes, bytes]]
 
 
+def is_kept(path: str) -> bool:
+    """Whether answers of this path are kept."""
+    return path.startswith(_PATHS)
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """One answer. rung: of the ladder, for the metrics."""
@@ -62,7 +67,7 @@ class AnswerCache:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers from what is kept, or passes on and keeps the answer."""
-        if scope["type"] != "http" or scope["method"] not in {"GET", "POST"} or not scope["path"].startswith(_PATHS):
+        if scope["type"] != "http" or scope["method"] not in {"GET", "POST"} or not is_kept(scope["path"]):
             await self._app(scope, receive, send)
             return
         about = notes.current()

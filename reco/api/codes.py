@@ -76,7 +76,9 @@ CODES: Mapping[str, Told] = {
     "rate_limited": Told(
         (429,), "The key, or the address without a right key, asked too often.", "Wait as long as Retry-After says."
     ),
-    "request_refused": Told((400,), "The request was refused for another reason.", "Read `detail`."),
+    "request_refused": Told(
+        (400,), "The request was refused for another reason, such as bytes that are no HTTP.", "Read `detail`."
+    ),
     "internal_error": Told((500,), "A defect.", "The log of the service has its text."),
     "overloaded": Told(
         (503,), "The request waited too long for its turn, or too many are under way.", "Try again after Retry-After."

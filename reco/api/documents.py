@@ -1,17 +1,12 @@
 """The form of requests and answers, for the routes and for /openapi.json.
 
 Belongs here: models. Does not belong here: making an answer: bodies come ready from `reco.snapshot`, and tests compare
-them with these models.
+them with these models; what else /openapi.json tells of a route (`openapi`).
 """
 
-from typing import Any, Literal
+from typing import Literal
 
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, ConfigDict, Field
-
-from reco.api import examples
-from reco.api.problems import MEDIA_TYPE, Problem
 
 
 class EvidenceDocument(BaseModel):
@@ -123,7 +118,7 @@ class Metadata(BaseModel):
 class Answer(BaseModel):
     """The answer of every list of recommendations."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [examples.ANSWER]})
+    model_config = ConfigDict(extra="forbid")
 
     recommendations: list[Recommendation]
     metadata: Metadata
@@ -166,29 +161,3 @@ class Ready(BaseModel):
 
     status: Literal["ready"]
     degraded: bool
-
-
-def problems(**wanted: str) -> dict[int | str, dict[str, Any]]:
-    """The problem responses of a route: `s404="when"`."""
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {
-        int(name[1:]): {"description": when, "content": {MEDIA_TYPE: {"schema": schema}}}
-        for name, when in wanted.items()
-    }
-
-
-def install_openapi(app: FastAPI) -> None:
-    """Adds the problem document to what FastAPI derives from the routes."""
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            document = get_openapi(
-                title=app.title, version=app.version, description=app.description, routes=app.routes, tags=None
-            )
-            schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-            parts = schema.pop("$defs", {})
-            document.setdefault("components", {}).setdefault("schemas", {}).update({"Problem": schema, **parts})
-            app.openapi_schema = document
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,10 +1,13 @@
 """Examples of answers for /openapi.json.
 
-Belongs here: bodies as the service gives them, for a small shop of instruments. Does not belong here: their form, which
-a test holds them to (`documents`, `item_documents`).
+Belongs here: bodies as the service gives them, for a small shop of instruments, and whose they are. Does not belong
+here: their form, which a test holds them to (`documents`, `item_documents`).
 """
 
+from collections.abc import Mapping
 from typing import Any
+
+from reco import __version__
 
 Body = dict[str, Any]
 
@@ -16,33 +19,67 @@ _FACTS: Body = {
     "degraded": False,
 }
 
-ANSWER: Body = {
-    "recommendations": [
-        {
-            "item_id": "Cal Kit",
-            "item_name": "Cal Kit",
-            "similarity_score": 0.65,
-            "reason": "Bought together in 241 orders (59 % of orders with PID)",
-            "popularity_rank": 4,
-            "purchases": 337,
-            "purchase_frequency": 0.134,
-            "evidence": {"pair_orders": 241, "lift": 4.4, "confidence": 0.59},
-            "source": "similar",
-        }
-    ],
-    "metadata": {
+_CAL_KIT: Body = {
+    "item_id": "Cal Kit",
+    "item_name": "Cal Kit",
+    "similarity_score": 0.65,
+    "reason": "Bought together in 241 orders (59 % of orders with PID)",
+    "popularity_rank": 4,
+    "purchases": 337,
+    "purchase_frequency": 0.134,
+    "evidence": {"pair_orders": 241, "lift": 4.4, "confidence": 0.59},
+    "source": "similar",
+}
+
+
+def _list(source: str, item: Body, **told: Any) -> Body:
+    """A list of one item."""
+    metadata = {
         "limit": 1,
         "total_recommendations": 1,
         "snapshot_id": _SID,
         "generated_at": "2026-03-04T12:00:00Z",
-        "source": "similar",
+        "source": source,
         "degraded": False,
         "recommendation_id": "9f2c4b0c1d3e5f60718293a4b5c6d7e8",
-        "item_id": "PID",
-        "item_name": "PID",
-        "next_cursor": "WyIyMDI2MDMwNFQxMjAwMDBaLTAxMjNhYmNkIiwiMGExYjJjM2Q0ZTVmIiwxXQ",
+    }
+    cursor = "WyIyMDI2MDMwNFQxMjAwMDBaLTAxMjNhYmNkIiwiMGExYjJjM2Q0ZTVmIiwxXQ"
+    return {"recommendations": [item | {"source": source}], "metadata": metadata | told | {"next_cursor": cursor}}
+
+
+SIMILAR = _list("similar", _CAL_KIT, item_id="PID", item_name="PID")
+BASKET = _list("basket", _CAL_KIT, known_items=["PID"], unknown_items=["Unheard of"])
+ORDER = _list("basket", _CAL_KIT, order_items=2)
+POPULAR = _list(
+    "popular",
+    {
+        "item_id": "Water Level Meter",
+        "item_name": "Water Level Meter",
+        "similarity_score": 1.0,
+        "reason": "In 512 orders (20 % of all orders)",
+        "popularity_rank": 1,
+        "purchases": 512,
+        "purchase_frequency": 0.204,
+        "evidence": None,
     },
-}
+)
+TRENDING = _list(
+    "trending",
+    {
+        "item_id": "Hose",
+        "item_name": "Hose",
+        "similarity_score": 0.545,
+        "reason": "In 52 orders of the newest 28 days after 21 in the 28 before: "
+        "2.2 times what the shop's orders let expect",
+        "popularity_rank": 9,
+        "purchases": 120,
+        "purchase_frequency": 0.048,
+        "evidence": None,
+        "trend": {"recent_orders": 52, "before_orders": 21, "growth": 2.2, "days": 28},
+    },
+    window_days=28,
+    window_end="2026-03-04T11:00:00",
+)
 
 ITEM: Body = {
     "item": {
@@ -155,4 +192,38 @@ HIDE: Body = {
     "removed_by": None,
 }
 
-HIDES: Body = {"hidden": [HIDE]}
+HEALTH: Body = {
+    "status": "healthy",
+    "redis_connected": True,
+    "timestamp": "2026-03-04T12:34:56.789Z",
+    "snapshot_id": _SID,
+    "snapshot_published_at": "2026-03-04T12:00:00Z",
+    "snapshot_age_seconds": 2096,
+    "snapshot_complete": True,
+    "items": 120,
+    "orders": 2513,
+    "problem": None,
+    "degraded_since": None,
+    "looked_at": "2026-03-04T12:34:56.600Z",
+    "version": __version__,
+}
+
+ANSWERS: Mapping[tuple[str, str], Body] = {
+    ("get", "/api/v1/popular-items"): POPULAR,
+    ("get", "/api/v1/trending-items"): TRENDING,
+    ("get", "/api/v1/similar-items/{item}"): SIMILAR,
+    ("post", "/api/v1/basket-recommendations"): BASKET,
+    ("get", "/api/v1/recommendations/{order_id}"): ORDER,
+    ("get", "/api/v1/items/{item}"): ITEM,
+    ("get", "/api/v1/categories"): CATEGORIES,
+    ("get", "/api/v1/search"): SEARCH,
+    ("get", "/api/v1/why/{item}"): WHY,
+    ("get", "/api/v1/snapshots/{snapshot_id}"): SNAPSHOT,
+    ("get", "/api/v1/hidden"): {"hidden": [HIDE]},
+    ("post", "/api/v1/hidden"): HIDE | {"covers_items": True},
+    ("delete", "/api/v1/hidden/{rule_id}"): HIDE
+    | {"state": "removed", "removed_at": "2026-03-05T09:00:00Z", "removed_by": "key 4f0q2m8z1k7c"},
+    ("get", "/health/"): HEALTH,
+    ("get", "/livez"): {"status": "alive"},
+    ("get", "/readyz"): {"status": "ready", "degraded": False},
+}

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 
 from reco.api.bodies import JSONResponse
-from reco.api.documents import problems
 from reco.api.hides import HideFollower
 from reco.api.item_documents import HiddenDocument, HideDocument, HideRequest, HidesDocument
 from reco.api.ladder import Ladder
+from reco.api.openapi import BODY, Codes, problems
 from reco.errors import RecoError, UsageError
 from reco.snapshot.hiding import meant
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MAX_RULE = 2**31
 
-_ANSWERS = {"s422": "The request is not valid.", "s503": "The database does not answer: nothing was changed."}
+_BOOK: Codes = {422: ("request_invalid",), 503: ("database_unavailable",)}
 
 
 def hidden_routes(follower: HideFollower, ladder: Ladder) -> APIRouter:
@@ -31,9 +31,9 @@ def hidden_routes(follower: HideFollower, ladder: Ladder) -> APIRouter:
     router = APIRouter(redirect_slashes=False)
     book = follower.book
 
-    @router.get("/hidden", responses={200: {"model": HidesDocument}, **problems(**_ANSWERS)})
+    @router.get("/hidden", responses={200: {"model": HidesDocument}, **problems(_BOOK)})
     async def hidden(
-        ended: Annotated[bool, Query(description="Also those that expired or were removed.")] = False,  # noqa: FBT002 - a query parameter
+        ended: Annotated[bool, Query(description="Also those that expired or were removed.", examples=[True])] = False,  # noqa: FBT002 - a query parameter
     ) -> JSONResponse:
         """What is hidden, newest first, at most 1,000 rules."""
         now = follower.now()
@@ -45,7 +45,7 @@ def hidden_routes(follower: HideFollower, ladder: Ladder) -> APIRouter:
         status_code=201,
         responses={
             201: {"model": HiddenDocument},
-            **problems(s400="The body is not JSON.", s413="Too large.", **_ANSWERS),
+            **problems(BODY, _BOOK),
         },
     )
     async def hide(wanted: HideRequest, request: Request) -> JSONResponse:
@@ -69,9 +69,12 @@ def hidden_routes(follower: HideFollower, ladder: Ladder) -> APIRouter:
 
     @router.delete(
         "/hidden/{rule_id}",
-        responses={200: {"model": HideDocument}, **problems(s404="No such rule.", **_ANSWERS)},
+        responses={200: {"model": HideDocument}, **problems({404: ("rule_not_found",)}, _BOOK)},
     )
-    async def show(rule_id: Annotated[int, Path(ge=1, le=MAX_RULE)], request: Request) -> JSONResponse:
+    async def show(
+        rule_id: Annotated[int, Path(ge=1, le=MAX_RULE, description="`rule_id` of a rule.", examples=[3])],
+        request: Request,
+    ) -> JSONResponse:
         """Ends a rule. It stays in the book, with who ended it."""
         now = follower.now()
         row = await asyncio.to_thread(lambda: book.remove(rule_id, author=_author(request), now=now))

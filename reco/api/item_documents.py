@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from reco.api import examples
 from reco.api.documents import TrendDocument
 from reco.api.questions import MAX_TEXT, Text
 
@@ -63,7 +62,7 @@ class ItemFacts(BaseModel):
 class ItemDocument(BaseModel):
     """The answer of `items/{item}`."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [examples.ITEM]})
+    model_config = ConfigDict(extra="forbid")
 
     item: ItemFacts
     metadata: Facts
@@ -83,7 +82,7 @@ class CategoryFacts(BaseModel):
 class CategoriesDocument(BaseModel):
     """The answer of `categories`."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [examples.CATEGORIES]})
+    model_config = ConfigDict(extra="forbid")
 
     categories: list[CategoryFacts]
     metadata: Facts
@@ -108,7 +107,7 @@ class FoundItem(BaseModel):
 class SearchDocument(BaseModel):
     """The answer of `search`."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [examples.SEARCH]})
+    model_config = ConfigDict(extra="forbid")
 
     items: list[FoundItem]
     metadata: Facts
@@ -153,7 +152,7 @@ class HiddenBy(BaseModel):
 class WhyDocument(BaseModel):
     """The answer of `why/{item}`."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [examples.WHY]})
+    model_config = ConfigDict(extra="forbid")
 
     item: WhyItem
     basket: list[WhyItem]
@@ -204,7 +203,7 @@ class DropDocument(BaseModel):
 class SnapshotDocument(BaseModel):
     """The answer of `snapshots/{snapshot_id}`."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [examples.SNAPSHOT]})
+    model_config = ConfigDict(extra="forbid")
 
     manifest: dict[str, Any] = Field(description="As published: run, drops by sha256, counts, digest, settings, gate.")
     drops: list[DropDocument] | None = Field(
@@ -251,7 +250,7 @@ class HideRequest(BaseModel):
 class HideDocument(BaseModel):
     """A rule that hides."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [examples.HIDE]})
+    model_config = ConfigDict(extra="forbid")
 
     rule_id: int
     kind: Literal["item", "category"]
@@ -268,7 +267,7 @@ class HideDocument(BaseModel):
 class HiddenDocument(HideDocument):
     """A rule that was made just now."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [examples.HIDE | {"covers_items": True}]})
+    model_config = ConfigDict(extra="forbid")
 
     covers_items: bool | None = Field(
         description="Whether the served snapshot has an item that the rule hides; null while no snapshot can be read."
@@ -278,6 +277,6 @@ class HiddenDocument(HideDocument):
 class HidesDocument(BaseModel):
     """The rules."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [examples.HIDES]})
+    model_config = ConfigDict(extra="forbid")
 
     hidden: list[HideDocument]

@@ -10,9 +10,9 @@ from pydantic import BaseModel, Field
 
 from reco.api import paths
 from reco.api.bodies import JSONResponse
-from reco.api.documents import problems
 from reco.api.item_documents import CategoriesDocument, ItemDocument, SearchDocument, WhyDocument
 from reco.api.ladder import Ladder
+from reco.api.openapi import ANSWER, LIST, NO_ITEM, problems
 from reco.api.questions import MAX_BASKET, MAX_TEXT, ListControls, Text
 from reco.snapshot.controls import Controls
 from reco.snapshot.details import MAX_CATEGORY_LIMIT, categories_answer, item_answer
@@ -30,20 +30,18 @@ ItemInPath = Annotated[
         examples=["PID"],
     ),
 ]
-UNAVAILABLE = "Nothing can be answered yet; Retry-After says when to try again."
-COMMON = {
-    "s422": "The request is not valid, or asks for what the shop does not know of its items.",
-    "s503": UNAVAILABLE,
-}
-LIST = {"s410": "The cursor is of a snapshot that is no longer served.", **COMMON}
 
 
 class CategoryQuery(BaseModel):
     """A page of the categories."""
 
-    limit: int = Field(default=100, ge=1, le=MAX_CATEGORY_LIMIT, description="How many categories.")
+    limit: int = Field(default=100, ge=1, le=MAX_CATEGORY_LIMIT, description="How many categories.", examples=[20])
     cursor: str | None = Field(
-        default=None, min_length=1, max_length=400, description="`next_cursor` of the page before."
+        default=None,
+        min_length=1,
+        max_length=400,
+        description="`next_cursor` of the page before.",
+        examples=["WyIyMDI2MDMwNFQxMjAwMDBaLTAxMjNhYmNkIiwiMGExYjJjM2Q0ZTVmIiwxXQ"],
     )
 
 
@@ -75,19 +73,19 @@ def item_routes(ladder: Ladder) -> APIRouter:
 
     @router.get(
         "/items/{item:anytext}",
-        responses={200: {"model": ItemDocument}, **problems(s404="No such item.", **COMMON)},
+        responses={200: {"model": ItemDocument}, **problems(NO_ITEM, ANSWER)},
     )
     async def item_details(item: ItemInPath) -> JSONResponse:
         """What is known of an item: name, category, price and stock, how often it was bought, and whether it grows."""
         return JSONResponse(ladder.about(lambda copy: item_answer(copy, item, ladder.hides())))
 
-    @router.get("/categories", responses={200: {"model": CategoriesDocument}, **problems(**LIST)})
+    @router.get("/categories", responses={200: {"model": CategoriesDocument}, **problems(LIST)})
     async def categories(query: Annotated[CategoryQuery, Query()]) -> JSONResponse:
         """Every category by name, with its number of items."""
         controls = Controls(limit=query.limit, cursor=query.cursor)
         return JSONResponse(ladder.about(lambda copy: categories_answer(copy, controls)))
 
-    @router.get("/search", responses={200: {"model": SearchDocument}, **problems(**LIST)})
+    @router.get("/search", responses={200: {"model": SearchDocument}, **problems(LIST)})
     async def search(query: Annotated[SearchQuery, Query()]) -> JSONResponse:
         """Items by name or id, best first: whole words, their beginnings, parts of them, and simple typos."""
         controls = query.controls()
@@ -95,7 +93,7 @@ def item_routes(ladder: Ladder) -> APIRouter:
 
     @router.get(
         "/why/{item:anytext}",
-        responses={200: {"model": WhyDocument}, **problems(s404="An item is not known.", **COMMON)},
+        responses={200: {"model": WhyDocument}, **problems(NO_ITEM, ANSWER)},
     )
     async def why_item(item: ItemInPath, query: Annotated[WhyQuery, Query()]) -> JSONResponse:
         """Why an item is, or is not, recommended with a basket: the counts, its place, and what took it out."""

@@ -26,6 +26,11 @@ _ALWAYS = frozenset({"/livez", "/readyz", "/health", "/health/", "/metrics"})
 _WAITED, _IN_FLIGHT, _TIME_OVER = SHED
 
 
+def never_refused(path: str) -> bool:
+    """Whether this path is answered whatever there is to do."""
+    return path in _ALWAYS
+
+
 class Load:
     """Keeps the work of one process within bounds.
 
@@ -49,7 +54,7 @@ class Load:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes on, or answers 503."""
-        if scope["type"] != "http" or scope["path"] in _ALWAYS:
+        if scope["type"] != "http" or never_refused(scope["path"]):
             await self._app(scope, receive, send)
             return
         waited = time.perf_counter() - scope.get("reco.arrived_at", float("inf"))

@@ -11,9 +11,9 @@ from pydantic import Field
 
 from reco.api import paths
 from reco.api.bodies import JSONResponse
-from reco.api.documents import Answer, problems
-from reco.api.items import LIST
+from reco.api.documents import Answer
 from reco.api.ladder import Ladder
+from reco.api.openapi import LIST, problems
 from reco.api.questions import MAX_TEXT, ListControls, Text
 from reco.snapshot.order_book import order_items
 from reco.storage.lake import Lake
@@ -30,7 +30,9 @@ class OrderControls(ListControls):
     """A list for an order."""
 
     source: Text | None = Field(
-        default=None, description="The source of the order; needed only where several have the same id."
+        default=None,
+        description="The source of the order; needed only where several have the same id.",
+        examples=["auto"],
     )
 
 
@@ -40,7 +42,7 @@ def order_routes(ladder: Ladder, lake: Lake) -> APIRouter:
 
     @router.get(
         "/recommendations/{order_id:anytext}",
-        responses={200: {"model": Answer}, **problems(s404="No such order.", **LIST)},
+        responses={200: {"model": Answer}, **problems({404: ("order_not_found",), 503: ("orders_unavailable",)}, LIST)},
     )
     async def order_recommendations(order_id: OrderInPath, query: Annotated[OrderControls, Query()]) -> JSONResponse:
         """What goes with an order of the past. Nothing that is in it is recommended, and what it holds is not told.

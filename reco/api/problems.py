@@ -178,5 +178,9 @@ async def _of_http(request: Request, error: Exception) -> JSONResponse:
     detail = error.detail
     if error.status_code == 405:
         detail = f"{request.method} is not a method of this route."
-    headers = dict(error.headers) if error.headers else None
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        # The router names the methods of the first of several routes of a path.
+        ways = request.app.openapi()["paths"].get(notes.current().route.replace(":anytext", ""))
+        headers |= {"Allow": ", ".join(sorted(map(str.upper, ways)))} if ways else {}
     return problem(error.status_code, code, detail, headers=headers, hint="/docs lists the routes.")

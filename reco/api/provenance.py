@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Path
 
 from reco.api.bodies import JSONResponse
-from reco.api.documents import problems
 from reco.api.item_documents import SnapshotDocument
 from reco.api.ladder import Ladder
+from reco.api.openapi import NOTHING_SERVED, problems
 from reco.errors import DatabaseUnavailable, SnapshotNotFound, SnapshotUnknown
 from reco.snapshot.keys import Keys, is_sid
 from reco.snapshot.manifest import Manifest, read_manifest
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 DROPS_SHOWN = 1000
 
-SnapshotInPath = Annotated[str, Path(max_length=100, description="`snapshot_id` of an answer, or `current`.")]
+SnapshotInPath = Annotated[
+    str, Path(max_length=100, description="`snapshot_id` of an answer, or `current`.", examples=["current"])
+]
 
 
 class Records:
@@ -92,7 +94,7 @@ def provenance(ladder: Ladder, records: Records) -> APIRouter:
         "/snapshots/{snapshot_id}",
         responses={
             200: {"model": SnapshotDocument},
-            **problems(s404="No such snapshot.", s422="The request is not valid.", s503="It cannot be read now."),
+            **problems({404: ("snapshot_unknown",), 422: ("request_invalid",), 503: NOTHING_SERVED}),
         },
     )
     async def snapshot(snapshot_id: SnapshotInPath) -> JSONResponse:

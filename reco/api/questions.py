@@ -4,10 +4,11 @@ Belongs here: query parameters and bodies. Does not belong here: applying them (
 (`documents`).
 """
 
+import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from reco.snapshot.answers import added
 from reco.snapshot.controls import MAX_CATEGORIES, MAX_EXCLUDED, MAX_LIMIT, Controls
@@ -19,42 +20,81 @@ MAX_QUANTITY = 1_000_000
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
 
 
-def _plain_decimal(value: Any) -> Any:
-    """A price as it is written; text that is no plain number is left to be refused."""
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+def _whole(value: Any) -> Any:
+    """JSON knows one kind of number: 5.0 is 5."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+
+_PLAIN = r"^[0-9]{1,14}(\.[0-9]{1,4})?$"
+
+
+def _plain_decimal(value: Any) -> Decimal:
+    """A price as it is written, without signs and powers."""
+    text = str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    if not re.fullmatch(_PLAIN, text):
+        raise ValueError("a price is written like 12 or 12.90, with at most 14 digits and 4 decimals")
+    return Decimal(text)
 
 
 Price = Annotated[
-    Decimal, BeforeValidator(_plain_decimal), Field(ge=0, max_digits=18, decimal_places=4, allow_inf_nan=False)
+    Decimal,
+    BeforeValidator(_plain_decimal),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "pattern": _PLAIN}, {"type": "number", "minimum": 0, "maximum": 10**14 - 1}]}
+    ),
 ]
 
 
 class ListControls(BaseModel):
     """What every list can be asked for. Leave out what does not matter."""
 
-    limit: int = Field(default=10, ge=1, le=MAX_LIMIT, description="How many items.")
+    limit: Whole = Field(default=10, ge=1, le=MAX_LIMIT, description="How many items.", examples=[5])
     cursor: str | None = Field(
-        default=None, min_length=1, max_length=400, description="`next_cursor` of the page before, as it is."
+        default=None,
+        min_length=1,
+        max_length=400,
+        description="`next_cursor` of the page before, as it is.",
+        examples=["WyIyMDI2MDMwNFQxMjAwMDBaLTAxMjNhYmNkIiwiMGExYjJjM2Q0ZTVmIiwxXQ"],
     )
     exclude_ids: list[Text] = Field(
-        default_factory=list, max_length=MAX_EXCLUDED, description="Ids that are not to be in the list; repeatable."
+        default_factory=list,
+        max_length=MAX_EXCLUDED,
+        description="Ids that are not to be in the list; repeatable.",
+        examples=[["Hose"]],
     )
     categories: list[Text] = Field(
         default_factory=list,
         max_length=MAX_CATEGORIES,
         description="Only items of these; `Home > Tools` is also of `Home` and of `Tools`. Repeatable.",
+        examples=[["Gas", "Water"]],
     )
     categories_match: Literal["any", "all"] = Field(
-        default="any", description="Whether an item must be of any or of all of `categories`."
+        default="any", description="Whether an item must be of any or of all of `categories`.", examples=["any"]
     )
-    min_price: Price | None = Field(default=None, description="Only items whose price is known and not below.")
-    max_price: Price | None = Field(default=None, description="Only items whose price is known and not above.")
-    in_stock: bool | None = Field(default=None, description="Only items known to be (true) or not to be in stock.")
-    min_score: float = Field(default=0.0, ge=0, le=1, description="Only items with at least this `similarity_score`.")
-    max_per_category: int | None = Field(
-        default=None, ge=1, le=MAX_LIMIT, description="At most so many items of one category, over all pages."
+    min_price: Price | None = Field(
+        default=None, description="Only items whose price is known and not below.", examples=["9.90"]
     )
-    explain: bool = Field(default=False, description="Adds the numbers behind each item, and what was filtered out.")
+    max_price: Price | None = Field(
+        default=None, description="Only items whose price is known and not above.", examples=["500"]
+    )
+    in_stock: bool | None = Field(
+        default=None, description="Only items known to be (true) or not to be in stock.", examples=[True]
+    )
+    min_score: float = Field(
+        default=0.0, ge=0, le=1, description="Only items with at least this `similarity_score`.", examples=[0.05]
+    )
+    max_per_category: Whole | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_LIMIT,
+        description="At most so many items of one category, over all pages.",
+        examples=[2],
+    )
+    explain: bool = Field(
+        default=False, description="Adds the numbers behind each item, and what was filtered out.", examples=[True]
+    )
 
     def controls(self) -> Controls:
         """The controls.
@@ -80,16 +120,18 @@ class ListControls(BaseModel):
 class PopularControls(ListControls):
     """A list of popular items."""
 
-    category: Text | None = Field(default=None, description="Only items of this category, matched exactly.")
+    category: Text | None = Field(
+        default=None, description="Only items of this category, matched exactly.", examples=["Gas"]
+    )
 
 
 class BasketItem(BaseModel):
     """An item of a basket with its quantity."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     item: Text
-    quantity: int | None = Field(default=None, ge=1, le=MAX_QUANTITY, description="Left out, it weighs like one.")
+    quantity: Whole | None = Field(default=None, ge=1, le=MAX_QUANTITY, description="Left out, it weighs like one.")
 
 
 class Basket(ListControls):
@@ -97,6 +139,7 @@ class Basket(ListControls):
 
     model_config = ConfigDict(
         extra="forbid",
+        strict=True,  # JSON has numbers and truths of its own; in an address all is text
         json_schema_extra={
             "examples": [
                 {"items": ["PID", "Water Level Meter"], "limit": 5},

@@ -12,11 +12,12 @@ from reco import __version__
 from reco.api import paths
 from reco.api.back import Back
 from reco.api.bodies import JSONResponse
-from reco.api.documents import Alive, Answer, Health, Ready, problems
+from reco.api.documents import Alive, Answer, Health, Ready
 from reco.api.follower import Follower
 from reco.api.hidden import hidden_routes
-from reco.api.items import LIST, UNAVAILABLE, ItemInPath, item_routes
+from reco.api.items import ItemInPath, item_routes
 from reco.api.ladder import Ladder
+from reco.api.openapi import BODY, LIST, NO_ITEM, NOTHING_SERVED, problems
 from reco.api.orders import order_routes
 from reco.api.pages import pages
 from reco.api.provenance import provenance
@@ -44,24 +45,24 @@ def add_routes(app: FastAPI, follower: Follower, back: Back) -> None:
 def _recommendations(ladder: Ladder) -> APIRouter:
     router = APIRouter(redirect_slashes=False)
 
-    @router.get("/popular-items", responses={**_FOUND, **problems(s404="No item is of this category.", **LIST)})
+    @router.get("/popular-items", responses={**_FOUND, **problems(NO_ITEM, LIST)})
     async def popular_items(query: Annotated[PopularControls, Query()]) -> JSONResponse:
         """The items in most orders, of a category or of the whole shop."""
         return JSONResponse(ladder.popular(query.controls(), query.category))
 
-    @router.get("/trending-items", responses={**_FOUND, **problems(**LIST)})
+    @router.get("/trending-items", responses={**_FOUND, **problems(LIST)})
     async def trending_items(query: ListQuery) -> JSONResponse:
         """The items whose orders grow most, from one window of days to the next, as the newest orders tell."""
         return JSONResponse(ladder.trending(query.controls()))
 
-    @router.get("/similar-items/{item:anytext}", responses={**_FOUND, **problems(s404="No such item.", **LIST)})
+    @router.get("/similar-items/{item:anytext}", responses={**_FOUND, **problems(NO_ITEM, LIST)})
     async def similar_items(item: ItemInPath, query: ListQuery) -> JSONResponse:
         """What is bought together with an item, most similar first."""
         return JSONResponse(ladder.similar(item, query.controls()))
 
     @router.post(
         "/basket-recommendations",
-        responses={**_FOUND, **problems(s400="The body is not JSON.", s413="The body is too large.", **LIST)},
+        responses={**_FOUND, **problems(BODY, LIST)},
     )
     async def basket_recommendations(basket: Basket) -> JSONResponse:
         """What goes with a basket. Nothing of the basket is recommended; an unknown basket gets the popular items."""
@@ -84,7 +85,7 @@ def _health(follower: Follower) -> APIRouter:
         """The process runs. Touches nothing."""
         return Alive(status="alive")
 
-    @router.get("/readyz", responses=problems(s503=UNAVAILABLE))
+    @router.get("/readyz", responses=problems({503: NOTHING_SERVED}))
     async def readyz() -> Ready:
         """This process can answer, from the current snapshot or from an earlier one in memory."""
         served = follower.served

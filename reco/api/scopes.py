@@ -50,6 +50,10 @@ class RouteTable:
         self.routes = routes
         self._patterns = [(compile_path(one)[0], one) for one in routes if "{" in one]
 
+    def of_document(self, path: str) -> Scope | None:
+        """The scope of a path as /openapi.json writes it, without the converters of its parameters."""
+        return next(scope for template, scope in self.routes.items() if template.replace(":anytext", "") == path)
+
     def find(self, path: str) -> str | None:
         """The template of the route; None where there is none."""
         if path in self.routes:

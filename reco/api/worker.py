@@ -18,12 +18,15 @@ import structlog
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from reco.api import notes
 from reco.api.app import create_app
 from reco.api.back import open_back
+from reco.api.edge import HEADERS
 from reco.api.follower import Follower
 from reco.api.keyring import KeyRing, open_ring
 from reco.api.limits import RateLimit
 from reco.api.metrics import Metrics
+from reco.api.problems import problem
 from reco.errors import RecoError
 from reco.logs import configure_logs, log_format
 from reco.settings import Settings, load_settings
@@ -95,3 +98,12 @@ class Arrival(HttpToolsProtocol):
         super().on_message_begin()
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]  # a field of our own
         scope["reco.arrived_at"] = time.perf_counter()
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP, or has too long an address to be read, is answered like every other error."""
+        about = notes.begin(None)
+        answer = problem(400, "request_refused", msg, hint="Send HTTP/1.1 and an address of less than 16 kB.")
+        fields = HEADERS | {notes.REQUEST_ID: about.request_id, "Connection": "close"} | dict(answer.headers)
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        self.transport.write(f"HTTP/1.1 400 Bad Request\r\n{head}\r\n".encode("latin-1") + bytes(answer.body))
+        self.transport.close()

@@ -11,19 +11,15 @@ import pytest
 from pydantic import ValidationError
 from starlette.datastructures import Headers
 
-from reco.api import documents, item_documents, problems
-from reco.api.app import create_app, ended
-from reco.api.back import open_back
+from reco.api import documents, item_documents, problems, questions
+from reco.api.app import ended
 from reco.api.codes import CODES
 from reco.api.edge import OtherOrigins, is_loopback
-from reco.api.follower import Follower
 from reco.api.item_documents import HideRequest
-from reco.api.keyring import Refusal, open_ring
-from reco.api.metrics import Metrics
+from reco.api.keyring import Refusal
 from reco.errors import DatabaseUnavailable, OrdersUnavailable, RedisUnavailable, SnapshotDamaged, SnapshotNotFound
-from reco.settings import load_settings
 from reco.snapshot.source import MemorySource
-from reco.storage.redis_service import ServiceRedis
+from reco_pipeline_tests.openapi_document import FROZEN, differences, made_document
 
 UNAVAILABLE = (RedisUnavailable, DatabaseUnavailable, OrdersUnavailable, SnapshotNotFound, SnapshotDamaged)
 PACKAGE = Path(problems.__file__).parent
@@ -32,11 +28,12 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 
 @pytest.fixture(scope="module")
 def document(tmp_path_factory):
-    settings = load_settings(home=tmp_path_factory.mktemp("home"))
-    metrics = Metrics()
-    redis = ServiceRedis(settings)
-    follower, back = Follower(redis, settings.namespace, metrics), open_back(settings, redis, metrics)
-    return create_app(follower, open_ring(settings, metrics), back, None, metrics, settings).openapi()
+    return made_document(tmp_path_factory.mktemp("home"))
+
+
+def operations(document):
+    """Method, path and what is told of each."""
+    return [(method, path, one) for path, ways in document["paths"].items() for method, one in ways.items()]
 
 
 def test_the_page_of_the_api_names_every_route_parameter_and_field(document):
@@ -63,16 +60,69 @@ def test_the_page_of_the_api_names_every_code():
     assert told == {(status, code) for code, one in CODES.items() for status in one.statuses}
 
 
-def test_every_route_of_answers_has_an_example_of_its_form(document):
-    """What /docs shows is an answer as the service gives it: each example is valid for its model."""
+def test_every_answer_has_an_example_of_its_form(document):
+    """What /openapi.json shows is what the service gives: each answer and each problem is valid for its model."""
     models = {**vars(documents), **vars(item_documents)}
-    for path, ways in document["paths"].items():
-        for one in ways.values() if path.startswith("/api/v1") else ():
-            good = next(answer for status, answer in one["responses"].items() if status < "300")
-            name = good["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
-            assert document["components"]["schemas"][name]["examples"], path
-            # The document leaves out what is null, which the service tells.
-            models[name].model_validate(models[name].model_config["json_schema_extra"]["examples"][0])
+    examples = document["components"]["examples"]
+    for method, path, one in operations(document):
+        for status, answer in one["responses"].items():
+            if status == "304":
+                assert "content" not in answer
+            elif status < "300":
+                content = answer["content"]["application/json"]
+                models[content["schema"]["$ref"].rpartition("/")[2]].model_validate(content["example"], strict=True)
+            else:
+                told = answer["content"][problems.MEDIA_TYPE]
+                assert told["schema"]["$ref"].endswith("/Problem")
+                for code, named in told["examples"].items():
+                    value = examples[named["$ref"].rpartition("/")[2]]["value"]
+                    problems.Problem.model_validate(value, strict=True)
+                    assert (value["status"], value["code"]) == (int(status), code), (method, path)
+
+
+def test_every_parameter_and_body_has_an_example(document):
+    """Whoever reads a route sees what to write; bodies are valid for their models."""
+    models = {**vars(questions), **vars(item_documents)}
+    without = [
+        (path, one["name"])
+        for _, path, route in operations(document)
+        for one in route.get("parameters", ())
+        if not one["schema"].get("examples")
+    ]
+    assert without == []
+    bodies = [
+        one["requestBody"]["content"]["application/json"] for *_, one in operations(document) if "requestBody" in one
+    ]
+    assert len(bodies) == 2
+    for content in bodies:
+        name = content["schema"]["$ref"].rpartition("/")[2]
+        for example in document["components"]["schemas"][name]["examples"]:
+            models[name].model_validate(example)
+
+
+def test_every_answer_that_is_kept_tells_of_304_and_its_etag(document):
+    """The routes with an ETag, and no others, take If-None-Match and say what comes then."""
+    told = {path for method, path, one in operations(document) if "304" in one["responses"]}
+    assert told == {"/api/v1/popular-items", "/api/v1/trending-items", "/api/v1/similar-items/{item}"}
+    for _, path, one in operations(document):
+        condition = [field for field in one.get("parameters", ()) if field["name"] == "If-None-Match"]
+        assert bool(condition) == (path in told)
+        assert ("ETag" in one["responses"].get("304", {"headers": ()})["headers"]) == (path in told)
+
+
+def test_the_document_is_the_frozen_one(document):
+    """A change of the API is seen here, place by place, before anybody's client sees it."""
+    frozen = json.loads(FROZEN.read_text(encoding="utf-8"))
+    changed = differences(frozen, document)
+    assert not changed, "\n".join(["the API differs from docs/openapi.json; if that is wanted: make openapi", *changed])
+
+
+def test_a_difference_is_named():
+    """What is gone, new and other is told with its place and both values."""
+    before = {"paths": {"/a": {"get": [1, 2]}, "/b": {}}, "same": None}
+    after = {"paths": {"/a": {"get": [1, 3]}, "/c": {}}, "same": None}
+    assert differences(before, after) == ["- paths /b: {}", "+ paths /c: {}", "~ paths /a get[1]: 2 -> 3"]
+    assert differences(before, before) == []
 
 
 def test_every_code_that_is_told_is_in_the_closed_list():
@@ -85,7 +135,7 @@ def test_every_code_that_is_told_is_in_the_closed_list():
         made = re.findall(r"problem\(\s*(\d{3}),\s*\"(\w+)\"", file.read_text(encoding="utf-8"))
         told |= {(int(status), code) for status, code in made}
     assert {(status, code) for status, code in told if status not in CODES[code].statuses} == set()
-    assert {code for _, code in told} == set(CODES) - {"request_refused"}
+    assert {code for _, code in told} == set(CODES)
 
 
 @pytest.mark.parametrize(
