@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ WORDS = st.one_of(st.none(), st.sampled_from(["", "a", "b", "B", "é", "a b", "1
 ROWS = st.lists(st.lists(WORDS, max_size=6), min_size=1, max_size=4)
 
 
-def write(path: Path, values: list, kind: pa.DataType, group: int) -> Path:
+def write(path: Path, values: list[Any], kind: pa.DataType, group: int) -> Path:
     """A file with one column `x`, in row groups of this many rows."""
     pq.write_table(pa.table({"x": pa.array(values, kind)}), path, row_group_size=group)
     return path
@@ -27,7 +28,7 @@ def write(path: Path, values: list, kind: pa.DataType, group: int) -> Path:
 @given(ROWS, st.integers(1, 3), st.booleans())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 def test_texts_of_row_groups_are_the_texts_of_the_whole(
-    tmp_path: Path, files: list, group: int, in_order: bool
+    tmp_path: Path, files: list[list[str | None]], group: int, in_order: bool
 ) -> None:
     """Whatever is null, repeated, constant or in order, and however it is divided, codes and texts are the same."""
     if in_order:
@@ -45,7 +46,7 @@ def test_texts_of_row_groups_are_the_texts_of_the_whole(
 
 @given(st.lists(st.one_of(st.none(), st.integers(-5, 5)), max_size=9), st.integers(1, 4))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
-def test_numbers_and_money_come_with_what_is_missing(tmp_path: Path, values: list, group: int) -> None:
+def test_numbers_and_money_come_with_what_is_missing(tmp_path: Path, values: list[int | None], group: int) -> None:
     """A missing number is the one asked for, missing money is 0 and known as missing."""
     numbers = Columns.of([write(tmp_path / "n.parquet", values, pa.int64(), group)], ["x"]).numbers("x", null=-9)
     assert numbers.tolist() == [-9 if value is None else value for value in values]
