@@ -314,3 +314,53 @@ class DrillFailed(BackupError):
     """A backup was restored, and what came of it is not what was backed up; `details["checks"]` lists each verdict."""
 
     code = "drill_failed"
+
+
+class ApiProblem(RecoError):
+    """The HTTP service refused a question of `reco.client`.
+
+    `status` is that of the answer, 0 where none came; `problem` the problem document; `retry_after` in seconds.
+    """
+
+    code = "api_problem"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        status: int = 0,
+        problem: dict[str, Any] | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.problem = problem or {}
+        self.retry_after = retry_after
+
+
+class ApiNotFound(ApiProblem):
+    """The service knows no such item, order, rule, snapshot or route; `problem["near"]` may name similar items."""
+
+    code = "api_not_found"
+
+
+class ApiKeyRefused(ApiProblem):
+    """The service asks for an API key, for another one, or for one with another scope."""
+
+    code = "api_key_refused"
+
+
+class ApiLimited(ApiProblem):
+    """The key or the address asked the service too often."""
+
+    code = "api_limited"
+    recoverable = True
+
+
+class ApiUnavailable(ApiProblem):
+    """The service cannot be reached, or cannot answer now."""
+
+    code = "api_unavailable"
+    exit_code = 4
+    recoverable = True

@@ -1,4 +1,4 @@
-"""The pages for people: the documentation of the routes and of the problems. They need nothing from any network.
+"""The pages for people: the explorer, the documentation of the routes and of the problems. They need no other network.
 
 Belongs here: serving these pages. Does not belong here: what they tell, which comes from /openapi.json and `codes`.
 """
@@ -14,14 +14,21 @@ from fastapi.responses import HTMLResponse
 
 from reco.api.codes import CODES
 
-_DOCS = files("reco.api").joinpath("docs.html").read_text(encoding="utf-8")
-_STYLE = files("reco.api").joinpath("page.css").read_text(encoding="utf-8")
+
+def _file(name: str) -> str:
+    return files("reco.api").joinpath(name).read_text(encoding="utf-8")
 
 
 def pages() -> APIRouter:
     """The routes of the pages."""
     router = APIRouter(redirect_slashes=False, include_in_schema=False)
-    docs, problems = _page(_DOCS), _page(_problems())
+    docs, problems = _page(_file("docs.html")), _page(_problems())
+    shop = _page(_file("explorer.html"), style="explorer.css", script="explorer.js")
+
+    @router.get("/")
+    async def explorer() -> HTMLResponse:
+        """What is bought together, by item and by basket; the data it shows needs a key as ever."""
+        return shop
 
     @router.get("/docs")
     async def documentation() -> HTMLResponse:
@@ -36,10 +43,12 @@ def pages() -> APIRouter:
     return router
 
 
-def _page(text: str) -> HTMLResponse:
+def _page(text: str, *, style: str = "page.css", script: str | None = None) -> HTMLResponse:
     """A page that may load nothing and run only what stands in it: each script and style is named by its hash."""
-    text = text.replace("/*style*/", _STYLE)
-    policy = ["default-src 'none'", "connect-src 'self'", "base-uri 'none'", "form-action 'self'"]
+    text = text.replace("/*style*/", _file(style))
+    if script is not None:
+        text = text.replace("/*script*/", _file(script))
+    policy = ["default-src 'none'", "connect-src 'self'", "img-src data:", "base-uri 'none'", "form-action 'self'"]
     policy.append("frame-ancestors 'none'")
     for tag in ("script", "style"):
         sources = re.findall(rf"<{tag}>(.*?)</{tag}>", text, flags=re.DOTALL)

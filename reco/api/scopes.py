@@ -18,6 +18,7 @@ SCOPES: tuple[Scope, ...] = ("read", "events", "admin", "ops")
 
 PUBLIC = None
 ROUTES: Mapping[str, Scope | None] = {
+    "/": PUBLIC,
     "/livez": PUBLIC,
     "/readyz": PUBLIC,
     "/health": "read",

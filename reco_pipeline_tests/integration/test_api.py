@@ -209,8 +209,12 @@ def test_health_tells_what_is_served(api, snapshot):
 
 
 def test_the_pages_for_people_need_no_network(api):
-    """`/docs` and `/problems` load nothing from anywhere else, and may run only what stands in them."""
-    for path, words in (("/docs", "/openapi.json"), ("/problems", 'id="rate_limited"')):
+    """`/`, `/docs` and `/problems` load nothing from anywhere else, and may run only what stands in them."""
+    for path, words in (
+        ("/docs", "/openapi.json"),
+        ("/problems", 'id="rate_limited"'),
+        ("/", "What is bought together"),
+    ):
         page = api.client.get(path)
         assert words in page.text
         assert not re.findall(r"(?:src|href)=.?(?:https?:)?//|@import|url\(", page.text)

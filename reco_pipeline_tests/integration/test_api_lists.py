@@ -1,8 +1,6 @@
 """The answers of the API about a shop with categories, prices, stock and times, on a real Redis and a real lake."""
 
 import datetime as dt
-import re
-import shlex
 import tempfile
 import time
 from decimal import Decimal
@@ -41,7 +39,6 @@ from reco.snapshot.store import SnapshotStore
 from reco.storage.sql import open_database
 from reco_pipeline_tests.api_client import service
 from reco_pipeline_tests.servers import port_of, running_valkey
-from reco_pipeline_tests.shop import ROOT
 from reco_pipeline_tests.snapshot_lake import SHOP
 
 NOON = dt.datetime(2026, 3, 4, 12, tzinfo=dt.UTC)
@@ -516,24 +513,3 @@ def test_orders_of_snapshots_that_are_gone_are_removed(valkey, tmp_path):
     table = pl.read_parquet(file)
     assert table.columns == ["order_id", "source", "item_id"]
     assert table["order_id"].is_sorted()
-
-
-# ---------------------------------------------------------------------------------------------------------- documents
-
-
-def test_the_examples_of_the_page_work(valkey, tmp_path):
-    """Every curl line of docs/api.md with $URL, in its order, on a shop that has these items: what it asks succeeds."""
-    valkey.flushall()
-    home = home_at(tmp_path / "home", valkey)
-    publish(home, valkey)
-    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-    lines = re.findall(r"^\$ (curl .*\$URL.*)$", page, flags=re.MULTILINE)
-    assert len(lines) >= 10
-    with service(valkey, home.settings.home) as made:
-        for line in lines:
-            words = shlex.split(line)[1:]
-            method = words[words.index("-X") + 1] if "-X" in words else "GET"
-            body = words[words.index("-d") + 1] if "-d" in words else None
-            address = next(word for word in words if word.startswith("$URL")).removeprefix("$URL")
-            (answer,) = made.ask((method, address), content=body, headers={"Content-Type": "application/json"})
-            assert answer.status_code in {200, 201}, (line, answer.text)

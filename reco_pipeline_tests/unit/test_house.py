@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock", "requirements-image.lock")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PACKAGES = ("reco", "reco_pipeline", "assets", "resources")
-ROOMS = ("api", "backup", "orders", "catalog", "audit", "alerts", "model", "snapshot", "storage", "local")
+ROOMS = ("api", "client", "backup", "orders", "catalog", "audit", "alerts", "model", "snapshot", "storage", "local")
 
 
 def read(name: str) -> str:
