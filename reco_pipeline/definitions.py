@@ -19,11 +19,12 @@ from assets.model import item_cooccurrence, item_stats, similar_items  # noqa: E
 from assets.orders import orders  # noqa: E402
 from assets.serving import redis_snapshot  # noqa: E402
 from reco.audit.catalogue import raised_checks  # noqa: E402
-from reco_pipeline.guarding import backup_after_publish, backup_schedules, protection_sensor  # noqa: E402
+from reco_pipeline.guarding import backup_after_publish, backup_schedules  # noqa: E402
 from reco_pipeline.jobs import all_jobs  # noqa: E402
 from reco_pipeline.production import require_ready  # noqa: E402
 from reco_pipeline.schedules import daily_schedules  # noqa: E402
-from reco_pipeline.sensors import failure_sensor, inbox_sensor  # noqa: E402
+from reco_pipeline.sensors import inbox_sensor  # noqa: E402
+from reco_pipeline.telling import alert_sensor, failure_sensor, protection_sensor  # noqa: E402
 from resources.home import (  # noqa: E402
     DatabaseResource,
     LakeResource,
@@ -67,6 +68,7 @@ def build_defs(overrides: dict[str, str] | None = None) -> dg.Definitions:
             failure_sensor(),
             backup_after_publish(known),
             protection_sensor(),
+            alert_sensor(),
         ],
         resources={
             "settings": settings,

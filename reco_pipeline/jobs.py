@@ -14,6 +14,7 @@ from reco.orders.orders import ORDERS
 from reco.snapshot.release import REDIS_SNAPSHOT
 from reco_pipeline.backups import prune_backups, restore_backup, verify_next_part
 from reco_pipeline.housekeeping import remove_expired_text
+from reco_pipeline.pending import NOT_REPEATED
 from reco_pipeline.receiving import receive_waiting_files
 from resources.home import DatabaseResource, VaultResource
 
@@ -98,6 +99,7 @@ def all_jobs(database: DatabaseResource, vault: VaultResource) -> list[Job]:
     of_backups = [
         graph.to_job(
             name=f"{graph.name}_job",
+            tags=NOT_REPEATED if graph is restore else None,
             resource_defs={"database": database, "vault": vault},
             executor_def=dg.in_process_executor,
         )

@@ -182,6 +182,26 @@ def check_config(as_json: JsonFlag = False) -> None:
     raise typer.Exit(NOT_READY if lacks else 0)
 
 
+@config_app.command("dagster")
+def dagster_config(as_json: JsonFlag = False) -> None:
+    """Writes `dagster.yaml` for these settings into the home, where nobody changed it; prints its folder.
+
+    Example: export DAGSTER_HOME="$(reco config dagster)"
+    """
+    from reco_pipeline.cli.start import settings_of_command
+    from reco_pipeline.instance import dagster_home, dagster_yaml
+
+    settings = settings_of_command()
+    folder = dagster_home(settings.home)
+    found = (folder / "dagster.yaml").read_text(encoding="utf-8")
+    if found != dagster_yaml(settings):
+        warn(f"{folder / 'dagster.yaml'} was changed by hand and is left alone: remove it to have it written anew.")
+    if as_json:
+        print_json({"folder": str(folder), "dagster_yaml": found, "ours": found == dagster_yaml(settings)})
+    else:
+        print(folder)
+
+
 def doctor(as_json: JsonFlag = False) -> None:
     """Whether everything the pipeline needs can be reached, with the next step where it cannot.
 

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # comes with Dagster
+import yaml
 
 from reco.api.metrics import Metrics
 from reco_pipeline_tests.shop import ROOT
