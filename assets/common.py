@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 
 OWNERS = ["team:recommendations"]
-INGEST, MODEL, SERVING, BACKUP = "ingest", "model", "serving", "backup"
+INGEST, MODEL, SERVING, BACKUP, HEALTH = "ingest", "model", "serving", "backup", "health"
 
 # Whatever writes what Redis serves, or backups: one run of these at a time (the limit: `reco_pipeline.instance`).
 POOL = "redis"

@@ -14,6 +14,7 @@ from assets.backup import redis_backup, restore_drill  # noqa: E402
 from assets.catalogue import catalogue  # noqa: E402
 from assets.checks import all_checks  # noqa: E402
 from assets.evaluation import model_evaluation, score_choice  # noqa: E402
+from assets.health import pipeline_health  # noqa: E402
 from assets.ingest import ingest_drops, raw_orders  # noqa: E402
 from assets.model import item_cooccurrence, item_stats, similar_items  # noqa: E402
 from assets.orders import orders  # noqa: E402
@@ -46,6 +47,7 @@ all_assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
     redis_snapshot,
     redis_backup,
     restore_drill,
+    pipeline_health,
 ]
 
 

@@ -7,7 +7,8 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from assets.backup import REDIS_BACKUP, RESTORE_DRILL
-from assets.common import BACKUP
+from assets.common import BACKUP, HEALTH
+from assets.health import PIPELINE_HEALTH
 from reco.catalog.table import CATALOGUE
 from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES
 from reco.orders.orders import ORDERS
@@ -22,7 +23,7 @@ Job = dg.JobDefinition | UnresolvedAssetJobDefinition
 
 drops_to_recommendations = dg.define_asset_job(
     "drops_to_recommendations",
-    selection=dg.AssetSelection.all() - dg.AssetSelection.groups(BACKUP),
+    selection=dg.AssetSelection.all() - dg.AssetSelection.groups(BACKUP, HEALTH),
     description="From the chosen CSV drops to served recommendations, in one run.",
 )
 
@@ -57,6 +58,12 @@ restore_drill_job = dg.define_asset_job(
     selection=dg.AssetSelection.assets(RESTORE_DRILL),
     config={"ops": {RESTORE_DRILL: {"config": {"by_chance": True}}}},
     description="Restores a good backup, chosen by chance, into scratch servers and compares everything.",
+)
+
+health_job = dg.define_asset_job(
+    "health_job",
+    selection=dg.AssetSelection.assets(PIPELINE_HEALTH),
+    description="Looks at everything once: what is served, what fails, what is overdue, what runs out.",
 )
 
 
@@ -106,4 +113,4 @@ def all_jobs(database: DatabaseResource, vault: VaultResource) -> list[Job]:
         for graph in (backup_verify, restore, retention)
     ]
     of_assets = [drops_to_recommendations, rebuild_recommendations, read_catalogues, recheck_drops]
-    return [*of_assets, backup_job, restore_drill_job, *of_ops, *of_backups]
+    return [*of_assets, backup_job, restore_drill_job, health_job, *of_ops, *of_backups]

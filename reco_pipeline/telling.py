@@ -17,10 +17,11 @@ from reco.alerts.tell import Alert, over, send_waiting, tell
 from reco.audit.trail import Event, append, events, recording
 from reco.backup.status import absences, home_seconds, look, may_be_overdue
 from reco.errors import RecoError, error_names
+from reco.health import shortages
 from reco.settings import Settings
 from reco_pipeline.automation import ATTEMPT, KIND, SUBJECT
 from reco_pipeline.jobs import restore_drill_job
-from resources.home import DatabaseResource
+from resources.home import DatabaseResource, RedisResource
 
 log = structlog.get_logger(__name__)
 SECONDS_BETWEEN_LOOKS = 3600
@@ -31,6 +32,8 @@ RUN_HOURS = 26
 """A day and its delays: the daily schedules alone make several runs a day."""
 BROKEN_CHECK = "DagsterAssetCheckFailedError"
 CHECK, NO_RUN, ABSENT = "check_failed", "no_run", ("backup_missing", "drill_missing", "replica_behind")
+
+SHORT = ("disk_short", "redis_memory_short")
 
 
 def failure_sensor() -> dg.SensorDefinition:
@@ -193,13 +196,19 @@ def protection_sensor() -> dg.SensorDefinition:
         minimum_interval_seconds=SECONDS_BETWEEN_LOOKS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Tells, once a day each, that no good backup was made for 26 hours, no drill passed for 8 days, "
-        "the second bucket is behind, or the buckets do not say.",
+        "the second bucket is behind, the buckets do not say, or disk or Redis are nearly full.",
     )
-    def overdue(database: DatabaseResource) -> dg.SkipReason:
+    def overdue(database: DatabaseResource, redis: RedisResource) -> dg.SkipReason:
         now, home = dt.datetime.now(dt.UTC), database.home()
+        prefixes: tuple[str, ...] = (*ABSENT, "protection_unknown")
+        try:
+            with redis.client() as client:
+                standing = shortages(home.settings, client)
+        except RecoError:  # a run that needs Redis fails, and is told
+            standing = []
+        tell_standing(standing, SHORT, home.settings, now)
         if not may_be_overdue(home.ledger.engine, now=now):
             return dg.SkipReason("There is nothing to protect, or not for long enough that anything could be overdue.")
-        prefixes: tuple[str, ...] = (*ABSENT, "protection_unknown")
         try:
             standing = absences(look(home.settings, home.ledger.engine, now=now))
         except RecoError as error:

@@ -26,6 +26,7 @@ ASSETS = {
     "redis_snapshot",
     "redis_backup",
     "restore_drill",
+    "pipeline_health",
 }
 CHECKS = {
     "order_lines:lines_reconcile blocking",
@@ -64,7 +65,8 @@ CHECKS = {
     "redis_snapshot:orders_kept",
     "redis_snapshot:lists_overlap",
 }
-BACKUP = {"redis_backup", "restore_drill"}
+HEALTHY = "pipeline_health:pipeline_healthy"
+BACKUP = {"redis_backup", "restore_drill", "pipeline_health"}
 MODEL = ASSETS - BACKUP - {"raw_orders", "order_lines", "quarantined_lines"}
 JUDGED = {"order_lines", "quarantined_lines", "orders", "catalogue"}
 JOBS = {
@@ -72,6 +74,7 @@ JOBS = {
     "rebuild_recommendations": (MODEL, {check for check in CHECKS if check.split(":")[0] in MODEL}),
     "backup_job": ({"redis_backup"}, set()),
     "restore_drill_job": ({"restore_drill"}, set()),
+    "health_job": ({"pipeline_health"}, {HEALTHY}),
     "recheck_drops": (set(), {check for check in CHECKS if check.split(":")[0] in JUDGED}),
     "read_catalogues": ({"catalogue"}, {check for check in CHECKS if check.split(":")[0] == "catalogue"}),
 }
@@ -84,6 +87,7 @@ SCHEDULES = {
     "daily_backup_verify: backup_verify_job at 40 4 * * * UTC RUNNING",
     "daily_expiry: expire_quarantine at 45 4 * * * UTC RUNNING",
     "daily_retention: retention_job at 50 4 * * * UTC RUNNING",
+    "health: health_job at 10 5,11,17,23 * * * UTC RUNNING",
     "weekly_restore_drill: restore_drill_job at 55 4 * * 0 UTC RUNNING",
 }
 SENSORS = {
@@ -111,7 +115,7 @@ def test_assets_and_checks_are_these() -> None:
     """Every asset and check by name, with what blocks and what has partitions."""
     dg.Definitions.validate_loadable(defs)
     assert {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()} == ASSETS
-    assert {_words(check) for check in _checks().values()} == CHECKS
+    assert {_words(check) for check in _checks().values()} == CHECKS | {HEALTHY}
 
 
 def test_jobs_select_these() -> None:
@@ -126,6 +130,7 @@ def test_jobs_select_these() -> None:
 def test_the_catalogue_is_what_dagster_knows() -> None:
     """Promise and weight of every check come from the one list, which has no other."""
     known = {(key.asset_key.to_user_string(), key.name): spec for key, spec in _checks().items()}
+    del known["pipeline_health", "pipeline_healthy"]  # is about the whole, and no check of data
     assert set(known) == {(one.asset, one.name) for one in CATALOGUE}
     for one in CATALOGUE:
         spec = known[one.asset, one.name]
