@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from assets.common import BACKUP, OWNERS, POOL
+from assets.common import BACKED_UP, BACKUP, OWNERS, POOL, PROVEN
 from assets.serving import redis_snapshot
 from resources.home import DatabaseResource, RedisResource, VaultResource
 
@@ -46,6 +46,7 @@ class DrillConfig(dg.Config):
     owners=OWNERS,
     code_version="1",
     pool=POOL,
+    freshness_policy=BACKED_UP,
 )
 def redis_backup(
     config: BackupConfig, database: DatabaseResource, redis: RedisResource, vault: VaultResource
@@ -71,6 +72,7 @@ def redis_backup(
     owners=OWNERS,
     code_version="1",
     pool=POOL,
+    freshness_policy=PROVEN,
 )
 def restore_drill(config: DrillConfig, database: DatabaseResource, vault: VaultResource) -> dg.MaterializeResult:
     """A backup restored into scratch servers: the same counts, digests, answers, and the model made anew equals it."""

@@ -3,18 +3,25 @@
 Does not belong here: anything only one asset needs.
 """
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import dagster as dg
 
 OWNERS = ["team:recommendations"]
-INGEST, MODEL, SERVING, BACKUP = "ingest", "model", "serving", "backup"
+INGEST, MODEL, SERVING, BACKUP, HEALTH = "ingest", "model", "serving", "backup", "health"
 
 # Whatever writes what Redis serves, or backups: one run of these at a time (the limit: `reco_pipeline.instance`).
 POOL = "redis"
 
 Metadata = dict[str, float | int | str | dg.MetadataValue | dg.TableSchema | dg.TableColumnLineage]
+
+# How old the newest of each may be before Dagster shows it as stale: a day and its delays; a week and a day for drills.
+# A day without orders is shown too: nothing was published of it.
+DAILY = dg.FreshnessPolicy.time_window(fail_window=dt.timedelta(hours=50), warn_window=dt.timedelta(hours=26))
+BACKED_UP = dg.FreshnessPolicy.time_window(fail_window=dt.timedelta(hours=26), warn_window=dt.timedelta(hours=25))
+PROVEN = dg.FreshnessPolicy.time_window(fail_window=dt.timedelta(days=8), warn_window=dt.timedelta(days=7, hours=2))
 
 order_drops = dg.DynamicPartitionsDefinition(name="order_drops")
 

@@ -8,7 +8,7 @@ import datetime as dt
 import dagster as dg
 from pydantic import Field
 
-from assets.common import OWNERS, POOL, SERVING
+from assets.common import DAILY, OWNERS, POOL, SERVING
 from assets.evaluation import model_evaluation
 from assets.model import item_stats, similar_items
 from reco.audit.chain import chain_head
@@ -39,6 +39,7 @@ class PublishConfig(dg.Config):
     owners=OWNERS,
     code_version="1",
     pool=POOL,
+    freshness_policy=DAILY,
 )
 def redis_snapshot(
     context: dg.AssetExecutionContext, config: PublishConfig, database: DatabaseResource, redis: RedisResource

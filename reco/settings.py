@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     )
     redis_url: SecretStr | None = Field(default=None, description="Redis >= 7.0 or Valkey; unset: embedded server.")
     database_url: SecretStr | None = Field(default=None, description="SQLAlchemy URL; unset: SQLite in the home.")
+    dagster_database_url: SecretStr | None = Field(
+        default=None, description="Postgres that Dagster keeps its records in; unset: SQLite files in the home."
+    )
     privacy_key: SecretStr | None = Field(
         default=None,
         min_length=16,
@@ -114,6 +117,28 @@ class Settings(BaseSettings):
     daily_hour: int = Field(default=4, ge=0, le=23, description="Hour of the day at which the daily schedule runs.")
     run_attempts: int = Field(
         default=4, ge=1, le=20, description="How often automation tries the same drops before it leaves them to people."
+    )
+    keep_run_days: int = Field(
+        default=90, ge=1, le=3660, description="Days for which Dagster keeps runs that nothing refers to, and ticks."
+    )
+    keep_log_mb: int = Field(
+        default=20, ge=1, le=10_000, description="Size at which a log of `reco dev` is cut; one older part is kept."
+    )
+    disk_warn_free: float = Field(
+        default=0.1, ge=0, le=1, description="Free share of the disk of the home below which its health is poor."
+    )
+    alert_targets: SecretStr | None = Field(
+        default=None,
+        description="Where alerts go, as Apprise URLs separated by blanks, commas or lines; unset: the log.",
+    )
+    alert_checks: Literal["error", "warning"] = Field(
+        default="error", description="Least weight of a failed check that is told."
+    )
+    alert_ui_url: str | None = Field(
+        default=None, pattern=r"^https?://", description="Address of the Dagster UI in alerts; unset: this machine."
+    )
+    alert_heartbeat_url: SecretStr | None = Field(
+        default=None, description="URL that is asked every five minutes while automation is at work; unset: none."
     )
     dagster_port: int = Field(default=3000, ge=1, le=65535, description="Port of the Dagster UI of `reco dev`.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

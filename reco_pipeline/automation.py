@@ -24,6 +24,7 @@ from reco.snapshot.release import unpublished
 from reco.storage.homelock import run_at_work
 from reco_pipeline.jobs import drops_to_recommendations, read_catalogues, rebuild_recommendations, receive_drops
 from reco_pipeline.pending import (
+    NOT_REPEATED,
     fail_dead_runs,
     partition_range,
     receive,
@@ -219,7 +220,7 @@ class _Patience:
         if refusal:
             return Wanted(None, refusal)
         number = str(len(before) + 1)
-        tags = {KIND: work.kind, SUBJECT: work.subject, **(tags or {})}
+        tags = {KIND: work.kind, SUBJECT: work.subject, **NOT_REPEATED, **(tags or {})}
         # Dagster never starts a second run of one key, whatever became of the first. A key only keeps one request from
         # becoming two runs, so each counts the runs there were.
         runs = self.instance.get_runs_count(dg.RunsFilter(tags={KIND: work.kind, SUBJECT: work.subject}))

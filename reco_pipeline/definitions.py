@@ -14,16 +14,18 @@ from assets.backup import redis_backup, restore_drill  # noqa: E402
 from assets.catalogue import catalogue  # noqa: E402
 from assets.checks import all_checks  # noqa: E402
 from assets.evaluation import model_evaluation, score_choice  # noqa: E402
+from assets.health import pipeline_health  # noqa: E402
 from assets.ingest import ingest_drops, raw_orders  # noqa: E402
 from assets.model import item_cooccurrence, item_stats, similar_items  # noqa: E402
 from assets.orders import orders  # noqa: E402
 from assets.serving import redis_snapshot  # noqa: E402
 from reco.audit.catalogue import raised_checks  # noqa: E402
-from reco_pipeline.guarding import backup_after_publish, backup_schedules, protection_sensor  # noqa: E402
+from reco_pipeline.guarding import backup_after_publish, backup_schedules  # noqa: E402
 from reco_pipeline.jobs import all_jobs  # noqa: E402
 from reco_pipeline.production import require_ready  # noqa: E402
 from reco_pipeline.schedules import daily_schedules  # noqa: E402
-from reco_pipeline.sensors import failure_sensor, inbox_sensor  # noqa: E402
+from reco_pipeline.sensors import inbox_sensor  # noqa: E402
+from reco_pipeline.telling import alert_sensor, failure_sensor, protection_sensor  # noqa: E402
 from resources.home import (  # noqa: E402
     DatabaseResource,
     LakeResource,
@@ -45,6 +47,7 @@ all_assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
     redis_snapshot,
     redis_backup,
     restore_drill,
+    pipeline_health,
 ]
 
 
@@ -67,6 +70,7 @@ def build_defs(overrides: dict[str, str] | None = None) -> dg.Definitions:
             failure_sensor(),
             backup_after_publish(known),
             protection_sensor(),
+            alert_sensor(),
         ],
         resources={
             "settings": settings,

@@ -1,29 +1,16 @@
 """The audit checks that failed when they last ran, for `reco status`.
 
 Belongs here: asking the Dagster instance of a home. Does not belong here: what a check is (`reco.audit.catalogue`), or
-running one. A home that no run has used has no instance, and nothing of Dagster is imported for it.
+asking for it (`assets.checks.standing`). A home that no run has used has no instance, and nothing of Dagster is loaded.
 """
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-from reco.audit.catalogue import CATALOGUE, Weight
-
-PARTITIONED = {"drop_quality"}
-"""Says of each drop what other checks say of all: its newest verdict is about one drop only."""
-
-
-@dataclass(frozen=True)
-class FailingCheck:
-    """A check whose newest execution failed, or could not be ended."""
-
-    asset: str
-    check: str
-    weight: str
-    message: str
-    at: float
+from reco.audit.standing import FailingCheck
+from reco.settings import load_settings
 
 
 def failing_checks(home: Path) -> list[FailingCheck]:
@@ -53,29 +40,15 @@ def failing_checks(home: Path) -> list[FailingCheck]:
 def _log_state(home: Path) -> list[list[int]]:
     """Size and time of change of the event log on disk; empty where it is kept elsewhere, such as in Postgres."""
     index = home / "dagster" / "history" / "runs" / "index.db"
-    if not index.is_file():
+    if load_settings(home=home).dagster_database_url is not None or not index.is_file():
         return []
     stats = [path.stat() for path in (index, index.with_name("index.db-wal")) if path.is_file()]
     return [[one.st_size, one.st_mtime_ns] for one in stats if one.st_size]
 
 
 def _ask(home: Path) -> list[FailingCheck]:
-    import dagster as dg
-
+    from assets.checks.standing import failing_now
     from reco_pipeline.instance import open_instance
 
-    found: list[FailingCheck] = []
     with open_instance(home) as instance:
-        for one in CATALOGUE:
-            if one.name in PARTITIONED:
-                continue
-            key = dg.AssetCheckKey(dg.AssetKey(one.asset), one.name)
-            record = instance.get_latest_asset_check_evaluation_record(key)
-            if record is None or record.status.value in ("SUCCEEDED", "PLANNED"):
-                continue
-            said = record.evaluation.description if record.evaluation else None
-            message = said or "the run ended before the check did"
-            raised = record.evaluation is not None and record.evaluation.severity is dg.AssetCheckSeverity.ERROR
-            weight = Weight.ERROR if raised and one.weight is Weight.WARNING else one.weight
-            found.append(FailingCheck(one.asset, one.name, weight.value, message, record.create_timestamp))
-    return found
+        return failing_now(instance)

@@ -1,6 +1,6 @@
 """The Dagster instance of a home.
 
-Belongs here: where Dagster keeps its runs, and its settings for one machine. Does not belong here: definitions.
+Belongs here: where Dagster keeps its runs, and its settings. Does not belong here: definitions.
 """
 
 import hashlib
@@ -8,10 +8,14 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+
+from reco.errors import ConfigError
+from reco.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -19,10 +23,11 @@ if TYPE_CHECKING:
 # One run at a time: two runs of one home would replace each other's tables. Where a person raises that, the pool still
 # keeps backups, drills, retention and publishes apart; by runs, since a killed step would keep its place, and a run
 # that a command makes in its own process would wait for it without end. A run that outlives its machine would
-# hold that place for ever without max_runtime_seconds. Steps print nothing, they report events: capturing their output
-# would start two helper processes a step, which also die aloud on Ctrl-C.
-DAGSTER_YAML = """\
-# Written by reco when the home was made; yours to change.
+# hold that place for ever without max_runtime_seconds. Dagster repeats, once, a run whose process was lost; what
+# automation asked for carries `NOT_REPEATED`, since automation counts its attempts by itself. Sensors look in threads:
+# one that waits for a bucket keeps no other from looking. Steps print nothing, they report events: capturing their
+# output would start two helper processes a step, which also die aloud on Ctrl-C.
+_BODY = """\
 telemetry: {enabled: false}
 nux: {enabled: false}
 concurrency:
@@ -37,28 +42,83 @@ run_monitoring:
   start_timeout_seconds: 180
   max_runtime_seconds: 21600
   free_slots_after_run_end_seconds: 60
+run_retries: {enabled: true, max_retries: 1, retry_on_asset_or_op_failure: false}
+sensors: {use_threads: true, num_workers: 4}
+schedules: {use_threads: true, num_workers: 2}
 compute_logs:
   module: dagster.core.storage.noop_compute_log_manager
   class: NoOpComputeLogManager
 retention:
-  schedule: {purge_after_days: 90}
+  schedule: {purge_after_days: %(days)d}
   sensor:
-    purge_after_days: {skipped: 3, failure: 30, success: 90}
+    purge_after_days: {skipped: 3, failure: %(days)d, success: %(days)d}
 """
+# The password stands in no file and no command line: the class asks the settings for it.
+_STORAGE = """\
+storage:
+  custom: {module: reco_pipeline.dagster_storage, class: PostgresOfSettings, config: {}}
+"""
+_HEADER = "# Written by reco ({digest}); yours to change: a changed file is left alone.\n"
 
 
-# What `dagster.yaml` was before, by sha256: one that nobody changed is replaced, one that a person changed is theirs.
-_FORMER = frozenset({"954fc671c57a48db077f319015c97877426d3adcb5379a98352d7de3f80f20b8"})
+# What `dagster.yaml` was before it named its own digest, by sha256.
+_FORMER = frozenset(
+    {
+        "954fc671c57a48db077f319015c97877426d3adcb5379a98352d7de3f80f20b8",
+        "65a59949c5f10304dca1a5e5a5b8e36d2865887fffb59cc5b9fc239d4da16a12",
+    }
+)
+
+
+def dagster_yaml(settings: Settings) -> str:
+    """The configuration of Dagster for a home, the same for one machine and for production.
+
+    Where RECO_DAGSTER_DATABASE_URL is set, runs, events and schedules are kept there, else in SQLite files of the home.
+    """
+    body = _BODY % {"days": settings.keep_run_days}
+    if settings.dagster_database_url is not None:
+        body += _STORAGE
+    return _HEADER.format(digest=_digest(body)) + body
 
 
 def dagster_home(home: Path) -> Path:
-    """The folder of Dagster in a home, with its `dagster.yaml`: written where there is none, or an old one of ours."""
+    """The folder of Dagster in a home, with the `dagster.yaml` of the effective settings.
+
+    It is written where there is none, or one that we wrote and nobody changed.
+
+    Raises:
+        ConfigError: Dagster is to keep its records in Postgres, and what that needs is not installed.
+    """
+    settings = load_settings(home=home)
+    if settings.dagster_database_url is not None and find_spec("dagster_postgres") is None:
+        raise ConfigError(
+            "RECO_DAGSTER_DATABASE_URL needs dagster-postgres, which is not installed.",
+            hint="Install `reco-pipeline[postgres]`, or unset it.",
+            settings=["RECO_DAGSTER_DATABASE_URL"],
+        )
     folder = home / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
-    config = folder / "dagster.yaml"
-    if not config.exists() or hashlib.sha256(config.read_bytes()).hexdigest() in _FORMER:
-        config.write_text(DAGSTER_YAML, encoding="utf-8")
+    config, text = folder / "dagster.yaml", dagster_yaml(settings)
+    found = config.read_text(encoding="utf-8") if config.exists() else None
+    if found is None or (found != text and _ours(found)):
+        temporary = config.with_name(f".{config.name}.{os.getpid()}.tmp")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(config)
     return folder
+
+
+def _ours(text: str) -> bool:
+    """Whether we wrote this and nobody changed it since."""
+    header, _, body = text.partition("\n")
+    return _HEADER.format(digest=_digest(body)).rstrip("\n") == header or _sha256(text) in _FORMER
+
+
+def _digest(body: str) -> str:
+    return _sha256(body)[:16]
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @contextmanager

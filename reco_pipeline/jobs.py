@@ -7,13 +7,15 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from assets.backup import REDIS_BACKUP, RESTORE_DRILL
-from assets.common import BACKUP
+from assets.common import BACKUP, HEALTH
+from assets.health import PIPELINE_HEALTH
 from reco.catalog.table import CATALOGUE
 from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES
 from reco.orders.orders import ORDERS
 from reco.snapshot.release import REDIS_SNAPSHOT
 from reco_pipeline.backups import prune_backups, restore_backup, verify_next_part
 from reco_pipeline.housekeeping import remove_expired_text
+from reco_pipeline.pending import NOT_REPEATED
 from reco_pipeline.receiving import receive_waiting_files
 from resources.home import DatabaseResource, VaultResource
 
@@ -21,7 +23,7 @@ Job = dg.JobDefinition | UnresolvedAssetJobDefinition
 
 drops_to_recommendations = dg.define_asset_job(
     "drops_to_recommendations",
-    selection=dg.AssetSelection.all() - dg.AssetSelection.groups(BACKUP),
+    selection=dg.AssetSelection.all() - dg.AssetSelection.groups(BACKUP, HEALTH),
     description="From the chosen CSV drops to served recommendations, in one run.",
 )
 
@@ -56,6 +58,12 @@ restore_drill_job = dg.define_asset_job(
     selection=dg.AssetSelection.assets(RESTORE_DRILL),
     config={"ops": {RESTORE_DRILL: {"config": {"by_chance": True}}}},
     description="Restores a good backup, chosen by chance, into scratch servers and compares everything.",
+)
+
+health_job = dg.define_asset_job(
+    "health_job",
+    selection=dg.AssetSelection.assets(PIPELINE_HEALTH),
+    description="Looks at everything once: what is served, what fails, what is overdue, what runs out.",
 )
 
 
@@ -98,10 +106,11 @@ def all_jobs(database: DatabaseResource, vault: VaultResource) -> list[Job]:
     of_backups = [
         graph.to_job(
             name=f"{graph.name}_job",
+            tags=NOT_REPEATED if graph is restore else None,
             resource_defs={"database": database, "vault": vault},
             executor_def=dg.in_process_executor,
         )
         for graph in (backup_verify, restore, retention)
     ]
     of_assets = [drops_to_recommendations, rebuild_recommendations, read_catalogues, recheck_drops]
-    return [*of_assets, backup_job, restore_drill_job, *of_ops, *of_backups]
+    return [*of_assets, backup_job, restore_drill_job, health_job, *of_ops, *of_backups]

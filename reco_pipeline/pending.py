@@ -32,6 +32,8 @@ AUTOMATION_SECONDS = 300.0
 POLL_SECONDS = 0.5
 COUNTING = (DropStatus.PENDING, DropStatus.INGESTED)
 LAUNCHER = {"reco/launcher": "command-line"}
+NOT_REPEATED = {"dagster/max_retries": "0"}
+"""The tag of runs that Dagster does not repeat when their process is lost: somebody else does, or nobody may."""
 
 
 @dataclass(frozen=True)

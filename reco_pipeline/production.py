@@ -22,7 +22,7 @@ _MADE_BY_THE_HOME = "is not set: a home would make one for itself, which no othe
 
 def readiness(settings: Settings) -> list[Finding]:
     """Everything that production needs, and whether it is there; `what` is the setting where one is behind it."""
-    return [*_servers(settings), *_secrets(settings), *_api_keys(settings), *_files(settings)]
+    return [*_servers(settings), *_secrets(settings), *_api_keys(settings), *_files(settings), _alerts(settings)]
 
 
 def require_ready(settings: Settings, *, database_may_be_away: bool = False) -> None:
@@ -132,6 +132,18 @@ def _files(settings: Settings) -> Iterator[Finding]:
         yield Finding(one.setting, False, found, f"`chmod 600 {one.path}`")
     if not loose:
         yield Finding("secret files", True, "for their owner only")
+
+
+def _alerts(settings: Settings) -> Finding:
+    """Whether the targets of alerts parse; that there are none is a choice."""
+    from reco.alerts.targets import open_targets
+
+    try:
+        targets = open_targets(settings)
+    except ConfigError as error:
+        return Finding("RECO_ALERT_TARGETS", False, error.message.rstrip("."), error.hint)
+    names = ", ".join(one.name for one in targets)
+    return Finding("RECO_ALERT_TARGETS", True, names or "none: alerts go to the log alone")
 
 
 def _given(

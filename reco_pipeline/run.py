@@ -26,6 +26,7 @@ from reco.settings import Settings
 from reco.storage.homelock import home_lock
 from reco_pipeline.pending import (
     LAUNCHER,
+    NOT_REPEATED,
     Received,
     catalogue_ledger,
     fail_dead_runs,
@@ -211,7 +212,7 @@ def _run_job(
                 instance=instance,
                 run_config=run_config,
                 run_id=run_id,
-                tags=LAUNCHER | REPOSITORY | partition_range(pending),
+                tags=LAUNCHER | NOT_REPEATED | REPOSITORY | partition_range(pending),
             )
     seconds = {
         event.step_key: round(event.step_success_data.duration_ms / 1000, 3)

@@ -18,6 +18,7 @@ from reco_pipeline.jobs import (
     Job,
     drops_to_recommendations,
     expire_quarantine,
+    health_job,
     read_catalogues,
     rebuild_recommendations,
     receive_drops,
@@ -26,6 +27,9 @@ from resources.home import DatabaseResource
 
 MINUTES_TO_RECEIVE = 15
 MINUTES_TO_PUBLISH = 45
+MINUTES_TO_LOOK = 10
+HEALTH_HOURS = (1, 7, 13, 19)
+"""After the daily hour: the first look is at what the night made."""
 RUNNING = dg.DefaultScheduleStatus.RUNNING
 REBUILT = [dg.AssetKey(name) for name in (ORDERS, ITEM_STATS, ITEM_COOCCURRENCE, SIMILAR_ITEMS, REDIS_SNAPSHOT)]
 
@@ -71,4 +75,13 @@ def daily_schedules(settings: Settings, jobs: Sequence[Job]) -> list[dg.Schedule
         parts = {rebuild_recommendations.name: REBUILT, read_catalogues.name: [dg.AssetKey(CATALOGUE)]}
         return dg.RunRequest(tags=wanted.run.tags, asset_selection=parts.get(wanted.run.job_name or ""))
 
-    return [sweep, daily, expiry]
+    hours = sorted((settings.daily_hour + hour) % 24 for hour in HEALTH_HOURS)
+    health = dg.ScheduleDefinition(
+        name="health",
+        job=next(job for job in jobs if job.name == health_job.name),
+        cron_schedule=f"{MINUTES_TO_LOOK} {','.join(map(str, hours))} * * *",
+        execution_timezone=settings.timezone,
+        default_status=RUNNING,
+        description="Four times a day: how the shop is doing, as `reco status` tells it.",
+    )
+    return [sweep, daily, expiry, health]

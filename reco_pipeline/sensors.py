@@ -1,7 +1,7 @@
-"""The sensors: what makes a run start by itself, and what happens when one fails.
+"""The sensor that makes runs start by themselves.
 
-Belongs here: how often they look and their Dagster clothes. Does not belong here: the decision
-(`reco_pipeline.automation`), or the channels of an alert (`reco.alerts`).
+Belongs here: how often it looks and its Dagster clothes. Does not belong here: the decision
+(`reco_pipeline.automation`), or what is told of runs that fail (`reco_pipeline.telling`).
 """
 
 import datetime as dt
@@ -10,9 +10,6 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from reco.alerts.tell import Alert, tell
-from reco.audit.trail import Event, append, events, recording
-from reco.errors import error_names
 from reco.settings import Settings
 from reco_pipeline.automation import decide
 from reco_pipeline.jobs import Job
@@ -38,54 +35,6 @@ def inbox_sensor(settings: Settings, jobs: Sequence[Job]) -> dg.SensorDefinition
         )
 
     return inbox
-
-
-def failure_sensor() -> dg.SensorDefinition:
-    """The sensor on failed runs: it hears of crashed processes too, which a hook inside the run would not survive."""
-
-    @dg.run_failure_sensor(
-        name="run_failed",
-        monitor_all_code_locations=False,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Marks every failed run in the audit trail and tells it.",
-    )
-    def run_failed(context: dg.RunFailureSensorContext, database: DatabaseResource) -> None:
-        run, engine = context.dagster_run, database.ledger().engine
-        if events(engine, event=Event.RUN_FAILED, run_id=run.run_id, limit=1):
-            return
-        reason, kept = _reason(context)
-        with recording(engine) as connection:
-            append(
-                connection,
-                Event.RUN_FAILED,
-                at=dt.datetime.now(dt.UTC),
-                run_id=run.run_id,
-                job=run.job_name,
-                reason=kept,
-                attempt=run.tags.get("reco/attempt"),
-            )
-        tell(Alert("run_failed", f"{run.job_name} {run.run_id}", reason, "Open the run in the Dagster UI, page Runs."))
-
-    return run_failed
-
-
-def _reason(context: dg.RunFailureSensorContext) -> tuple[str, str]:
-    """Why the run failed, in full and as the trail may keep it for ever: from the first step that failed.
-
-    In full it is the innermost error. The trail, which can never be mended, keeps the message of an error of ours, and
-    of any other its kind alone: its message may quote a value of a file.
-    """
-    ours = error_names()
-    for failed in context.get_step_failure_events():
-        error, kept = failed.step_failure_data.error, ""
-        while error is not None:
-            kept = kept or (error.message.strip() if error.cls_name in ours else "")
-            if error.cause is None:
-                message = error.message.strip()
-                return message, kept or f"{error.cls_name or 'an error'}: the run's page in the Dagster UI has it"
-            error = error.cause
-    message = context.failure_event.message or "no reason is known"
-    return message, message
 
 
 def _read(cursor: str | None) -> dict[str, str]:

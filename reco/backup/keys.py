@@ -56,7 +56,7 @@ class Keyring:
         file, made = settings.home / "keys" / IDENTITY_FILE, None
         if not identities and settings.profile == "local":
             if not file.exists() and make and not recipients:
-                _make(file)
+                _make(file, settings)
                 made = file
             if file.exists():
                 identities = _identities(file.read_text(encoding="ascii"))
@@ -184,7 +184,7 @@ def _made(file: Path) -> Alert:
     )
 
 
-def _make(file: Path) -> None:
+def _make(file: Path, settings: Settings) -> None:
     """Makes an identity, and tells it. Two processes may come here at once: the first one's stands, whole."""
     identity = pyrage.x25519.Identity.generate()
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -195,7 +195,7 @@ def _make(file: Path) -> None:
         os.fsync(handle)
         os.link(temporary, file)
         fsync_folder(file.parent)
-        tell(_made(file))
+        tell(_made(file), settings)
     except FileExistsError:
         pass
     finally:

@@ -86,7 +86,15 @@ def release(
         with recording(home.ledger.engine) as connection:
             append(connection, Event.GATE_REFUSED, at=now, run_id=run_id, drops=store_set(connection, drops), **details)
         tell(
-            Alert("gate_refused", f"the snapshot of run {run_id}; {served} is still served", error.message, error.hint)
+            Alert(
+                "gate_refused",
+                f"the snapshot of run {run_id}; {served} is still served",
+                error.message,
+                error.hint,
+                page=f"/runs/{run_id}",
+            ),
+            settings,
+            now=now,
         )
         raise
     keep_orders(lake, lake.existing(ORDERS), result.snapshot_id)  # of one that was published before, if missing

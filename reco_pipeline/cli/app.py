@@ -7,6 +7,7 @@ import typer
 
 from reco import __version__
 from reco_pipeline.cli import (
+    alerts,
     ask,
     audit,
     backup,
@@ -68,6 +69,7 @@ audit.app.command("trace")(trace.trace)
 audit.app.command("forget")(forget.forget)
 app.add_typer(snapshots.app, name="snapshot")
 app.add_typer(redis.app, name="redis")
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(backup.app, name="backup")
 backup.app.command("restore")(restore.restore)
 app.command("status")(system.status)

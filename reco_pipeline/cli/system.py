@@ -4,7 +4,6 @@ Does not belong here: reading settings (`reco.settings`) or talking to servers (
 """
 
 import datetime as dt
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -13,9 +12,7 @@ from reco_pipeline.cli.options import JsonFlag, default_of_group
 from reco_pipeline.cli.output import facts, print_json, say, size, table, warn
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
-    from reco.settings import Settings
+    from reco.health import Health
 
 config_app = typer.Typer(help="Effective settings, secrets masked.", invoke_without_command=True)
 UNREACHABLE = 4
@@ -27,57 +24,31 @@ def status(as_json: JsonFlag = False) -> None:
 
     Example: reco status
     """
-    from reco.audit.quality import quarantine_rates
     from reco.audit.trail import events
+    from reco.health import examine
     from reco.orders.home import open_home
-    from reco.orders.ledger import DropStatus
-    from reco.snapshot.store import SnapshotStore
     from reco.storage.redis import open_redis
     from reco_pipeline.cli.start import settings_of_command
     from reco_pipeline.failing import failing_checks
 
     settings = settings_of_command()
-    ledger = open_home(settings).ledger
-    drops = ledger.drops()
-    states = Counter(drop.status.value for drop in drops)
-    rates = quarantine_rates([drop for drop in drops if drop.status is DropStatus.INGESTED])
-    with open_redis(settings, "reader") as client:
-        store = SnapshotStore(client, settings.namespace)
-        kept = store.list()
-    served = next((one for one in kept if one.current), None)
-    now = dt.datetime.now(dt.UTC)
-    made = dt.datetime.fromisoformat(served.published_at) if served else None
-    today = sum(drop.received_at.date() == now.date() for drop in drops)
-    result: dict[str, Any] = {
-        "home": str(settings.home),
-        "drops": dict(states),
-        "drops_today": today,
-        "lines_read": rates.read,
-        "lines_quarantined": rates.quarantined,
-        "quality_score": rates.quality_score,
-        "snapshot_id": served.snapshot_id if served else None,
-        "snapshot_age_seconds": int((now - made).total_seconds()) if made else None,
-        "snapshots_kept": len(kept),
-        "items": served.items if served else 0,
-        "orders": served.orders if served else 0,
-    }
-    protected = _protected(settings, ledger.engine, now)
-    recent = events(ledger.engine, limit=5)
+    home, now = open_home(settings), dt.datetime.now(dt.UTC)
     failing = failing_checks(settings.home)
+    with open_redis(settings, "reader") as client:
+        found = examine(home, client, failing, now=now)
+    recent = events(home.ledger.engine, limit=5)
+    result = {name: value for name, value in vars(found).items() if name != "failing"}
     if as_json:
         shown = [{"asset": f.asset, "check": f.check, "weight": f.weight, "message": f.message} for f in failing]
-        print_json(
-            result
-            | {"backups": protected, "failing_checks": shown}
-            | {"events": [{"at": e.at, "event": e.event.value} for e in recent]}
-        )
+        last = [{"at": e.at, "event": e.event.value} for e in recent]
+        print_json(result | {"failing_checks": shown, "events": last})
         return
-    result["failing_checks"] = len(failing)
-    result |= _in_words(protected)
-    named = dict(result) | {"drops": ", ".join(f"{n} {state}" for state, n in sorted(states.items())) or "none"}
-    facts([(name.replace("_", " "), value) for name, value in named.items()])
-    for one in protected["overdue"]:
-        warn(f"{one['reason']} {one['next_step']}")
+    told = {name: result[name] for name in _SHOWN} | _room(found) | {"failing_checks": len(failing)}
+    told |= _in_words(found.backups)
+    told["drops"] = ", ".join(f"{n} {state}" for state, n in sorted(found.drops.items())) or "none"
+    facts([(name.replace("_", " "), value) for name, value in told.items()])
+    for sentence in found.problems:
+        warn(sentence)
     if failing:
         table(
             "Failing checks",
@@ -89,16 +60,29 @@ def status(as_json: JsonFlag = False) -> None:
         table("Last events", ("at", "event", "what"), rows)
 
 
-def _protected(settings: "Settings", engine: "Engine", now: dt.datetime) -> dict[str, Any]:
-    """What there is to say of backups; where their store cannot be asked, why."""
-    from reco.backup.status import absences, look
-    from reco.errors import RecoError
+_SHOWN = (
+    "home",
+    "drops",
+    "drops_today",
+    "lines_read",
+    "lines_quarantined",
+    "quality_score",
+    "snapshot_id",
+    "snapshot_age_seconds",
+    "snapshots_kept",
+    "snapshots_stale",
+    "items",
+    "orders",
+    "alerts_waiting",
+)
 
-    try:
-        found = look(settings, engine, now=now)
-    except RecoError as error:
-        return {"problem": error.message, "overdue": []}
-    return found.as_dict() | {"problem": None, "overdue": [vars(one) for one in absences(found)]}
+
+def _room(found: "Health") -> dict[str, str]:
+    """How much room is left on the disk and in Redis, for people."""
+    disk = f"{size(found.disk_free_bytes or 0)} free ({found.disk_free_rate or 0:.0%})"
+    used, limit = found.redis_memory_bytes, found.redis_memory_limit_bytes
+    redis = "not known" if used is None else size(used) + (f" of {size(limit)}" if limit else ", without a limit")
+    return {"disk": disk, "redis_memory": redis}
 
 
 def _in_words(protected: dict[str, Any]) -> dict[str, Any]:
@@ -180,6 +164,26 @@ def check_config(as_json: JsonFlag = False) -> None:
             say(f"  next: {one.what}: {one.next_step}")
         say(f"{len(lacks)} missing." if lacks else "Everything that production needs is there.")
     raise typer.Exit(NOT_READY if lacks else 0)
+
+
+@config_app.command("dagster")
+def dagster_config(as_json: JsonFlag = False) -> None:
+    """Writes `dagster.yaml` for these settings into the home, where nobody changed it; prints its folder.
+
+    Example: export DAGSTER_HOME="$(reco config dagster)"
+    """
+    from reco_pipeline.cli.start import settings_of_command
+    from reco_pipeline.instance import dagster_home, dagster_yaml
+
+    settings = settings_of_command()
+    folder = dagster_home(settings.home)
+    found = (folder / "dagster.yaml").read_text(encoding="utf-8")
+    if found != dagster_yaml(settings):
+        warn(f"{folder / 'dagster.yaml'} was changed by hand and is left alone: remove it to have it written anew.")
+    if as_json:
+        print_json({"folder": str(folder), "dagster_yaml": found, "ours": found == dagster_yaml(settings)})
+    else:
+        print(folder)
 
 
 def doctor(as_json: JsonFlag = False) -> None:

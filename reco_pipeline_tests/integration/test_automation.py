@@ -427,7 +427,7 @@ def test_a_failed_run_is_marked_and_told_once(shop: Shop, capsys: pytest.Capture
     ],
 )
 def test_the_trail_keeps_no_message_that_may_quote_a_file(shop: Shop, error: Exception, kept: str) -> None:
-    """Of an error that is not ours only its kind is kept: the trail can never be mended. The alert has the message."""
+    """Of an error that is not ours only its kind is kept: the trail can never be mended, and alerts leave the house."""
 
     @dg.op
     def fails() -> None:

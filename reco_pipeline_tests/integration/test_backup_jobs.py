@@ -13,6 +13,7 @@ import pytest
 import redis
 from structlog.testing import capture_logs
 
+from reco.alerts.outbox import FOLDER, Outbox
 from reco.backup.contents import take
 from reco.errors import Busy
 from reco.storage.homelock import home_lock
@@ -139,36 +140,36 @@ def test_absence_is_told_once_a_day(
 ) -> None:
     """No backup and no drill are two alerts, told once until a day has passed; what was done is told no more."""
 
-    def look(shop: BackupShop, cursor: str | None) -> tuple[str | None, list[str]]:
+    def look(shop: BackupShop) -> list[str]:
         settings = SettingsResource(overrides=overrides(shop))
         sensor = definitions(shop).get_repository_def().get_sensor_def("protection_overdue")
         resources = {"database": DatabaseResource(settings=settings)}
-        made = dg.build_sensor_context(instance=instance, cursor=cursor, resources=resources)
+        made = dg.build_sensor_context(instance=instance, resources=resources)
         with made as context, capture_logs() as logs:
-            found = sensor.evaluate_tick(context)
-        return found.cursor, [str(one["event"]) for one in logs if one["log_level"] == "error"]
+            sensor.evaluate_tick(context)
+        return [str(one["event"]) for one in logs if one["log_level"] == "error"]
 
     (tmp_path / "new").mkdir()
     young = shop_of(tmp_path / "new", client, server, minutes=60)
-    assert look(young, None) == (None, [])  # there was no time for any of it yet
+    assert look(young) == []  # there was no time for any of it yet
     shop = shop_of(tmp_path, client, server, minutes=9 * 24 * 60)
-    cursor, told = look(shop, None)
-    assert told == ["backup_missing", "drill_missing"]
-    cursor, told = look(shop, cursor)
-    assert told == []
+    outbox = Outbox(shop.settings.home)
+    assert look(shop) == ["backup_missing", "drill_missing"]
+    assert look(shop) == []
     shop.minute += 9 * 24 * 60 - 60
     shop.back_up()
-    cursor, told = look(shop, cursor)
-    assert told == []
-    assert list(json.loads(cursor or "")) == ["drill_missing"]
-    old = {"drill_missing": (dt.datetime.now(dt.UTC) - dt.timedelta(hours=25)).isoformat()}
-    assert look(shop, json.dumps(old))[1] == ["drill_missing"]
+    assert look(shop) == []
+    assert set(outbox.told()) == {"drill_missing:backups"}
+    state = shop.settings.home / FOLDER / "state.json"
+    told = json.loads(state.read_text())
+    told["told"]["drill_missing:backups"] = (dt.datetime.now(dt.UTC) - dt.timedelta(hours=25)).isoformat()
+    state.write_text(json.dumps(told))
+    assert look(shop) == ["drill_missing"]
     away = replace(shop, server=replace(shop.server, bucket="none-of-that-name"))
-    lost, told = look(away, cursor)
-    assert told == ["protection_unknown"], "a bucket that does not answer says nothing of what is in it"
-    assert set(json.loads(lost or "")) == {"drill_missing", "protection_unknown"}
-    assert look(away, lost)[1] == []
-    assert list(json.loads(look(shop, lost)[0] or "")) == ["drill_missing"]
+    assert look(away) == ["protection_unknown"], "a bucket that does not answer says nothing of what is in it"
+    assert look(away) == []
+    assert look(shop) == []
+    assert set(outbox.told()) == {"drill_missing:backups"}
 
 
 def test_a_backup_follows_a_publish_and_only_that(shop: BackupShop, instance: dg.DagsterInstance) -> None:

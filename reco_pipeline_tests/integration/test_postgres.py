@@ -4,13 +4,16 @@ import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import sqlalchemy as sa
+from dagster._core.test_utils import create_run_for_test
 
 from reco.audit.chain import verify_chain
 from reco.audit.trail import Event, append, recording
 from reco.errors import DatabaseUnavailable
 from reco.storage import sql
+from reco_pipeline.instance import open_instance
 from reco_pipeline_tests.at_once import at_once
 from reco_pipeline_tests.postgres import PASSWORD, running_postgres
 from reco_pipeline_tests.shop import new_shop
@@ -30,8 +33,12 @@ def test_several_processes_may_open_a_new_database_at_once(server: str) -> None:
     assert at_once(_open, server) == [tables] * 3
 
 
-def _open(url: str) -> list[str]:
-    return sorted(sa.inspect(sql.open_database(url)).get_table_names(schema=sql.SCHEMA))
+def _open(url: str, schema: str = sql.SCHEMA) -> list[str]:
+    engine = sql.open_database(url)
+    try:
+        return sorted(sa.inspect(engine).get_table_names(schema=schema))
+    finally:
+        engine.dispose()
 
 
 def test_the_trail_of_an_older_database_becomes_a_chain(server: str) -> None:
@@ -93,3 +100,20 @@ def test_a_wrong_password_is_a_clear_error(server: str) -> None:
     assert "password authentication failed" in str(caught.value)
     assert caught.value.hint
     assert "secret" not in str(caught.value)
+
+
+def test_dagster_keeps_its_records_in_the_same_database(server: str, tmp_path: Path, monkeypatch) -> None:
+    """With the URL of the shop's own tables: runs and events stand in Postgres, and no database file in the home."""
+    monkeypatch.setenv("DAGSTER_HOME", "set by open_instance")
+    monkeypatch.setenv("RECO_DAGSTER_DATABASE_URL", server)
+    tables = _open(server)
+    with open_instance(tmp_path) as instance:
+        run = create_run_for_test(instance, status=dg.DagsterRunStatus.SUCCESS)
+        instance.report_runless_asset_event(dg.AssetMaterialization("raw_orders", partition="a"))
+        assert instance.event_log_storage.get_pool_limits()
+    with open_instance(tmp_path) as instance:
+        assert [one.run_id for one in instance.get_runs()] == [run.run_id]
+        assert instance.get_latest_materialization_event(dg.AssetKey("raw_orders")) is not None
+    assert list((tmp_path / "dagster").rglob("*.db")) == []
+    assert _open(server) == tables
+    assert {"runs", "event_logs", "alembic_version"} <= set(_open(server, "public"))

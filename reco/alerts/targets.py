@@ -1,0 +1,94 @@
+"""The places that alerts go to: webhooks, chats and mailboxes, reached by Apprise.
+
+Belongs here: parsing the setting, sending one message to one target, and what the receiver answered. Does not belong
+here: when a message is tried again (`reco.alerts.outbox`).
+
+The address of a target is a secret: most hold a token. Nothing of it but the kind of service is ever shown, and what a
+receiver answers is shown without the parts of the address that it may quote.
+"""
+
+import hashlib
+import logging
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from reco.errors import ConfigError
+from reco.settings import Settings
+
+_BETWEEN = re.compile(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)")
+_PARTS = re.compile(r"[/:@?&=,\s]+")
+MOST_CHARACTERS = 300
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Whether a message was taken, and what was said to it."""
+
+    sent: bool
+    said: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """One place. `name` is fit to be shown, `key` stays the same for as long as the address does."""
+
+    name: str
+    key: str
+    _url: str
+
+    def send(self, title: str, text: str) -> Answer:
+        """Sends one message, within the seconds that Apprise gives a receiver. Raises nothing."""
+        import apprise  # noqa: PLC0415 - a tenth of a second, for the few who are told something
+
+        service = apprise.Apprise()
+        service.add(self._url)
+        try:
+            with apprise.LogCapture(level=logging.DEBUG, fmt="%(levelname)s\t%(message)s") as heard:  # type: ignore[no-untyped-call]
+                sent = bool(service.notify(body=text, title=title, notify_type=apprise.NotifyType.FAILURE))
+                said = _said(heard.getvalue())
+        except Exception as error:  # noqa: BLE001 - the boundary to some hundred plugins: an alert fails, and nothing else
+            sent, said = False, f"{type(error).__name__}: {error}"
+        return Answer(sent, self._masked(said) or ("taken" if sent else "no reason was given"))
+
+    def _masked(self, said: str) -> str:
+        secrets = {part for part in _PARTS.split(unquote(self._url)) + _PARTS.split(self._url) if len(part) >= 6}
+        for secret in sorted(secrets, key=len, reverse=True):
+            said = said.replace(secret, "***")
+        return said[:MOST_CHARACTERS]
+
+
+def open_targets(settings: Settings) -> list[Target]:
+    """The targets of the settings, in their order.
+
+    Raises:
+        ConfigError: one of them is no address that Apprise knows; it is named by its place and kind.
+    """
+    if settings.alert_targets is None:
+        return []
+    import apprise  # noqa: PLC0415 - as above
+
+    found = []
+    for number, url in enumerate(_BETWEEN.split(settings.alert_targets.get_secret_value().strip(" \t\r\n,")), start=1):
+        service = apprise.Apprise.instantiate(url)
+        if service is None:
+            raise ConfigError(
+                f"Target {number} of RECO_ALERT_TARGETS ({url.partition('://')[0][:20]}) is no address of Apprise.",
+                hint="Give such as jsons://host/path, slack://TOKEN_A/TOKEN_B/TOKEN_C or "
+                "mailtos://USER:PASSWORD@HOST?from=A@B&to=C@D; `reco alerts test` tries them.",
+                settings=["RECO_ALERT_TARGETS"],
+            )
+        key = hashlib.sha256(url.encode()).hexdigest()[:12]
+        found.append(Target(f"{number} ({service.service_name})", key, url))
+    return found
+
+
+def _said(heard: str) -> str:
+    """What matters of what Apprise noted: warnings, else its last word; and the receiver's own words after them."""
+    lines = [line.partition("\t") for line in heard.splitlines()]
+    told = [text for level, _, text in lines if level in {"WARNING", "ERROR"}]
+    told = told or [text for level, _, text in lines if level == "INFO"][-1:]
+    for number, (_, _, text) in enumerate(lines):
+        if text.startswith("Response Details"):
+            told += [part for whole in lines[number + 1 : number + 4] if not whole[1] and (part := whole[0].strip())]
+    return " ".join(told)

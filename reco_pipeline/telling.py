@@ -1,0 +1,220 @@
+"""When something is told: runs that failed, checks that fail, and what did not happen.
+
+Belongs here: the sensors that notice, and how their findings become alerts. Does not belong here: the channels and what
+is told once (`reco.alerts`), what is overdue (`reco.backup.status`), or which checks fail (`assets.checks.standing`).
+"""
+
+import datetime as dt
+import urllib.request
+from collections.abc import Iterable
+
+import dagster as dg
+import structlog
+
+from assets.checks.standing import failing_now
+from reco.alerts.outbox import Outbox
+from reco.alerts.tell import Alert, over, send_waiting, tell
+from reco.audit.trail import Event, append, events, recording
+from reco.backup.status import absences, home_seconds, look, may_be_overdue
+from reco.errors import RecoError, error_names
+from reco.health import shortages
+from reco.settings import Settings
+from reco_pipeline.automation import ATTEMPT, KIND, SUBJECT
+from reco_pipeline.jobs import restore_drill_job
+from resources.home import DatabaseResource, RedisResource
+
+log = structlog.get_logger(__name__)
+SECONDS_BETWEEN_LOOKS = 3600
+ALERT_SECONDS = 30
+HEARTBEAT_SECONDS = 300
+HEARTBEAT_PATIENCE_SECONDS = 5
+RUN_HOURS = 26
+"""A day and its delays: the daily schedules alone make several runs a day."""
+BROKEN_CHECK = "DagsterAssetCheckFailedError"
+CHECK, NO_RUN, ABSENT = "check_failed", "no_run", ("backup_missing", "drill_missing", "replica_behind")
+
+SHORT = ("disk_short", "redis_memory_short")
+
+
+def failure_sensor() -> dg.SensorDefinition:
+    """The sensor on failed runs: it hears of crashed processes too, which a hook inside the run would not survive."""
+
+    @dg.run_failure_sensor(
+        name="run_failed",
+        monitor_all_code_locations=False,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Marks every failed run in the audit trail and tells it.",
+    )
+    def run_failed(context: dg.RunFailureSensorContext, database: DatabaseResource) -> None:
+        run, home = context.dagster_run, database.home()
+        engine, now = home.ledger.engine, dt.datetime.now(dt.UTC)
+        if events(engine, event=Event.RUN_FAILED, run_id=run.run_id, limit=1):
+            return
+        reason, kind = _reason(context)
+        # First told, then marked: killed in between, it is neither lost nor told twice.
+        if kind != BROKEN_CHECK:
+            tell(_run_alert(run, reason, home.settings), home.settings, now=now)
+        with recording(engine) as connection:
+            append(
+                connection,
+                Event.RUN_FAILED,
+                at=now,
+                run_id=run.run_id,
+                job=run.job_name,
+                reason=reason,
+                attempt=run.tags.get(ATTEMPT),
+            )
+
+    return run_failed
+
+
+def _run_alert(run: dg.DagsterRun, reason: str, settings: Settings) -> Alert:
+    """The alert of a failed run. The attempts at one thing are told once, and once more when no other follows."""
+    subject = f"{run.job_name} {run.run_id}"
+    work = f"{run.tags[KIND]}:{run.tags.get(SUBJECT, '')}" if KIND in run.tags else run.run_id
+    page = f"/runs/{run.run_id}"
+    if int(run.tags.get(ATTEMPT, "0")) >= settings.run_attempts:
+        step = f"After {settings.run_attempts} attempts it is left to people: mend the cause, then `reco run`."
+        return Alert("run_left", subject, reason, step, page, f"run_left:{work}")
+    step = "Open the run in the Dagster UI; automation tries again what it asked for."
+    return Alert("run_failed", subject, reason, step, page, f"run_failed:{run.job_name}:{work}")
+
+
+def _reason(context: dg.RunFailureSensorContext) -> tuple[str, str]:
+    """Why the run failed, as it may be kept for ever and sent to others, and the kind of the error.
+
+    Of the first step that failed: the message of an error of ours; of any other the kind of the innermost one alone,
+    since its message may quote a value of a file, and the trail can never be mended.
+    """
+    ours = error_names()
+    for failed in context.get_step_failure_events():
+        error, kept = failed.step_failure_data.error, ""
+        while error is not None:
+            kept = kept or (error.message.strip() if error.cls_name in ours else "")
+            if error.cause is None:
+                kind = error.cls_name or "an error"
+                return kept or f"{kind}: the run's page in the Dagster UI has it", kind
+            error = error.cause
+    message = context.failure_event.message or "no reason is known"
+    return message, ""
+
+
+def alert_sensor() -> dg.SensorDefinition:
+    """What stands and what waits: checks that fail, no run for a day, alerts that could not be sent, the heartbeat."""
+
+    @dg.sensor(
+        name="alerts",
+        job=restore_drill_job,
+        minimum_interval_seconds=ALERT_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Tells which checks fail and that no run succeeded for a day, once a day each; sends what waits.",
+    )
+    def alerts(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SensorResult:
+        home, now = database.home(), dt.datetime.now(dt.UTC)
+        settings = home.settings
+        mark, beat = _cursor(context.cursor)
+        changed = str(context.instance.event_log_storage.get_maximum_record_id() or 0)
+        standing = [one for one in (_no_run(context.instance, home_seconds(home.ledger.engine, now=now), now),) if one]
+        prefixes = [NO_RUN]
+        if changed != mark or now.minute == 0:  # what is told once a day is looked at though nothing happened
+            standing += check_alerts(context.instance, settings)
+            prefixes.append(CHECK)
+        tell_standing(standing, prefixes, settings, now)
+        sent = send_waiting(settings, now=now)
+        waiting = len(Outbox(settings.home).waiting())
+        if settings.alert_heartbeat_url is not None and now.timestamp() - beat >= HEARTBEAT_SECONDS:
+            beat = now.timestamp() if _beat(settings.alert_heartbeat_url.get_secret_value()) else beat
+        return dg.SensorResult(
+            skip_reason=f"{len(standing)} to tell, {sent} sent late, {waiting} waiting.", cursor=f"{changed} {beat:.0f}"
+        )
+
+    return alerts
+
+
+def check_alerts(instance: dg.DagsterInstance, settings: Settings) -> list[Alert]:
+    """An alert for each check that fails now and weighs enough (RECO_ALERT_CHECKS)."""
+    least = {"warning": {"warning", "error", "blocking"}, "error": {"error", "blocking"}}[settings.alert_checks]
+    return [
+        Alert(
+            CHECK,
+            f"{one.asset}:{one.check} ({one.weight})",
+            one.message,
+            "Open the check: it shows figures and offenders. docs/quality.md says what each means.",
+            f"/assets/{one.asset}?view=checks&checkDetail={one.check}",
+            f"{CHECK}:{one.asset}:{one.check}",
+        )
+        for one in failing_now(instance)
+        if one.weight in least
+    ]
+
+
+def tell_standing(standing: list[Alert], prefixes: Iterable[str], settings: Settings, now: dt.datetime) -> None:
+    """Tells what stands, once a day each; what was told under these prefixes and stands no more is over."""
+    for alert in standing:
+        tell(alert, settings, now=now)
+    names = {alert.told_as for alert in standing}
+    ours = tuple(f"{prefix}:" for prefix in prefixes)
+    over([key for key in Outbox(settings.home).told() if key.startswith(ours) and key not in names], settings)
+
+
+def _no_run(instance: dg.DagsterInstance, home_age_seconds: float | None, now: dt.datetime) -> Alert | None:
+    if (home_age_seconds or 0.0) < RUN_HOURS * 3600:
+        return None
+    found = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS]), limit=1)
+    ended = found[0].end_time if found else None
+    if ended is not None and now.timestamp() - ended < RUN_HOURS * 3600:
+        return None
+    told = "at all" if ended is None else f"for {(now.timestamp() - ended) / 3600:.0f} hours"
+    step = "See the schedules and the runs of the Dagster UI: are they on, and why did runs fail?"
+    return Alert(
+        NO_RUN, "pipeline", f"No run succeeded {told}; the daily ones alone make several a day.", step, "/runs"
+    )
+
+
+def _beat(url: str) -> bool:
+    """Tells a watcher outside that automation is at work; it is the one to miss us."""
+    try:
+        with urllib.request.urlopen(url, timeout=HEARTBEAT_PATIENCE_SECONDS):  # noqa: S310 - a setting of the operator
+            return True
+    except (OSError, ValueError) as error:
+        log.warning("heartbeat_not_sent", reason=type(error).__name__)
+        return False
+
+
+def _cursor(text: str | None) -> tuple[str, float]:
+    """Up to where events were seen, and the last heartbeat; nothing of both where it is not ours."""
+    mark, _, beat = (text or "").partition(" ")
+    return mark, float(beat) if beat.replace(".", "", 1).isdigit() else 0.0
+
+
+def protection_sensor() -> dg.SensorDefinition:
+    """What did not happen is told: a machine that is down sends no failure."""
+
+    @dg.sensor(
+        name="protection_overdue",
+        job=restore_drill_job,
+        minimum_interval_seconds=SECONDS_BETWEEN_LOOKS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Tells, once a day each, that no good backup was made for 26 hours, no drill passed for 8 days, "
+        "the second bucket is behind, the buckets do not say, or disk or Redis are nearly full.",
+    )
+    def overdue(database: DatabaseResource, redis: RedisResource) -> dg.SkipReason:
+        now, home = dt.datetime.now(dt.UTC), database.home()
+        prefixes: tuple[str, ...] = (*ABSENT, "protection_unknown")
+        try:
+            with redis.client() as client:
+                standing = shortages(home.settings, client)
+        except RecoError:  # a run that needs Redis fails, and is told
+            standing = []
+        tell_standing(standing, SHORT, home.settings, now)
+        if not may_be_overdue(home.ledger.engine, now=now):
+            return dg.SkipReason("There is nothing to protect, or not for long enough that anything could be overdue.")
+        try:
+            standing = absences(look(home.settings, home.ledger.engine, now=now))
+        except RecoError as error:
+            standing = [Alert("protection_unknown", "backups", error.message, error.hint)]
+            prefixes = ()  # what stood before may still stand
+        tell_standing(standing, prefixes, home.settings, now)
+        return dg.SkipReason(f"{len(standing)} overdue.")
+
+    return overdue
