@@ -47,8 +47,9 @@ lint: ## rules, format, types, import directions, and that Dagster can load the 
 	.venv/bin/lint-imports
 	.venv/bin/python -W ignore::Warning -m dagster definitions validate -w workspace.yaml
 
-docs: ## build the site of the documents into site/, with every link checked; open site/index.html
+docs: ## write the pages that code writes, then the site of all into site/, with every link checked
 	@scripts/bootstrap.sh dev
+	@.venv/bin/python -m scripts.manual
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 	@echo "site/index.html"
 

@@ -25,9 +25,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from benchmarks.matrix.__main__ import main as matrix  # noqa: PLC0415 - a benchmark with options of its own
 
         return matrix(given[1:])
+    if given[:1] == ["newcomer"]:
+        from benchmarks.newcomer import main as newcomer  # noqa: PLC0415 - see above
+
+        return newcomer(given[1:])
     parser = argparse.ArgumentParser(
         prog="make bench ARGS=...",
-        description="Side-by-side measurements, as ratios; `matrix --help` is the one beside peers.",
+        description="Measurements as ratios; `matrix` is the one beside peers, `newcomer` times the tutorial.",
     )
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=f"turns of each contender ({ROUNDS})")
     parser.add_argument("--part", action="append", choices=sorted(PARTS), help="only this part; may be repeated")

@@ -21,11 +21,14 @@ _LINK = re.compile(r"\]\((?!#|[a-z]+:)(?P<path>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)"
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Lists the decisions in the navigation, newest first."""
-    pages = sorted((path.name for path in (ROOT / "docs" / "decisions").glob("*.md")), reverse=True)
-    for section in config.nav or []:
-        if "Decisions" in section:
-            section["Decisions"] = [f"decisions/{name}" for name in pages]
+    """Lists the decisions in the navigation, newest first, and at the end of Operations the pages it does not name."""
+    docs = Path(config.docs_dir)
+    sections = {title: pages for one in config.nav or [] if isinstance(one, dict) for title, pages in one.items()}
+    if "Decisions" in sections:
+        found = sorted((docs / "decisions").glob("*.md"), reverse=True)
+        sections["Decisions"][:] = [path.relative_to(docs).as_posix() for path in found]
+        named = str(config.nav)
+        sections["Operations"] += [path.name for path in sorted(docs.glob("*.md")) if f"'{path.name}'" not in named]
     return config
 
 

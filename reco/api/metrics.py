@@ -119,7 +119,7 @@ class Metrics:
         self.cache_requests = self._counter(
             "recs_cache_requests", "Looks into the cache of answers.", ("result",), ("hit", "miss")
         )
-        self.cache_bytes = self._gauge("recs_cache_size_bytes", "Answers kept in the cache.", "livesum")
+        self.cache_bytes = self._gauge("recs_cache_size_bytes", "Bytes of the answers kept in the cache.", "livesum")
         self.cache_entries = self._gauge("recs_cache_entries", "Answers kept in the cache.", "livesum")
         self.snapshot_generated = self._gauge(
             "recs_snapshot_generated_timestamp_seconds", "When the served snapshot was published.", "livemin"

@@ -11,6 +11,7 @@ import pytest
 
 from reco_pipeline.cli.app import app
 from reco_pipeline_tests.shop import ROOT, Shop, new_shop
+from scripts.pages import commands, fits
 
 PAGE = (ROOT / "docs" / "quarantine.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"```(console|toml)\n(.*?)```|(?:^\|[^\n]*\|\n)+", re.MULTILINE | re.DOTALL)
@@ -30,9 +31,9 @@ def test_the_walk_through_works_as_it_is_written(
         if block[1] == "toml":
             (shop.files / "shop.toml").write_text(block[2], encoding="utf-8")
         elif block[1] == "console":
-            for command, expected in _commands(block[2]):
+            for command, expected in commands(block[2]):
                 found = _run(shop, shlex.split(command)[1:], capsys)
-                assert _fits(expected, found), f"$ {command}\n{found}"
+                assert fits(expected, found), f"$ {command}\n{found}"
                 ran += 1
         else:
             _type_in(shop, block[0])
@@ -47,20 +48,6 @@ def _run(shop: Shop, arguments: list[str], capsys: pytest.CaptureFixture[str]) -
         return done.out
     assert not app(arguments, standalone_mode=False)
     return capsys.readouterr().out
-
-
-def _commands(block: str) -> list[tuple[str, str]]:
-    parts = re.split(r"^\$ (.*)\n", block, flags=re.MULTILINE)[1:]
-    return list(zip(parts[::2], parts[1::2], strict=True))
-
-
-def _fits(expected: str, found: str) -> bool:
-    """Whether the output is the one shown; runs of blanks and trailing ones are not looked at."""
-    told, shown = (
-        "\n".join(" ".join(line.split()) for line in text.strip().splitlines()) for text in (found, expected)
-    )
-    pattern = ".*".join(re.escape(part) for part in re.sub(r"^\.\.\.$", "\0", shown, flags=re.MULTILINE).split("\0"))
-    return re.fullmatch(pattern.replace(re.escape("..."), ".*"), told, re.DOTALL) is not None
 
 
 def _type_in(shop: Shop, table: str) -> None:

@@ -14,8 +14,6 @@ from reco.api.suspicions import WINDOW_SECONDS, Suspicions
 from reco.logs import configure_logs
 from reco_pipeline_tests.shop import ROOT
 
-REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8").split("## Metrics")[1].split("\n## ")[0]
-
 
 class Clock:
     """A clock that a test moves."""
@@ -32,17 +30,6 @@ def value(metrics: Metrics, name: str, **labels: str) -> float:
     """The sample of this name and these labels."""
     found = [s for f in metrics.families() for s in f.samples if s.name == name and labels.items() <= s.labels.items()]
     return sum(one.value for one in found)
-
-
-# ---------------------------------------------------------------------------------------------------------------- names
-
-
-def test_every_metric_is_in_the_reference_with_its_labels_and_no_other():
-    """A metric that is not described does not exist, and one that is gone must not stay."""
-    rows = [line.split("|")[1] for line in REFERENCE.splitlines() if line.startswith("| `recs_")]
-    told = [name for row in rows for name in re.findall(r"`(recs_\w+)`", row)]
-    known = [f.name + ("_total" if f.type == "counter" else "") for f in Metrics().families()]
-    assert sorted(told) == sorted(known)
 
 
 def test_known_label_values_start_at_nought():
