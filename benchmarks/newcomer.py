@@ -28,6 +28,7 @@ PAGE = ROOT / "docs" / "tutorial.md"
 REAL = "online_retail_by_day.tar.gz"
 PATIENCE_SECONDS = 1200.0
 SETUP = "make run"
+FOREIGN = ("RECO_", "DAGSTER_", "MAKE", "MFLAGS", "ARGS")  # settings of a shop, and what `make bench` hands on
 PORTS = {"3000": "RECO_DAGSTER_PORT", "8000": "RECO_API_PORT"}
 
 
@@ -66,7 +67,7 @@ def walk(clone: Path, page: Sequence[Step], settings: Mapping[str, str] | None =
         Failed: a command ended otherwise, or with another output, than the page shows.
     """
     ports = {number: str(_free_port()) for number in PORTS}
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("RECO_", "DAGSTER_"))}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     environment |= {PORTS[number]: port for number, port in ports.items()} | dict(settings or {})
     environment["PATH"] = f"{clone / '.venv' / 'bin'}{os.pathsep}{environment['PATH']}"
     environment["DAGSTER_DISABLE_TELEMETRY"] = "1"
