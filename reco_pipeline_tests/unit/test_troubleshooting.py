@@ -15,7 +15,8 @@ SOURCES = [path for room in ("reco", "reco_pipeline", "resources") for path in (
 
 def _codes() -> dict[str, int]:
     found = (one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.RecoError))
-    return {one.code: one.exit_code for one in found}
+    # A program that asks the API gets codes of its own, which the page of the API tells.
+    return {one.code: one.exit_code for one in found if not one.code.startswith("api_")}
 
 
 def _texts(tree: ast.AST) -> Iterator[str]:
