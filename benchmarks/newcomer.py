@@ -8,6 +8,7 @@ Belongs here: typing, timing, the table. Does not belong here: a kept ratio: sec
 
 import argparse
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.pages import Step, fits, steps
@@ -28,7 +30,27 @@ PAGE = ROOT / "docs" / "tutorial.md"
 REAL = "online_retail_by_day.tar.gz"
 PATIENCE_SECONDS = 1200.0
 SETUP = "make run"
+FOREIGN = ("RECO_", "DAGSTER_", "MAKE", "MFLAGS", "ARGS")  # settings of a shop, and what `make bench` hands on
 PORTS = {"3000": "RECO_DAGSTER_PORT", "8000": "RECO_API_PORT"}
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Seconds by the clock, and of processors by commands that have ended."""
+
+    wall: float = 0.0
+    cpu: float = 0.0
+
+    def __add__(self, other: "Spent") -> "Spent":
+        return Spent(self.wall + other.wall, self.cpu + other.cpu)
+
+    def __sub__(self, other: "Spent") -> "Spent":
+        return Spent(self.wall - other.wall, self.cpu - other.cpu)
+
+
+def _now() -> Spent:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Spent(time.monotonic(), used.ru_utime + used.ru_stime)
 
 
 class Failed(Exception):
@@ -51,33 +73,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except Failed as failure:
             print(failure, file=sys.stderr)
             return 1
-    passed = 0.0
-    print(f"{'part':45} {'seconds':>8} {'since the start':>16}")
-    for name, taken in seconds.items():
-        passed += taken
-        print(f"{name:45} {taken:8.1f} {passed:16.1f}")
+    passed = Spent()
+    print(f"{'part':45} {'wall s':>8} {'CPU s':>8} {'since the start':>16}")
+    for name, spent in seconds.items():
+        passed += spent
+        print(f"{name:45} {spent.wall:8.1f} {spent.cpu:8.1f} {passed.wall:16.1f}")
     return 0
 
 
-def walk(clone: Path, page: Sequence[Step], settings: Mapping[str, str] | None = None) -> dict[str, float]:
-    """Types the steps of a page in a folder, in one environment; seconds by section, of `make run` apart.
+def walk(clone: Path, page: Sequence[Step], settings: Mapping[str, str] | None = None) -> "dict[str, Spent]":
+    """Types the steps of a page in a folder, in one environment; what each section took, and `make run` apart.
 
     Raises:
         Failed: a command ended otherwise, or with another output, than the page shows.
     """
     ports = {number: str(_free_port()) for number in PORTS}
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("RECO_", "DAGSTER_"))}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     environment |= {PORTS[number]: port for number, port in ports.items()} | dict(settings or {})
     environment["PATH"] = f"{clone / '.venv' / 'bin'}{os.pathsep}{environment['PATH']}"
     environment["DAGSTER_DISABLE_TELEMETRY"] = "1"
-    seconds: dict[str, float] = {}
+    seconds: dict[str, Spent] = {}
     for section in dict.fromkeys(step.section for step in page):
         with ExitStack() as services:
             for step in (one for one in page if one.section == section):
-                started = time.monotonic()
+                if step.command.startswith(("cd ", ". ")):
+                    continue  # the folder and the environment are these already
+                started = _now()
                 _do(step, clone, environment, ports, services)
                 name = SETUP if step.command == SETUP else section
-                seconds[name] = seconds.get(name, 0.0) + time.monotonic() - started
+                seconds[name] = seconds.get(name, Spent()) + (_now() - started)
+            leaving = _now()
+        seconds[section] += _now() - leaving
     return seconds
 
 
@@ -86,7 +112,7 @@ def _do(step: Step, folder: Path, environment: Mapping[str, str], ports: Mapping
         (folder / step.file).write_text(step.shown, encoding="utf-8")
     elif step.terminal:
         _start(step, folder, environment, ports, until)
-    elif not step.command.startswith(("cd ", ". ")):  # the folder and the environment are these already
+    else:
         command = step.command
         for number, port in ports.items():
             command = command.replace(f":{number}/", f":{port}/")
@@ -130,7 +156,7 @@ def _start(
     raise Failed(f"$ {step.command}\nwas not ready")
 
 
-def _real_days(clone: Path, archive: Path) -> float:
+def _real_days(clone: Path, archive: Path) -> Spent:
     days = clone / "days"
     with tarfile.open(archive) as packed:
         packed.extractall(days, filter="data")
@@ -141,10 +167,10 @@ def _real_days(clone: Path, archive: Path) -> float:
     )
 
 
-def _timed(command: Sequence[str], folder: Path, **settings: str) -> float:
-    started = time.monotonic()
+def _timed(command: Sequence[str], folder: Path, **settings: str) -> Spent:
+    started = _now()
     subprocess.run(command, cwd=folder, env=os.environ | settings, stdout=subprocess.DEVNULL, check=True)
-    return time.monotonic() - started
+    return _now() - started
 
 
 def _free_port() -> int:

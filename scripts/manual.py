@@ -7,9 +7,9 @@ what only a person can say stands in a page of its own, or in the code that the 
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from inspect import cleandoc, unwrap
+from inspect import cleandoc, signature, unwrap
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import click
 import typer
@@ -67,7 +67,7 @@ def _leaves(group: click.Group, before: str) -> Iterable[tuple[str, click.Comman
         whole = f"{before} {name}"
         if isinstance(command, click.Group):
             yield from _leaves(command, whole)
-        else:
+        elif not command.hidden:
             yield whole, command
 
 
@@ -93,8 +93,8 @@ def _told(command: click.Command) -> tuple[str, str]:
 
 def _parameter(command: click.Command, parameter: click.Parameter) -> tuple[str, str]:
     if isinstance(parameter, click.Argument):
-        hint = get_type_hints(unwrap(command.callback or _parameter), include_extras=True)[parameter.name or ""]
-        return f"`{parameter.metavar or (parameter.name or '').upper()}`", hint.__metadata__[0].help or ""
+        annotation = signature(unwrap(command.callback or _parameter)).parameters[parameter.name or ""].annotation
+        return f"`{parameter.metavar or (parameter.name or '').upper()}`", annotation.__metadata__[0].help or ""
     assert isinstance(parameter, click.Option)
     kind = "" if parameter.is_flag else f" {parameter.metavar or parameter.type.name.upper()}"
     names = ", ".join(f"`{one}`" for one in (*parameter.opts[:-1], parameter.opts[-1] + kind))

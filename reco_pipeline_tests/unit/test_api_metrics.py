@@ -1,7 +1,6 @@
 """Promises of what the service tells about itself, without the service: names, notes, breaker, suspicions."""
 
 import json
-import re
 import sys
 
 import pytest
@@ -12,7 +11,6 @@ from reco.api.keyring import Refusal
 from reco.api.metrics import REFUSALS, RUNGS, Metrics
 from reco.api.suspicions import WINDOW_SECONDS, Suspicions
 from reco.logs import configure_logs
-from reco_pipeline_tests.shop import ROOT
 
 
 class Clock:

@@ -13,6 +13,7 @@ from scripts.pages import Step, fits, steps
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "howto").glob("*.md"))]
 TYPED = re.compile(r"^ *(?:\$ )?(?:\.venv/bin/)?reco ([a-z][^#|\n]*)", re.MULTILINE)
 BLOCK = re.compile(r"^ *```(?:console)?[^\n]*\n(.*?)^ *```$|((?:^    reco .*\n)+)", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`reco ([a-z][^`\n]*)`")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
 
@@ -50,13 +51,23 @@ def test_an_output_is_held_to_the_page(shown: str, output: str, fit: bool) -> No
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_every_command_on_a_page_is_one_that_reco_takes(page: Path) -> None:
-    """In any block of any page: a command that exists, with options that it has."""
-    for block in BLOCK.finditer(page.read_text(encoding="utf-8")):
-        for line in TYPED.findall(block[1] or block[2]):
-            words = line.split()
-            command: click.Command = ROOT_GROUP
-            while isinstance(command, click.Group) and words and words[0] in command.commands:
-                command = command.commands[words.pop(0)]
-            assert command is not ROOT_GROUP, line
-            known = {name for parameter in command.params for name in parameter.opts}
-            assert set(OPTION.findall(" ".join(words))) - known == set(), line
+    """In any block and in any sentence: a command that exists, with options that it has."""
+    text = page.read_text(encoding="utf-8")
+    typed = [line for block in BLOCK.finditer(text) for line in TYPED.findall(block[1] or block[2])]
+    for line in (*typed, *INLINE.findall(text)):
+        command, words = _meant(line)
+        assert command is not ROOT_GROUP, line
+        known = {name for parameter in command.params for name in parameter.opts}
+        assert set(OPTION.findall(" ".join(words))) - known == set(), line
+
+
+def _meant(line: str) -> tuple[click.Command, list[str]]:
+    """The command of a line, and the words behind it; `reco drops --json list` is the command `list`."""
+    words, command = line.split(), ROOT_GROUP
+    while isinstance(command, click.Group):
+        name = next((word for word in words if not word.startswith("-")), "").split("|")[0]
+        if name not in command.commands:
+            break
+        words.remove(next(word for word in words if word.split("|")[0] == name))
+        command = command.commands[name]
+    return command, words
