@@ -9,7 +9,7 @@ drill or a whole check is never removed.
 
 import datetime as dt
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reco.errors import RetentionRefused
 
@@ -52,7 +52,7 @@ def plan_retention(
     *,
     now: dt.datetime,
     store_now: dt.datetime,
-    pinned: Collection[str] = (),
+    stay: Mapping[str, Collection[str]] | None = None,
     verified: Sequence[str] = (),
     removed: Collection[str] = (),
 ) -> RetentionPlan:
@@ -63,14 +63,14 @@ def plan_retention(
         policy: the rules.
         now: our clock.
         store_now: the clock of the store that lists them.
-        pinned: ids that stay.
+        stay: ids that stay whatever the rules say, by the reason.
         verified: ids that passed a drill or a whole check, the latest last.
         removed: ids that were removed on purpose before.
 
     Raises:
         RetentionRefused: the clock or the listing cannot be right; nothing may be removed.
     """
-    ordered = sorted(backups, key=lambda one: one.backup_id)
+    ordered = _in_order(backups)
     _require_plausible(ordered, now, store_now, removed)
     good = [one for one in ordered if one.good]
     keep: dict[str, list[str]] = {}
@@ -93,12 +93,22 @@ def plan_retention(
     proven = [one for one in verified if one in there]
     if proven:
         stays(proven[-1], "the last one that was proven")
-    for backup_id in sorted({*pinned} & there):
-        stays(backup_id, "pinned")
+    for why, ids in (stay or {}).items():
+        for backup_id in sorted({*ids} & there):
+            stays(backup_id, why)
     for one in ordered if not good else ():  # what is suspicious may be all there is
         stays(one.backup_id, "there is no good one")
     gone = tuple(one.backup_id for one in ordered if one.backup_id not in keep)
     return RetentionPlan({key: tuple(why) for key, why in keep.items()}, gone)
+
+
+def _in_order(backups: Sequence[Known]) -> list[Known]:
+    """In the order of making, none dated before an earlier one: a clock that was behind makes no backup go early."""
+    found: list[Known] = []
+    for one in sorted(backups, key=lambda one: one.backup_id):
+        at = max(one.created_at, found[-1].created_at) if found else one.created_at
+        found.append(replace(one, created_at=at))
+    return found
 
 
 def _last_of_periods(good: Sequence[Known], period: Callable[[dt.datetime], object], count: int) -> Sequence[Known]:

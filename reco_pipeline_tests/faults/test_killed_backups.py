@@ -209,6 +209,8 @@ def _puts_of_a_backup(shop: BackupShop) -> list[int]:
 @pytest.mark.slow
 def test_a_killed_prune_leaves_whole_backups(shop: BackupShop, zygote: Zygote) -> None:
     """Before and after each removal: whatever is listed can be verified, and the next prune ends the work."""
+    vault = shop.vault()  # the backup of today is made to be older than the old ones, as their number says
+    vault.mark_dated(vault.ids()[0], dt.datetime.now(dt.UTC) - dt.timedelta(days=41), now=shop.now)
     shop.minute -= 40 * 24 * 60
     old = [shop.back_up().manifest for _ in range(2)]
     shop.minute += 40 * 24 * 60

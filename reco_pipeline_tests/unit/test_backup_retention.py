@@ -46,7 +46,9 @@ def test_what_was_proven_or_pinned_stays() -> None:
     backups = [backup(number, 50 - number) for number in range(6)]
     proven, pinned = backups[1].backup_id, backups[3].backup_id
     found = plan(
-        backups, verified=[backups[0].backup_id, proven, "00000009-20200101T000000Z-00000000"], pinned=[pinned]
+        backups,
+        verified=[backups[0].backup_id, proven, "00000009-20200101T000000Z-00000000"],
+        stay={"pinned": [pinned]},
     )
     assert set(found.keep) == {proven, pinned, backups[-1].backup_id}
     assert found.keep[proven] == ("the last one that was proven",)
