@@ -115,6 +115,7 @@ def create(
         )
         manifest = replace(manifest, seconds=round(time.monotonic() - started, 3))
         _commit(vault, manifest)
+        lease.newest = manifest.backup_id
     return Created(
         manifest,
         len(sent),

@@ -19,7 +19,7 @@ from reco.backup.marks import Checked
 from reco.backup.retention import Known, Policy, RetentionPlan, plan_retention
 from reco.backup.vault import Listed, Vault, time_of
 from reco.backup.versions import Freed, free_versions
-from reco.errors import ObjectStoreRefused
+from reco.errors import ObjectStoreRefused, RetentionRefused
 from reco.progress import report
 from reco.settings import Settings
 
@@ -87,6 +87,7 @@ def prune(
         checks = vault.checks()
         bad = vault.standing(listed, checks).backups
         removed, dates = vault.removed(), vault.dates()
+        _require_whole_list(listed, lease.newest, removed)
         unreadable = [one.backup_id for one in listed if one.manifest is None]
         plan = plan_retention(
             [_known(one, bad, dates) for one in listed],
@@ -111,8 +112,9 @@ def prune(
             if one.manifest and one.backup_id not in gone
             for entry in one.manifest.entries
         }
-        # With a manifest that cannot be read nobody knows which objects are its own.
-        stray = [] if unreadable else [one for one in vault.objects() if PurePosixPath(one.key).name not in used]
+        # With a manifest that cannot be read nobody knows which objects are its own, and no more so without any.
+        known = bool(listed) and not unreadable
+        stray = [one for one in vault.objects() if known and PurePosixPath(one.key).name not in used]
         old = [one for one in stray if one.now - one.modified_at >= grace]
         if not dry_run:
             locked += _take_away(vault, lease, [one.key for one in old])
@@ -120,7 +122,7 @@ def prune(
             vault,
             lease,
             after=keep_versions,
-            used=None if unreadable else used,
+            used=used if known else None,
             removed=removed if dry_run else removed | gone,
             dry_run=dry_run,
         )
@@ -139,6 +141,20 @@ def prune(
         locked=(*locked, *freed.locked),
         dry_run=dry_run,
     )
+
+
+def _require_whole_list(listed: Sequence[Listed], newest: str, removed: Collection[str]) -> None:
+    """Refuses a list without the newest backup: retention sees what the listed ones tell of each other, not that.
+
+    Raises:
+        RetentionRefused: it is not listed, and was not removed on purpose.
+    """
+    if newest and newest not in removed and newest not in {one.backup_id for one in listed}:
+        raise RetentionRefused(
+            f"No backup is removed: the list lacks {newest}, the newest that was made.",
+            hint="Look at the bucket: somebody removed it, or the answer is incomplete. The next backup settles it.",
+            reason=f"the list lacks {newest}",
+        )
 
 
 def _remove(vault: Vault, lease: BackupLease, plan: RetentionPlan, now: dt.datetime) -> list[str]:

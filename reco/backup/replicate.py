@@ -74,6 +74,7 @@ def replicate(source: Vault, target: Vault, home: Path, *, now: dt.datetime) -> 
                     raw = source.store.get_bytes(source.manifest_key(manifest.backup_id))
                 target.store.put_bytes(raw, target.manifest_key(manifest.backup_id), only_new=True)
                 target.read(manifest.backup_id)
+                lease.newest = max(lease.newest, manifest.backup_id)
                 done.append(manifest.backup_id)
             except BackupDamaged as error:
                 damaged[manifest.backup_id] = error

@@ -70,6 +70,8 @@ def plan_retention(
     Raises:
         RetentionRefused: the clock or the listing cannot be right; nothing may be removed.
     """
+    # Two times of one zone are subtracted as clocks show them: an hour too much in the night of the change.
+    now, store_now = now.astimezone(dt.UTC), store_now.astimezone(dt.UTC)
     ordered = _in_order(backups)
     _require_plausible(ordered, now, store_now, removed)
     good = [one for one in ordered if one.good]
@@ -87,8 +89,9 @@ def plan_retention(
     ):
         for one in _last_of_periods(good, period, count):
             stays(one.backup_id, f"the last of its {name}")
-    for one in good[-policy.minimum :]:
-        stays(one.backup_id, f"one of the last {policy.minimum} good ones")
+    least = max(1, policy.minimum)  # no rule is to remove the last good one
+    for one in good[-least:]:
+        stays(one.backup_id, f"one of the last {least} good ones")
     there = {one.backup_id for one in ordered}
     proven = [one for one in verified if one in there]
     if proven:
@@ -106,8 +109,8 @@ def _in_order(backups: Sequence[Known]) -> list[Known]:
     """In the order of making, none dated before an earlier one: a clock that was behind makes no backup go early."""
     found: list[Known] = []
     for one in sorted(backups, key=lambda one: one.backup_id):
-        at = max(one.created_at, found[-1].created_at) if found else one.created_at
-        found.append(replace(one, created_at=at))
+        at = one.created_at.astimezone(dt.UTC)
+        found.append(replace(one, created_at=max(at, found[-1].created_at) if found else at))
     return found
 
 

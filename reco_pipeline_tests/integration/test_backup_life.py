@@ -2,7 +2,9 @@
 
 import datetime as dt
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -365,6 +367,41 @@ def test_nothing_goes_on_a_wrong_clock_or_list(shop: BackupShop) -> None:
     vault.store.remove(vault.manifest_key(first.backup_id))
     with pytest.raises(RetentionRefused, match="lacks 1"):
         prune(vault, TIGHT, grace=HOUR, now=dt.datetime.now(dt.UTC), dry_run=False)
+
+
+def lists(keep: Callable[[str], bool]) -> Fault:
+    """A store whose lists leave out what is not to be kept, as those do that are behind, or lost a page."""
+
+    def spoil(answer: Any) -> Any:
+        found = [one for one in answer.get("Contents", ()) if keep(one["Key"])]
+        return answer | {"Contents": found, "IsTruncated": False}
+
+    return Fault("list_objects_v2", times=-1, after=spoil)
+
+
+def test_an_incomplete_list_costs_no_backup(shop: BackupShop) -> None:
+    """Without the newest backup, without all of them, or without those it has seen: nothing is removed."""
+    first = shop.back_up().manifest
+    shop.give("tuesday", {"9": ["Kit"]})
+    second = shop.back_up().manifest
+    zero, before = dt.timedelta(0), {one.key for one in shop.vault().objects()}
+    for gone in ({second.backup_id}, {first.backup_id}, {first.backup_id, second.backup_id}):
+        vault = shop.vault(lists(lambda key, gone=gone: not any(one in key for one in gone)))  # type: ignore[misc]
+        with pytest.raises(RetentionRefused, match="lacks"):
+            prune(vault, TIGHT, grace=zero, now=dt.datetime.now(dt.UTC), keep_versions=zero, dry_run=False)
+    assert {one.key for one in shop.vault().objects()} == before
+    for manifest in (first, second):
+        assert verify(shop.vault(), manifest, shop.settings.home, part=(1, 1), now=shop.now).passed
+
+
+def test_objects_without_any_backup_are_left(shop: BackupShop) -> None:
+    """A list of no backup at all is more likely wrong than a bucket of nothing but remains."""
+    made = shop.back_up().manifest
+    shop.vault().store.remove(f"{shop.namespace}/lease.json")  # which knows of the newest one
+    zero, vault = dt.timedelta(0), shop.vault(lists(lambda key: "/backups/" not in key))
+    done = prune(vault, TIGHT, grace=zero, now=dt.datetime.now(dt.UTC), keep_versions=zero, dry_run=False)
+    assert (done.objects, done.plan.remove) == (0, ())
+    assert verify(shop.vault(), made, shop.settings.home, part=(1, 1), now=shop.now).passed
 
 
 def test_a_backup_of_a_time_to_come_is_put_right(shop: BackupShop) -> None:
