@@ -24,7 +24,7 @@ from reco.backup.lease import BackupLease
 from reco.backup.manifest import Entry, Manifest, make_backup_id, write_manifest
 from reco.backup.secret_marks import secret_marks
 from reco.backup.vault import Listed, Vault
-from reco.errors import BackupDamaged
+from reco.errors import BackupDamaged, BackupError
 from reco.orders.home import Home
 from reco.progress import report
 from reco.storage.lake import file_digest
@@ -74,7 +74,7 @@ def create(
         earlier = vault.list()
         suspected = vault.standing(earlier).objects
         (scratch / "staged").mkdir()
-        staged = take(home, client, scratch / "staged")
+        staged = _taken(home, client, scratch / "staged")
         # What is not in the store any more, or not whole, is sent again; so is what a check found damaged, unless it
         # reads back by now.
         there = {PurePosixPath(one.key).name: one.size_bytes for one in vault.objects()}
@@ -122,6 +122,16 @@ def create(
         sum(one.size_bytes for one in sent),
         sum(one.object_bytes for one in sent),
     )
+
+
+def _taken(home: Home, client: redis.Redis, folder: Path) -> Staged:
+    try:
+        return take(home, client, folder)
+    except OSError as error:
+        raise BackupError(
+            f"The parts of the backup could not be written down in {folder}: {error}.",
+            hint="Free some room on the disk of the home, then back up again: nothing was published.",
+        ) from error
 
 
 def suspicions(facts: Mapping[str, Any], before: Mapping[str, Any] | None) -> tuple[str, ...]:

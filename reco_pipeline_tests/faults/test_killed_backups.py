@@ -265,19 +265,21 @@ def test_a_killed_restore_is_done_again(shop: BackupShop, zygote: Zygote, stage:
 
 
 def test_a_full_disk_makes_no_backup(shop: BackupShop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sealed file that cannot be written stops the backup with the next step; nothing is listed."""
-    import pyrage  # noqa: PLC0415
+    """A part or a sealed file that cannot be written stops the backup with the next step; nothing is listed."""
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     before = shop.vault().ids()
     shop.give("tuesday", {"9": ["Kit"]})
-    monkeypatch.setattr(pyrage, "encrypt_io", full)
-    with pytest.raises(BackupError, match="No space left") as caught:
-        shop.back_up()
-    assert "room" in caught.value.hint
-    assert shop.vault().ids() == before
+    for where in ("reco.backup.contents.dump_sql", "reco.backup.contents.dump", "pyrage.encrypt_io"):
+        with monkeypatch.context() as patch:
+            patch.setattr(where, full)
+            with pytest.raises(BackupError, match="No space left") as caught:
+                shop.back_up()
+        assert "room" in caught.value.hint
+        assert shop.vault().ids() == before
+    assert shop.back_up().manifest.good
 
 
 def test_an_embedded_redis_that_does_not_start_is_moved_aside(shop: BackupShop) -> None:
