@@ -513,6 +513,7 @@ def test_who_begins_to_read_while_a_manifest_goes_still_reads_all_of_it(shop: Ba
     assert prune(vault, TIGHT, grace=zero, now=dt.datetime.now(dt.UTC), dry_run=False).objects > 0
 
 
+@pytest.mark.slow
 def test_a_reader_that_was_killed_holds_nothing_up(shop: BackupShop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its mark counts for an hour by the store's clock; then a prune takes it away."""
     vault, made = shop.vault(), shop.back_up().manifest
@@ -524,6 +525,7 @@ def test_a_reader_that_was_killed_holds_nothing_up(shop: BackupShop, monkeypatch
     assert list(vault.store.list(f"{shop.namespace}/holds/")) == []
 
 
+@pytest.mark.slow
 def test_who_may_only_read_restores_without_a_mark(shop: BackupShop) -> None:
     """Credentials that may not write bring a backup back all the same, and the log says what is missing."""
     made = shop.back_up().manifest

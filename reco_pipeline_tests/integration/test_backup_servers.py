@@ -39,6 +39,7 @@ class OwnShop(BackupShop):
         return SHOP
 
 
+@pytest.mark.slow
 def test_every_server_gives_and_takes(tmp_path: Path, client: redis.Redis, server: S3Server, own: OwnRedis) -> None:
     """Published by the loader, backed up by the user `backup`, restored there, and into a server of another make."""
     with own.client("loader") as loader:

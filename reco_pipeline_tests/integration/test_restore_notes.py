@@ -51,6 +51,7 @@ def test_a_backup_known_to_be_bad_is_passed_over_and_named(shop: BackupShop) -> 
         make_plan(vault, shop.settings)
 
 
+@pytest.mark.slow
 def test_a_newest_backup_that_cannot_be_read_holds_no_moment_up(shop: BackupShop) -> None:
     """Its trail is damaged: that of the one before leads to the moment."""
     at = shop.now
@@ -139,6 +140,7 @@ def test_secrets_that_are_not_those_of_then_are_told(shop: BackupShop) -> None:
     assert make_plan(shop.vault(), shop.settings, parts={"redis"}).notes == (), "keys of Redis are no concern of theirs"
 
 
+@pytest.mark.slow
 def test_secrets_of_the_home_come_back_with_it(shop: BackupShop) -> None:
     """What lies in a file of the home lies in the backup: only a setting that says otherwise is told."""
     Pseudonyms.of_home(shop.settings).of("anna")

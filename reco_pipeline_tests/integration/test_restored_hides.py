@@ -87,6 +87,7 @@ def test_a_lost_machine_takes_the_rules_of_the_newest_backup(shop: BackupShop, o
     assert hidden(settings) == ["Hose", "PID"]
 
 
+@pytest.mark.slow
 def test_rules_that_cannot_be_read_are_named(shop: BackupShop) -> None:
     """The database in use is broken and the newest backup too: what only they hide is not known, and that is said."""
     old = shop.back_up().manifest
@@ -108,6 +109,7 @@ class Killed(BaseException):
     """Stands for the end of the process."""
 
 
+@pytest.mark.slow
 def test_a_restore_that_was_cut_short_still_knows_what_was_hidden(
     shop: BackupShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +133,7 @@ def test_a_restore_that_was_cut_short_still_knows_what_was_hidden(
     assert hidden(shop.settings) == ["PID"]
 
 
+@pytest.mark.slow
 def test_a_number_that_is_taken_goes_to_nobody_else(shop: BackupShop) -> None:
     """Two homes went on from one backup and gave one number to two rules: both hold, under numbers of their own."""
     backup = shop.back_up().manifest

@@ -109,6 +109,7 @@ def test_a_damaged_copy_is_put_anew_with_the_next_backup(shop: BackupShop, secon
     assert verify(second, first, home, part=(1, 1), now=shop.now).passed
 
 
+@pytest.mark.slow
 def test_a_date_that_was_put_right_holds_in_both(shop: BackupShop, second: Vault) -> None:
     """The second bucket's own time of it is when it was copied: that of the first one counts."""
     vault = shop.vault()
@@ -119,6 +120,7 @@ def test_a_date_that_was_put_right_holds_in_both(shop: BackupShop, second: Vault
     assert second.dates() == vault.dates() == {wrong.backup_id: done.at}
 
 
+@pytest.mark.slow
 def test_the_command_pins_in_both(shop: BackupShop, second: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the copy is there; and takes both pins off. `--replica` is about the second bucket alone."""
     for name, value in {
