@@ -90,7 +90,7 @@ def restore_backup(
     from reco.backup.restore import make_plan, restore
 
     own = database.home().settings
-    settings, into = _target_of(own, config)
+    settings, into = target_of(own, config)
     everything = config.what is What.EVERYTHING
     at = dt.datetime.fromisoformat(config.at) if config.at else None
     with vault.open() as backups:
@@ -118,7 +118,7 @@ def restore_backup(
     context.add_output_metadata({"dry_run": config.dry_run, **told})
 
 
-def _target_of(own: "Settings", config: RestoreConfig) -> "tuple[Settings, str | None]":
+def target_of(own: "Settings", config: RestoreConfig) -> "tuple[Settings, str | None]":
     """The settings of the home to restore to, and another Redis that gets the keys alone."""
     from reco.errors import UsageError
 
@@ -132,6 +132,12 @@ def _target_of(own: "Settings", config: RestoreConfig) -> "tuple[Settings, str |
         return own, other
     if not config.home:
         return own, None
+    if own.profile == "production" and other is None:
+        raise UsageError(
+            f"Everything is to be restored into {config.home}, and no Redis is named for it: production starts no "
+            "server of its own, and the one in use stays as it is.",
+            hint="Give `into`, or into_setting: true with RECO_RESTORE_INTO_FILE, naming an empty Redis.",
+        )
     redis_url = SecretStr(other) if other else None
     values = {"home": Path(config.home).absolute(), "redis_url": redis_url, "database_url": None}
     return own.model_copy(update=values), None
@@ -139,11 +145,15 @@ def _target_of(own: "Settings", config: RestoreConfig) -> "tuple[Settings, str |
 
 @dg.op(pool=POOL)
 def prune_backups(context: dg.OpExecutionContext, database: DatabaseResource, vault: VaultResource) -> None:
-    """Removes what retention lets go, in both buckets; refuses where the clock or the list cannot be right."""
+    """Removes what retention lets go, in both buckets; refuses where the clock or the list cannot be right.
+
+    The second bucket keeps what the first one has, which would be copied there again.
+    """
     from reco.backup.prune import policy_of, prune
 
     settings = database.home().settings
     told: dict[str, int] = {}
+    elsewhere: list[str] = []
     for where in ("", "replica/") if settings.s3_replica_bucket else ("",):
         with vault.open(replica=bool(where)) as backups:
             found = prune(
@@ -151,9 +161,11 @@ def prune_backups(context: dg.OpExecutionContext, database: DatabaseResource, va
                 policy_of(settings),
                 grace=dt.timedelta(hours=settings.backup_grace_hours),
                 keep_versions=dt.timedelta(days=settings.backup_version_days),
+                elsewhere=elsewhere,
                 now=dt.datetime.now(dt.UTC),
                 dry_run=False,
             )
+            elsewhere = backups.ids()
         figures = {"kept": len(found.plan.keep), "removed": len(found.plan.remove), "objects_removed": found.objects}
         figures |= {"bytes_removed": found.size_bytes, "bytes_freed": found.version_bytes, "locked": len(found.locked)}
         told |= {f"{where}{name}": value for name, value in figures.items()}

@@ -25,6 +25,7 @@ def examine(settings: Settings) -> list[Finding]:
             ("home", _home),
             ("database", _database),
             ("redis", _redis),
+            ("buckets", _buckets),
             ("lake", _lake),
             ("dagster", _dagster),
             ("secrets", _secrets),
@@ -80,6 +81,31 @@ def _redis(settings: Settings) -> list[Finding]:
         )
     notes = warnings(facts)
     return [Finding("redis", True, found), *(Finding("redis", True, "warning", note) for note in notes)]
+
+
+def _buckets(settings: Settings) -> list[Finding]:
+    """The buckets that settings name; the embedded one is started by the first command that needs it."""
+    from reco.backup.place import open_vault
+
+    named = [(settings.s3_bucket, False), (settings.s3_replica_bucket, True)]
+    found = []
+    for bucket, replica in named:
+        if bucket is None:
+            continue
+        what = "second bucket" if replica else "bucket"
+        try:
+            with open_vault(settings, replica=replica) as vault:
+                guards = vault.store.guards()
+        except RecoError as error:
+            found.append(Finding(what, False, error.message, error.hint))
+            continue
+        known = {True: "keeps versions", False: "keeps no versions", None: "does not tell whether it keeps versions"}
+        locks = f", locks objects for {guards.retention}" if guards.retention else ""
+        found.append(Finding(what, True, f"s3://{bucket}, {known[guards.versions]}{locks}"))
+        if guards.lock and not guards.retention:
+            step = "Give the bucket a default retention if backups are to be held fast: until then nothing is locked."
+            found.append(Finding(what, True, "warning: object lock is on, without a retention", step))
+    return found
 
 
 def _lake(settings: Settings) -> list[Finding]:

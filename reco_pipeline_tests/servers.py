@@ -127,7 +127,8 @@ class FaultyProxy:
     """A network that can be told to misbehave, between a client and a port of this machine.
 
     fault: "" passes on; "latency": each piece waits `seconds`; "reset": the connection is reset after `after` bytes of
-    the answer; "cut": it is closed there; "refuse": new connections are closed at once; "hole": nothing is answered.
+    the answer; "interrupt": it is reset after so many bytes of what is sent; "cut": it is closed there; "refuse": new
+    connections are closed at once; "hole": nothing is answered.
     times: how many connections the fault meets; None: all.
     """
 
@@ -186,13 +187,17 @@ class FaultyProxy:
                     return
 
     def _pass_on(self, inner: socket.socket, outer: socket.socket, fault: str) -> None:
-        answered = 0
+        answered = asked = 0
         while not self._ended.is_set():
             for end in select.select([inner, outer], [], [], 0.1)[0]:
                 data = end.recv(1 << 16)
                 if not data:
                     return
                 if end is inner:
+                    asked += len(data)
+                    if fault == "interrupt" and asked > self.after:
+                        inner.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                        return
                     outer.sendall(data)
                     continue
                 if fault == "hole":

@@ -1,7 +1,7 @@
 """API keys across a restore: who may ask is a matter of today, whatever the backup says.
 
-Belongs here: what is known of the keys beside the backup, and the book that follows from both. Does not belong here:
-making, revoking or confirming a key (`reco.api.keybook`).
+Belongs here: the book that follows from what is known beside the backup. Does not belong here: finding that
+(`reco.backup.books`), and making, revoking or confirming a key (`reco.api.keybook`).
 
 Three books are laid over each other: that of the backup, that of the newest backup of the bucket, that of the database
 in use. A key stays revoked if any of them says so, and ends when the first of them says. One that the database in use
@@ -12,21 +12,14 @@ Keys made since the backup go on. So a restore closes doors, and opens none.
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from reco.backup.manifest import SQL, Manifest
-from reco.backup.prepare import DATABASE, fetch_entry
-from reco.backup.sql_dump import plain_row, rows_of
-from reco.backup.vault import Vault
-from reco.errors import BackupDamaged, DatabaseUnavailable
-from reco.settings import Settings
-from reco.storage.sql import SCHEMA, api_keys, database_errors, open_empty
+from reco.backup.books import Book
+from reco.backup.sql_dump import plain_row
+from reco.storage.sql import api_keys
 
-Book = list[dict[str, Any]]
-"""Rows of `api_keys`, times as ISO 8601 in UTC."""
 _TIMES = [column.name for column in api_keys.columns if column.name.endswith("_at")]
 _FIRST = ("revoked_at", "expires_at")
 
@@ -48,51 +41,6 @@ class KeysSettled:
     ended: tuple[str, ...] = ()
     suspended: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
-
-
-def known_keys(vault: Vault, settings: Settings, chosen: Manifest, folder: Path, *, present: Book | None) -> KnownKeys:
-    """Adds what the newest backup that can be read knows; a damaged one must not keep an older one from coming back.
-
-    Raises:
-        BackupKeyWrong: the identity is missing or another one.
-        ObjectStoreUnavailable: the store does not answer.
-    """
-    unread = [] if present is not None else [f"the keys of {settings.home} now"]
-    identities = vault.keys.require_identities()
-    for one in sorted(vault.list(), key=lambda one: one.backup_id, reverse=True):  # as made, whatever clocks said
-        if one.backup_id <= chosen.backup_id:
-            break
-        try:
-            manifest = one.manifest or vault.read(one.backup_id)
-            fetch_entry(vault, manifest.entry(SQL), folder / "sealed", folder / SQL, identities)
-            return KnownKeys(present, list(rows_of(folder / SQL, api_keys.name)), tuple(unread))
-        except BackupDamaged:
-            unread.append(f"the keys of backup {one.backup_id}")
-    return KnownKeys(present, [], tuple(unread))
-
-
-def present_keys(settings: Settings) -> Book | None:
-    """The keys of the database in use; none where there is no database, None where it cannot be read.
-
-    Raises:
-        DatabaseUnavailable: a database given by URL does not answer.
-    """
-    if settings.database_url is None and not (settings.home / DATABASE).exists():
-        return []
-    engine = open_empty(settings.sql_url)
-    try:
-        with database_errors(engine.url), engine.connect() as connection:
-            schema = None if engine.dialect.name == "sqlite" else SCHEMA
-            if not sa.inspect(connection).has_table(api_keys.name, schema=schema):
-                return []
-            table = sa.Table(api_keys.name, sa.MetaData(), schema=schema, autoload_with=connection)
-            return [plain_row(row._asdict()) for row in connection.execute(sa.select(table))]
-    except DatabaseUnavailable:
-        if settings.database_url is not None:
-            raise
-        return None
-    finally:
-        engine.dispose()
 
 
 def settle_keys(connection: sa.Connection, known: KnownKeys, now: dt.datetime) -> KeysSettled:

@@ -36,6 +36,7 @@ from reco.settings import Settings
 from reco.snapshot.inputs import model_inputs
 from reco.snapshot.keys import Keys
 from reco.snapshot.lease import Lease, LeasePolicy
+from reco.snapshot.order_book import SERVED_ORDERS
 from reco.snapshot.store import SnapshotStore
 from reco.storage.homelock import home_lock
 from reco.storage.redis import server_facts
@@ -94,6 +95,10 @@ def take(home: Home, client: redis.Redis, folder: Path, *, wait_seconds: float =
         "drops": {status.value: sum(one.status is status for one in drops) for status in DropStatus},
         "inputs": inputs,
         "served": served,
+        "content": {
+            "served_keys": redis_facts.of_snapshots[served["snapshot_id"]] if served else 0,
+            "lake_bytes": lake["bytes"] - _bytes_of(folder / LAKE / SERVED_ORDERS),
+        },
         "code_version": __version__,
     }
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
@@ -141,6 +146,10 @@ def link_tree(source: Path, target: Path) -> dict[str, int]:
             shutil.copyfile(path, place)
         files, size = files + 1, size + place.stat().st_size
     return {"files": files, "bytes": size}
+
+
+def _bytes_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def lake_files(root: Path) -> Iterator[Path]:

@@ -22,8 +22,9 @@ from reco.backup.contents import Staged, take
 from reco.backup.envelope import Sealed, seal
 from reco.backup.lease import BackupLease
 from reco.backup.manifest import Entry, Manifest, make_backup_id, write_manifest
+from reco.backup.secret_marks import secret_marks
 from reco.backup.vault import Listed, Vault
-from reco.errors import BackupDamaged
+from reco.errors import BackupDamaged, BackupError
 from reco.orders.home import Home
 from reco.progress import report
 from reco.storage.lake import file_digest
@@ -71,9 +72,11 @@ def create(
     recipients = vault.keys.require_recipients()
     with BackupLease(vault.store, vault.namespace, "A backup") as lease, home.lake.scratch() as scratch:
         earlier = vault.list()
+        suspected = vault.standing(earlier).objects
         (scratch / "staged").mkdir()
-        staged = take(home, client, scratch / "staged")
-        # What is not in the store any more, or not whole, is sent again.
+        staged = _taken(home, client, scratch / "staged")
+        # What is not in the store any more, or not whole, is sent again; so is what a check found damaged, unless it
+        # reads back by now.
         there = {PurePosixPath(one.key).name: one.size_bytes for one in vault.objects()}
         named = _known_objects(earlier, vault.keys.fingerprint)
         known = {key: one for key, one in named.items() if there.get(one.object) == one.object_bytes}
@@ -84,6 +87,8 @@ def create(
             lease.keep()
             path = staged.folder / name
             sealed = known.get((file_digest(path), path.stat().st_size))
+            if sealed is not None and sealed.object in suspected:
+                sealed = _mended(vault, scratch, _entry(name, sealed))
             if sealed is None:
                 sealed = seal(path, scratch / "sealed", recipients, lambda _: lease.keep())
                 entry = _entry(name, sealed)
@@ -105,11 +110,12 @@ def create(
             recipients=vault.keys.fingerprint,
             predecessors=tuple(one.backup_id for one in earlier),
             entries=tuple(entries),
-            facts=staged.facts,
+            facts=staged.facts | {"secrets": secret_marks(home.settings, vault.keys)},
             suspicious=() if accept_smaller else _suspicions(staged, _last_good(earlier)),
         )
         manifest = replace(manifest, seconds=round(time.monotonic() - started, 3))
         _commit(vault, manifest)
+        lease.newest = manifest.backup_id
     return Created(
         manifest,
         len(sent),
@@ -118,20 +124,36 @@ def create(
     )
 
 
+def _taken(home: Home, client: redis.Redis, folder: Path) -> Staged:
+    try:
+        return take(home, client, folder)
+    except OSError as error:
+        raise BackupError(
+            f"The parts of the backup could not be written down in {folder}: {error}.",
+            hint="Free some room on the disk of the home, then back up again: nothing was published.",
+        ) from error
+
+
 def suspicions(facts: Mapping[str, Any], before: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """Why what was backed up must not count as good: far less of something than the last good backup had."""
+    """Why what was backed up must not count as good: far less of something than the last good backup had.
+
+    Of Redis the keys of the served snapshot alone are compared, and of the lake what lies beside no snapshot: how many
+    earlier ones are kept is a setting. A backup of an earlier version does not tell these apart.
+    """
     if before is None:
         return ()
-    found = []
-    for what, now, then in (
-        ("keys in Redis", facts["redis"]["keys"], before["redis"]["keys"]),
-        ("bytes in the lake", facts["lake"]["bytes"], before["lake"]["bytes"]),
+    content, content_before = facts["content"], before.get("content", {})
+    compared = [
         ("rows in SQL", sum(facts["sql"]["rows"].values()), sum(before["sql"]["rows"].values())),
         ("orders served", (facts["served"] or {}).get("orders", 0), (before["served"] or {}).get("orders", 0)),
-    ):
-        if now < then * LEAST_SHARE:
-            found.append(f"{now:,} {what}, where the last good backup had {then:,}")
-    return tuple(found)
+    ]
+    for name, what in (("served_keys", "keys of the served snapshot"), ("lake_bytes", "bytes in the lake")):
+        compared.append((what, content[name], content_before.get(name, 0)))
+    return tuple(
+        f"{now:,} {what}, where the last good backup had {then:,}"
+        for what, now, then in compared
+        if now < then * LEAST_SHARE
+    )
 
 
 def _suspicions(staged: Staged, before: Manifest | None) -> tuple[str, ...]:
@@ -159,6 +181,15 @@ def _entry(name: str, sealed: Sealed) -> Entry:
 def _send(vault: Vault, scratch: Path, entry: Entry) -> None:
     vault.put_object(scratch / "sealed", entry.object)
     vault.fetch(entry, scratch / "back")
+
+
+def _mended(vault: Vault, scratch: Path, entry: Entry) -> Sealed | None:
+    """An object that was found damaged, where it is right by now; None where it is not."""
+    try:
+        vault.fetch(entry, scratch / "back")
+    except BackupDamaged:
+        return None
+    return entry.sealed
 
 
 def _commit(vault: Vault, manifest: Manifest) -> None:

@@ -16,11 +16,13 @@ from reco import __version__
 from reco.audit.chain import FIRST, verify_chain
 from reco.audit.trail import Event, events
 from reco.backup.contents import comparable, served_facts
+from reco.backup.hold import Hold
 from reco.backup.manifest import Manifest
+from reco.backup.marks import Checked
 from reco.backup.rebuild import rebuild
 from reco.backup.redis_dump import live_facts
 from reco.backup.restore import make_plan, restore
-from reco.backup.vault import Checked, Vault
+from reco.backup.vault import Vault
 from reco.errors import BackupDamaged, DrillFailed
 from reco.model.scores import ScoreSettings
 from reco.orders.home import Home, open_home
@@ -64,16 +66,20 @@ def drill(vault: Vault, settings: Settings, manifest: Manifest, *, now: dt.datet
     """Restores a backup into a scratch home with servers of its own, compares, and enters what it found.
 
     Raises:
+        BackupNotFound: it was removed meanwhile.
         DrillFailed: something is not as it was backed up; it is entered too.
         BackupDamaged, BackupKeyWrong: it cannot be restored at all; the former is entered too.
     """
-    with Lake(settings.home).scratch() as folder:
+    with Hold(vault, manifest.backup_id, "A drill"), Lake(settings.home).scratch() as folder:
         servers = {"redis_url": None, "database_url": None, "profile": "local"}  # of its own, in production too
         scratch = settings.model_copy(update={"home": folder / "home"} | servers)
         try:
             found = _drill(vault, scratch, manifest, now)
         except BackupDamaged as error:
-            vault.mark_checked(Checked(manifest.backup_id, "drill", now, passed=False, problem=error.message))
+            found_bad = (str(error.details["object"]),) if "object" in error.details else ()
+            vault.mark_checked(
+                Checked(manifest.backup_id, "drill", now, passed=False, problem=error.message, damaged=found_bad)
+            )
             raise
         finally:
             close_database(scratch.sql_url)

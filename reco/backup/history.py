@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from reco.backup.hold import Hold
 from reco.backup.manifest import HISTORY, Manifest
 from reco.backup.prepare import fetch_entry
 from reco.backup.vault import Vault
@@ -55,12 +56,18 @@ def spans_of(manifest: Manifest) -> list[Span]:
 def backup_with(vault: Vault, at: dt.datetime) -> Manifest:
     """The oldest good backup whose history reaches a second: the fewer were written since, the less must be read.
 
+    One that a check or a drill found bad is used only where no other reaches it, and that is told.
+
     Raises:
         HistoryMissing: there is none.
     """
-    good = [one.manifest for one in vault.list() if one.manifest is not None and one.manifest.good]
-    for manifest in good:
+    listed = vault.list()
+    bad = vault.standing(listed).backups
+    good = [one.manifest for one in listed if one.manifest is not None and one.manifest.good]
+    for manifest in sorted(good, key=lambda one: one.backup_id in bad):
         if any(first <= at < last + dt.timedelta(seconds=1) for first, last in spans_of(manifest)):
+            if manifest.backup_id in bad:
+                log.warning("backup_known_bad_used", backup_id=manifest.backup_id, next_step="no other reaches it")
             return manifest
     spans = [span for manifest in good for span in spans_of(manifest)]
     told = "they have none"
@@ -81,8 +88,9 @@ def fetched_history(vault: Vault, manifest: Manifest, home: Path) -> Iterator[Pa
         BackupDamaged: an object is missing or altered.
     """
     identities = vault.keys.require_identities()
-    with Lake(home).scratch() as scratch:
+    with Hold(vault, manifest.backup_id, "A cut of Redis") as hold, Lake(home).scratch() as scratch:
         for entry in manifest.entries:
             if entry.name.startswith(HISTORY):
+                hold.keep()
                 fetch_entry(vault, entry, scratch / ".sealed", scratch / entry.name, identities)
         yield scratch / HISTORY

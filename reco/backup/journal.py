@@ -16,12 +16,13 @@ from reco.storage.lake import fsync_folder
 
 @dataclass(frozen=True)
 class Journal:
-    """One restore. command: finishes it; api_keys: the keys there were before it, None where they could not be read."""
+    """One restore. command: finishes it; api_keys, hides: those there were before it, None where they were not read."""
 
     command: str
     backup_id: str
     since: str
     api_keys: list[dict[str, Any]] | None
+    hides: list[dict[str, Any]] | None = None
 
 
 def write_journal(home: Path, journal: Journal) -> None:

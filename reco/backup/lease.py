@@ -26,13 +26,18 @@ TTL_SECONDS = 900.0
 
 @dataclass
 class BackupLease:
-    """A lease held by this process. Use as a context manager."""
+    """A lease held by this process. Use as a context manager.
+
+    newest: the newest backup that a holder said it made: kept in the lease, so that a list without it is known to lack
+    something.
+    """
 
     store: ObjectStore
     namespace: str
     what: str
     ttl_seconds: float = TTL_SECONDS
     generation: int = 0
+    newest: str = ""
 
     def __post_init__(self) -> None:
         self._key = f"{self.namespace}/lease.json"
@@ -60,6 +65,7 @@ class BackupLease:
                 owner=held["owner"],
             )
         self.generation = int(held.get("generation", 0)) + 1
+        self.newest = str(held.get("newest", ""))
         try:
             self._write(self._owner, seen.etag if seen else None)
         except ObjectExists as error:
@@ -90,6 +96,7 @@ class BackupLease:
     def _write(self, owner: str, over: str | None) -> None:
         started = time.monotonic()
         values = {"owner": owner, "what": self.what, "generation": self.generation, "beat": secrets.token_hex(4)}
+        values |= {"newest": self.newest}
         self._etag = self.store.put_bytes(json.dumps(values).encode(), self._key, only_new=over is None, only_over=over)
         self._renewed_at = started
 

@@ -22,7 +22,7 @@ _ID = re.compile(r"\d{8}-\d{8}T\d{6}Z-[0-9a-f]{8}", re.ASCII)
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One file of a backup: its name, and the object that holds it (see `Sealed`)."""
 

@@ -1,7 +1,8 @@
 """The state of an earlier moment, also of one at which no backup was made.
 
-Belongs here: which backup leads to a moment, what the trail says of the ledger then, and making a prepared backup that
-state. Does not belong here: putting it into place (`reco.backup.switch`).
+Belongs here: making a prepared backup that state. Does not belong here: which backup leads there
+(`reco.backup.moments`), what the trail says of then (`reco.backup.told`), and putting it into place
+(`reco.backup.switch`).
 
 The lake keeps the bytes of every drop and the trail every step, so the first backup after a moment leads back to it:
 drops get the state, batch and profile that the trail says they had, those read otherwise since are read again, the
@@ -11,27 +12,25 @@ later are retracted rather than removed: their bytes stay, and the inbox does no
 
 import datetime as dt
 import json
-import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
 
 from reco import __version__
-from reco.audit.trail import AuditEvent, Event
+from reco.audit.trail import AuditEvent
 from reco.backup.contents import served_facts
-from reco.backup.manifest import SETTINGS, SQL, Manifest
-from reco.backup.prepare import Prepared, fetch_entry
+from reco.backup.manifest import SETTINGS, SQL
+from reco.backup.moments import Moment
+from reco.backup.prepare import Prepared
 from reco.backup.rebuild import rebuild
 from reco.backup.redis_dump import dump, load, read_content
-from reco.backup.sql_dump import rows_of
-from reco.backup.vault import Vault
+from reco.backup.told import DropThen, StateThen, publish_event, read_trail, state_after
 from reco.catalog.ledger import CatalogueLedger
 from reco.catalog.table import ingest_catalogues
-from reco.errors import BackupDamaged, BackupNotFound
+from reco.errors import BackupDamaged
 from reco.model.scores import ScoreSettings
 from reco.orders.company import NOT_READ
 from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES
@@ -48,175 +47,6 @@ from reco.snapshot.release import release
 from reco.storage.lake import Lake, file_digest
 from reco.storage.redis import open_redis
 from reco.storage.sql import LINE_COUNTS, catalogue_drops, drops, open_database, replayed_lines, replays
-
-CATALOGUE = "catalogue"
-_MOVES = {
-    Event.DROP_SEEN: DropStatus.PENDING,
-    Event.DROP_INGESTED: DropStatus.INGESTED,
-    Event.DROP_FAILED: DropStatus.FAILED,
-    Event.DROP_RETRACTED: DropStatus.RETRACTED,
-    Event.DROP_REOPENED: DropStatus.PENDING,
-}
-_PUBLISHES = (Event.SNAPSHOT_PUBLISHED, Event.SNAPSHOT_UNCHANGED)
-CHANGES = frozenset(
-    {*_MOVES, *_PUBLISHES, Event.ROLLED_BACK, Event.LINES_REPLAYED, Event.REPLAY_VOIDED, Event.QUARANTINE_EXPIRED}
-    | {Event.DROP_REDACTED, Event.REPLACED_REDACTED, Event.RAW_REMOVED, Event.CUSTOMER_FORGOTTEN, Event.HOME_RESTORED}
-    | {Event.ITEM_HIDDEN, Event.ITEM_SHOWN}
-)
-"""The events after which something is another than before; the others only tell."""
-FORGETTING = frozenset({Event.CUSTOMER_FORGOTTEN, Event.DROP_REDACTED, Event.REPLACED_REDACTED, Event.RAW_REMOVED})
-"""The events by which people, or what was kept of them, are gone for good."""
-
-
-@dataclass(frozen=True)
-class Moment:
-    """A moment and the backup that leads to it. event_id: the last event of then; None: the backup is that state."""
-
-    at: dt.datetime
-    base: Manifest
-    event_id: int | None
-
-
-@dataclass(frozen=True)
-class DropThen:
-    """What a drop was at a moment. read: the event of the reading that counted, None before it was read."""
-
-    status: DropStatus
-    seen: AuditEvent
-    place: int
-    read: AuditEvent | None = None
-
-
-@dataclass
-class StateThen:
-    """What the ledger was at a moment: drops and catalogues by key, and the replays that counted."""
-
-    drops: dict[str, DropThen] = field(default_factory=dict)
-    catalogues: dict[str, DropThen] = field(default_factory=dict)
-    replays: set[str] = field(default_factory=set)
-    served: AuditEvent | None = None
-
-    def copy(self) -> "StateThen":
-        """Another one of the same content."""
-        return StateThen(dict(self.drops), dict(self.catalogues), set(self.replays), self.served)
-
-
-def find_moment(vault: Vault, at: dt.datetime) -> Moment:
-    """The backup that leads to a moment, by its trail: the first one made after it.
-
-    One made before the moment is not used, also where nothing had changed in between: it does not know the drops that
-    came later, which the inbox would bring back, nor the trail since.
-
-    Raises:
-        BackupNotFound: the moment is after the newest backup, before anything had happened, or of a state that a
-            restore of an older backup put an end to before another backup was made.
-        BackupKeyWrong, BackupDamaged: the trail cannot be read.
-    """
-    good = _in_time([one.manifest for one in vault.list() if one.manifest is not None and one.manifest.good])
-    if not good:
-        vault.newest_good()
-    if good[-1].created_at < at:
-        newest = good[-1]
-        raise BackupNotFound(
-            f"No backup was made after {at.isoformat()}: the newest is of {newest.created_at.isoformat()}.",
-            hint=f"Restore that one (`--id {newest.backup_id}`); what came after it is in the home that was lost.",
-        )
-    # What was forgotten by the newest trail is in every backup whose own trail ends before that.
-    known = _trail_of(vault, good[-1])
-    forgotten = max((one.id for one in known if one.event in FORGETTING), default=0)
-    heads = {one.hash: one.id for one in known}
-    clean = [one for one in good if not forgotten or heads.get(_head(one), 0) >= forgotten]
-    later = next((one for one in clean if one.created_at >= at), good[-1])
-    trail = known if later is good[-1] else _trail_of(vault, later)
-    past = [one for one in trail if one.at <= at]
-    _require_told(trail, next((one for one in reversed(good) if one.created_at < at), None), later, at)
-    if not past:
-        raise BackupNotFound(
-            f"Nothing had happened by {at.isoformat()}.", hint="Give a later time; `reco audit trail` has them all."
-        )
-    last = past[-1].id
-    changed = any(one.id > last and one.event in CHANGES for one in trail)
-    return Moment(at, later, last if changed else None)
-
-
-def _require_told(trail: Sequence[AuditEvent], earlier: Manifest | None, later: Manifest, at: dt.datetime) -> None:
-    """Refuses a moment of a state that is not in the trail that would lead to it: it went with a restore since."""
-    if earlier is None or not _head(earlier):
-        return
-    returned = any(one.event is Event.HOME_RESTORED and earlier.created_at <= one.at <= at for one in trail)
-    if not returned and _head(earlier) not in {one.hash for one in trail}:
-        raise BackupNotFound(
-            f"No backup leads to {at.isoformat()}: the trail of the next one, {later.backup_id}, does not hold what "
-            f"{earlier.backup_id} of {earlier.created_at.isoformat()} does, since an older one was restored later.",
-            hint=f"Restore that one (`--id {earlier.backup_id}`), or give a time no later than it.",
-            backup_id=earlier.backup_id,
-        )
-
-
-def _head(manifest: Manifest) -> str:
-    return str(manifest.facts["sql"]["audit_head"])
-
-
-def _trail_of(vault: Vault, manifest: Manifest) -> list[AuditEvent]:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        fetch_entry(vault, manifest.entry(SQL), folder / "sealed", folder / SQL, vault.keys.require_identities())
-        return read_trail(folder / SQL)
-
-
-def _in_time(backups: Sequence[Manifest]) -> list[Manifest]:
-    """The backups, in the order they were made, without those that a clock that was ahead dated after a later one."""
-    return [one for i, one in enumerate(backups) if all(one.created_at <= later.created_at for later in backups[i:])]
-
-
-def read_trail(path: Path) -> list[AuditEvent]:
-    """The audit trail in a dump of SQL, oldest first."""
-    found = []
-    for row in rows_of(path, "audit_events"):
-        row.pop("previous_hash")
-        row |= {"at": dt.datetime.fromisoformat(row["at"]), "event": Event(row["event"])}
-        found.append(AuditEvent(**row))
-    return sorted(found, key=lambda one: one.id)
-
-
-def state_after(trail: Sequence[AuditEvent], last: int) -> StateThen:
-    """What the ledger was after an event, told by the trail alone."""
-    state, states = StateThen(), dict[int, StateThen]()
-    returns = {one.details["upto"] for one in trail if one.event is Event.HOME_RESTORED and one.details.get("upto")}
-    for one in trail:
-        if one.id > last:
-            break
-        _step(state, one, states)
-        if one.id in returns:
-            states[one.id] = state.copy()
-    return state
-
-
-def _step(state: StateThen, one: AuditEvent, states: Mapping[int, StateThen]) -> None:
-    if one.event in _MOVES and one.drop_key is not None:
-        known = state.catalogues if one.details.get("kind") == CATALOGUE else state.drops
-        before = known.get(one.drop_key)
-        if one.event is Event.DROP_SEEN:
-            known[one.drop_key] = DropThen(DropStatus.PENDING, one, one.id)
-        elif before is not None:
-            retracted = before.status is DropStatus.RETRACTED and one.event is not Event.DROP_RETRACTED
-            status = before.status if retracted else _MOVES[one.event]
-            read = one if one.event is Event.DROP_INGESTED else before.read
-            known[one.drop_key] = replace(before, status=status, read=read)
-    elif one.event is Event.LINES_REPLAYED:
-        state.replays.add(one.details["key"])
-    elif one.event is Event.REPLAY_VOIDED:
-        state.replays -= set(one.details["keys"])
-    elif one.event in _PUBLISHES or one.event is Event.ROLLED_BACK:
-        state.served = one
-    elif one.event is Event.HOME_RESTORED and one.details.get("upto") in states:
-        back = states[one.details["upto"]].copy()
-        # What came after that moment was retracted by the restore.
-        for now, then in ((state.drops, back.drops), (state.catalogues, back.catalogues)):
-            for key in now.keys() - then.keys():
-                then[key] = replace(now[key], status=DropStatus.RETRACTED)
-        state.drops, state.catalogues, state.replays = back.drops, back.catalogues, back.replays
-        state.served = back.served
 
 
 def rewind(prepared: Prepared, moment: Moment, settings: Settings, *, now: dt.datetime) -> Prepared:
@@ -240,7 +70,7 @@ def rewind(prepared: Prepared, moment: Moment, settings: Settings, *, now: dt.da
         with stage("rewind"), open_redis(own) as client:  # a server of its own, in the folder
             load(client, read_content(prepared.redis, own.namespace), int(now.timestamp() * 1000))
             if state.served is not None:
-                made = _publish_event(trail, state.served)
+                made = publish_event(trail, state.served)
                 _apply(home, trail, state_after(trail, made.id), now=now)
                 then = made.details.get("score_settings")
                 rebuild(home, now=now, scores=ScoreSettings.from_dict(then) if then else None)
@@ -257,18 +87,9 @@ def rewind(prepared: Prepared, moment: Moment, settings: Settings, *, now: dt.da
     return replace(prepared, manifest=replace(prepared.manifest, facts=facts_then))
 
 
-def _publish_event(trail: Sequence[AuditEvent], served: AuditEvent) -> AuditEvent:
-    """The publish that made what was served: of a rollback, that of the snapshot it went back to."""
-    if served.event is not Event.ROLLED_BACK:
-        return served
-    made = [one for one in trail if one.event in _PUBLISHES and one.snapshot_id == served.snapshot_id]
-    return next((one for one in reversed(made) if one.id < served.id), served)
-
-
 def _require_digest(digest: str, made: AuditEvent, moment: Moment) -> None:
     if digest != made.details.get("digest"):
-        version = str(moment.base.facts["code_version"])
-        other = "" if version == __version__ else f", or use reco {version}, of which that backup is"
+        other = "" if moment.version == __version__ else f", or use reco {moment.version}, which made it"
         raise BackupDamaged(
             f"The snapshot of {moment.at.isoformat()} does not come out as it was: its digest is {digest[:12]}, the "
             f"trail says {str(made.details.get('digest'))[:12]}.",

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from reco.audit.chain import FIRST, verify_chain
 from reco.backup.envelope import unseal
+from reco.backup.hold import Hold
 from reco.backup.manifest import DAGSTER, HISTORY, KEYS, LAKE, REDIS, SETTINGS, SQL, Entry, Manifest
 from reco.backup.redis_dump import dump_facts
 from reco.backup.sql_dump import load_sqlite
@@ -61,7 +62,10 @@ def part_of(name: str) -> str:
 def prepare(vault: Vault, manifest: Manifest, folder: Path, parts: Collection[str] = EVERYTHING) -> Prepared:
     """Reads the parts of a backup into an empty folder and checks all that can be checked without using them.
 
+    A prune leaves the backup meanwhile.
+
     Raises:
+        BackupNotFound: it was removed since it was chosen.
         BackupKeyWrong: the identity is missing or another one.
         BackupDamaged: an object is missing or altered, or a part is not what the manifest says of it.
     """
@@ -69,13 +73,15 @@ def prepare(vault: Vault, manifest: Manifest, folder: Path, parts: Collection[st
     entries = [entry for entry in manifest.entries if part_of(entry.name) in parts]
     folder.mkdir(parents=True, exist_ok=True)
     sealed = folder / ".sealed"
-    try:
-        for number, entry in enumerate(entries):
-            report("fetch_objects", number, len(entries))
-            fetch_entry(vault, entry, sealed, folder / entry.name, identities)
-        report("fetch_objects", len(entries), len(entries))
-    finally:
-        sealed.unlink(missing_ok=True)
+    with Hold(vault, manifest.backup_id, "A restore") as hold:
+        try:
+            for number, entry in enumerate(entries):
+                report("fetch_objects", number, len(entries))
+                hold.keep()
+                fetch_entry(vault, entry, sealed, folder / entry.name, identities)
+            report("fetch_objects", len(entries), len(entries))
+        finally:
+            sealed.unlink(missing_ok=True)
     prepared = Prepared(folder, manifest, frozenset(parts))
     with stage("check_parts"):
         _check(prepared)

@@ -4,22 +4,26 @@ Belongs here: the order of removals. Does not belong here: the decision (`reco.b
 
 A stone first (it says that the missing is meant), then the manifest: from then on it is no backup. Objects go in a
 second step, only those that no manifest names and that are older than the grace period, so that a backup at work, or
-one whose manifest came late, keeps its own. Where the bucket keeps versions, both are only hidden then, and freed in a
-third step, days later (`reco.backup.versions`). Killed anywhere, every backup that is listed is whole.
+one whose manifest came late, keeps its own; what somebody reads stays (`reco.backup.hold`). Where the bucket keeps
+versions, both are only hidden then, and freed in a third step, days later (`reco.backup.versions`). Killed anywhere,
+every backup that is listed is whole.
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from reco.backup.lease import BackupLease
+from reco.backup.marks import Checked
 from reco.backup.retention import Known, Policy, RetentionPlan, plan_retention
-from reco.backup.vault import Checked, Listed, Vault, failed_lately, time_of
+from reco.backup.vault import Listed, Vault, time_of
 from reco.backup.versions import Freed, free_versions
-from reco.errors import ObjectStoreRefused
+from reco.errors import ObjectStoreRefused, RetentionRefused
 from reco.progress import report
 from reco.settings import Settings
+
+DRILLS_KEPT = dt.timedelta(days=366)
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,19 @@ def prune(
     grace: dt.timedelta,
     now: dt.datetime,
     keep_versions: dt.timedelta = dt.timedelta(days=7),
+    elsewhere: Collection[str] = (),
     dry_run: bool = True,
 ) -> Pruned:
     """Removes what retention lets go, old objects of no backup, and versions hidden for longer than `keep_versions`.
+
+    Args:
+        vault: of which bucket.
+        policy: the rules.
+        grace: how old an object of no backup must be.
+        now: our clock.
+        keep_versions: how long what was hidden is kept.
+        elsewhere: for the second bucket the ids that the first one lists: it would copy them here again.
+        dry_run: only say what would be done.
 
     Raises:
         RetentionRefused: the clock or the listing cannot be right; nothing was removed.
@@ -71,46 +85,49 @@ def prune(
         store_now = vault.store.head(f"{vault.namespace}/lease.json").now
         listed = vault.list()
         checks = vault.checks()
-        failed = failed_lately(checks)
+        bad = vault.standing(listed, checks).backups
         removed, dates = vault.removed(), vault.dates()
+        _require_whole_list(listed, lease.newest, removed)
         unreadable = [one.backup_id for one in listed if one.manifest is None]
         plan = plan_retention(
-            [_known(one, failed, dates) for one in listed],
+            [_known(one, bad, dates) for one in listed],
             policy,
             now=now,
             store_now=store_now,
-            # A manifest that cannot be read here may be readable elsewhere: it is for a person to decide.
-            pinned=vault.pins() | set(unreadable),
-            verified=[one for one in _proven(checks) if one not in failed],
+            stay={
+                # A manifest that cannot be read here may be readable elsewhere: it is for a person to decide.
+                "pinned": vault.pins() | set(unreadable),
+                "somebody reads it": vault.held(),
+                "the first bucket has it": elsewhere,
+            },
+            verified=[one.backup_id for one in checks if one.proves and one.backup_id not in bad],
             removed=removed,
         )
         locked = [] if dry_run else _remove(vault, lease, plan, now)
-        gone = {*plan.remove} - {*locked}
+        # Who put a hold just before its manifest went has read that, and will read its objects.
+        gone = {*plan.remove} - {*locked} - vault.held()
         used = {
             entry.object
             for one in listed
             if one.manifest and one.backup_id not in gone
             for entry in one.manifest.entries
         }
-        # With a manifest that cannot be read nobody knows which objects are its own.
-        stray = [] if unreadable else [one for one in vault.objects() if PurePosixPath(one.key).name not in used]
+        # With a manifest that cannot be read nobody knows which objects are its own, and no more so without any.
+        known = bool(listed) and not unreadable
+        stray = [one for one in vault.objects() if known and PurePosixPath(one.key).name not in used]
         old = [one for one in stray if one.now - one.modified_at >= grace]
-        for number, one in enumerate(old if not dry_run else []):
-            report("remove_objects", number, len(old))
-            lease.keep()
-            try:
-                vault.store.remove(one.key)
-            except ObjectStoreRefused:
-                locked.append(one.key)
+        if not dry_run:
+            locked += _take_away(vault, lease, [one.key for one in old])
         freed = free_versions(
             vault,
             lease,
             after=keep_versions,
-            used=None if unreadable else used,
+            used=used if known else None,
             removed=removed if dry_run else removed | gone,
             dry_run=dry_run,
         )
         if not dry_run:
+            locked += _take_away(vault, lease, _marks_over(vault, removed | gone, checks, now))
             _forget_stones(vault, removed, freed)
             if freed.versions:
                 vault.compact(freed.size_bytes)
@@ -124,6 +141,20 @@ def prune(
         locked=(*locked, *freed.locked),
         dry_run=dry_run,
     )
+
+
+def _require_whole_list(listed: Sequence[Listed], newest: str, removed: Collection[str]) -> None:
+    """Refuses a list without the newest backup: retention sees what the listed ones tell of each other, not that.
+
+    Raises:
+        RetentionRefused: it is not listed, and was not removed on purpose.
+    """
+    if newest and newest not in removed and newest not in {one.backup_id for one in listed}:
+        raise RetentionRefused(
+            f"No backup is removed: the list lacks {newest}, the newest that was made.",
+            hint="Look at the bucket: somebody removed it, or the answer is incomplete. The next backup settles it.",
+            reason=f"the list lacks {newest}",
+        )
 
 
 def _remove(vault: Vault, lease: BackupLease, plan: RetentionPlan, now: dt.datetime) -> list[str]:
@@ -140,6 +171,19 @@ def _remove(vault: Vault, lease: BackupLease, plan: RetentionPlan, now: dt.datet
     return locked
 
 
+def _take_away(vault: Vault, lease: BackupLease, keys: Sequence[str]) -> list[str]:
+    """Removes objects; returns the keys of those the store holds fast."""
+    locked = []
+    for number, key in enumerate(keys):
+        report("remove_objects", number, len(keys))
+        lease.keep()
+        try:
+            vault.store.remove(key)
+        except ObjectStoreRefused:
+            locked.append(key)
+    return locked
+
+
 def _forget_stones(vault: Vault, removed: frozenset[str], freed: Freed) -> None:
     """Stones of backups have said what they had to when no manifest names them any more and no version is left."""
     if freed.refused:
@@ -149,14 +193,22 @@ def _forget_stones(vault: Vault, removed: frozenset[str], freed: Freed) -> None:
         vault.store.remove(f"{vault.namespace}/removed/{backup_id}.json")
 
 
-def _known(one: Listed, failed: frozenset[str], dates: Mapping[str, dt.datetime]) -> Known:
+def _marks_over(vault: Vault, removed: Collection[str], checks: Sequence[Checked], now: dt.datetime) -> list[str]:
+    """The keys of what is said of backups that are no more; the drills of a year stay, and the last that passed."""
+    there = {*vault.ids()}
+    last = next((one for one in reversed(checks) if one.kind == "drill" and one.passed), None)
+    found = []
+    for one in checks:
+        over = now - one.at >= DRILLS_KEPT or (one.kind == "verify" and one.backup_id in removed)
+        if over and one is not last and one.backup_id not in there:
+            found.append(vault.mark_key(one))
+    return [*found, *vault.keys_about({*removed} - there)]
+
+
+def _known(one: Listed, bad: frozenset[str], dates: Mapping[str, dt.datetime]) -> Known:
     manifest = one.manifest
     at = dates.get(one.backup_id)
     if manifest is None:
         return Known(one.backup_id, at or time_of(one.backup_id), good=False)
-    good = manifest.good and one.backup_id not in failed
+    good = manifest.good and one.backup_id not in bad
     return Known(one.backup_id, at or manifest.created_at, good, manifest.predecessors)
-
-
-def _proven(checks: Sequence[Checked]) -> list[str]:
-    return [one.backup_id for one in checks if one.passed and (one.kind == "drill" or one.part == "1/1")]

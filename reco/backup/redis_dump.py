@@ -35,13 +35,14 @@ class RedisFacts:
     """What a namespace of Redis holds: keys, by type, how many with a TTL, and the digest over all of them.
 
     The digest is the sum of a sha256 a key over name, type, members in a fixed order and whether it ends by itself: the
-    order of keys and members does not count.
+    order of keys and members does not count. of_snapshots: versioned keys by the id of their snapshot, of a dump alone.
     """
 
     keys: int = 0
     types: Counter[str] = field(default_factory=Counter)
     with_ttl: int = 0
     total: int = 0
+    of_snapshots: Counter[str] = field(default_factory=Counter)
 
     def add(self, key: "Key") -> None:
         """Counts a key in."""
@@ -81,6 +82,10 @@ class Key:
             digest.update(len(part).to_bytes(8))
             digest.update(part)
         return digest.digest()
+
+    def over(self, now_ms: int) -> bool:
+        """Whether its time has passed."""
+        return self.expires_ms is not None and self.expires_ms <= now_ms
 
     def commands(self) -> Iterator[Command]:
         """What makes the key in a Redis that does not have it."""
@@ -151,6 +156,8 @@ def dump(client: redis.Redis, keys: Keys, path: Path, tell: Callable[[int, int],
             for command in key.commands():
                 _write(file, command)
             facts.add(key)
+            if (sid := keys.sid_of(key.name)) is not None:
+                facts.of_snapshots[sid] += 1
             if tell and number % PARTS == 0:
                 tell(number, len(names))
     return facts
@@ -207,7 +214,7 @@ def load(client: redis.Redis, found: Iterable[Key], now_ms: int) -> int:
     for batch in batches(found, 100):
         with client.pipeline(transaction=True) as pipe:
             for key in batch:
-                if key.expires_ms is not None and key.expires_ms <= now_ms:
+                if key.over(now_ms):
                     over += 1
                     continue
                 for command in ([b"DEL", key.name], *key.commands()):

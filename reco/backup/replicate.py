@@ -3,14 +3,19 @@
 Belongs here: the copying and what is behind. Does not belong here: removing from either (`reco.backup.prune`).
 
 Objects first, each read back and compared with its name, then the manifest: as in the first bucket, a backup is there
-when its manifest is. The copies are the sealed bytes: no key that opens anything is needed.
+when its manifest is. The copies are the sealed bytes: no key that opens anything is needed. An object that is there
+with other bytes, or was found damaged there, is put anew: its bytes are known.
+
+What is said of backups goes with them, each time: pins, dates that were put right, and what checks and drills found of
+their content; not what they found of how objects lie in the first bucket. So retention decides alike on both.
 """
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
+from reco.backup.hold import Hold
 from reco.backup.lease import BackupLease
 from reco.backup.manifest import Manifest
 from reco.backup.vault import Vault
@@ -21,12 +26,13 @@ from reco.storage.lake import Lake
 
 @dataclass(frozen=True)
 class Replicated:
-    """What was copied: ids of backups, objects and bytes. lag_seconds: how long the oldest of them had waited."""
+    """What was copied: ids of backups, objects, bytes and marks. lag_seconds: how long the oldest backup had waited."""
 
     backups: tuple[str, ...]
     objects: int
     bytes_sent: int
     lag_seconds: float
+    marks: int = 0
 
 
 def behind(source: Vault, target: Vault) -> list[Manifest]:
@@ -49,30 +55,53 @@ def replicate(source: Vault, target: Vault, home: Path, *, now: dt.datetime) -> 
     damaged: dict[str, BackupDamaged] = {}
     with BackupLease(target.store, target.namespace, "A replication") as lease, Lake(home).scratch() as folder:
         waiting = behind(source, target)
-        there = {one.key for one in target.objects()}
+        sound = _sound(target)
         for number, manifest in enumerate(waiting):
             report("replicate", number, len(waiting))
             try:
-                for entry in {entry.object: entry for entry in manifest.entries}.values():
-                    if target.object_key(entry.object) in there:
-                        continue
-                    lease.keep()
-                    source.fetch(entry, folder / "object")
-                    target.put_object(folder / "object", entry.object)
-                    target.fetch(entry, folder / "back")
-                    there.add(target.object_key(entry.object))
-                    objects, sent = objects + 1, sent + entry.object_bytes
-                lease.renew()
-                raw = source.store.get_bytes(source.manifest_key(manifest.backup_id))
+                with Hold(source, manifest.backup_id, "A replication") as hold:
+                    for entry in {entry.object: entry for entry in manifest.entries}.values():
+                        if sound.get(entry.object) == entry.object_bytes:
+                            continue
+                        lease.keep()
+                        hold.keep()
+                        source.fetch(entry, folder / "object")
+                        target.put_object(folder / "object", entry.object, over=True)
+                        target.fetch(entry, folder / "back")
+                        sound[entry.object] = entry.object_bytes
+                        objects, sent = objects + 1, sent + entry.object_bytes
+                    lease.renew()
+                    raw = source.store.get_bytes(source.manifest_key(manifest.backup_id))
                 target.store.put_bytes(raw, target.manifest_key(manifest.backup_id), only_new=True)
                 target.read(manifest.backup_id)
+                lease.newest = max(lease.newest, manifest.backup_id)
                 done.append(manifest.backup_id)
             except BackupDamaged as error:
                 damaged[manifest.backup_id] = error
+        lease.renew()
+        marks = _carry_marks(source, target)
     if damaged:
         raise _passed_over(damaged, len(done))
     lag = max(((now - one.created_at).total_seconds() for one in waiting), default=0.0)
-    return Replicated(tuple(done), objects, sent, lag)
+    return Replicated(tuple(done), objects, sent, lag, marks)
+
+
+def _sound(target: Vault) -> dict[str, int]:
+    """The sizes of the objects there, by name, without those that a check there found damaged."""
+    bad = target.standing(target.list()).objects
+    names = {PurePosixPath(one.key).name: one.size_bytes for one in target.objects()}
+    return {name: size_bytes for name, size_bytes in names.items() if name not in bad}
+
+
+def _carry_marks(source: Vault, target: Vault) -> int:
+    """Copies what is said of the backups that both have, as far as the second bucket lacks it; returns how much."""
+    both = {*target.ids()} & {*source.ids()}
+    there = {target.mark_key(one) for one in target.checks()}
+    found = [one for one in source.checks() if one.backup_id in both and one.of_content]
+    copies = [one for one in found if target.mark_key(one) not in there]
+    for one in copies:
+        target.mark_checked(replace(one, copied=True))
+    return len(copies) + target.take_marks(source, both)
 
 
 def _passed_over(damaged: Mapping[str, BackupDamaged], copied: int) -> BackupDamaged:

@@ -15,15 +15,18 @@ import redis
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from reco.audit.trail import Event, append, recording
-from reco.backup.api_keys import KeysSettled, KnownKeys, known_keys, present_keys, settle_keys
-from reco.backup.contents import comparable, lake_files, served_facts
-from reco.backup.journal import Journal, read_journal
-from reco.backup.manifest import Manifest
-from reco.backup.past import Moment, find_moment, rewind
-from reco.backup.prepare import DATABASE, EVERYTHING, Prepared, part_of, prepare
+from reco.backup.api_keys import KeysSettled
+from reco.backup.contents import HOME_KEYS, comparable, lake_files, served_facts
+from reco.backup.hides import HidesSettled
+from reco.backup.manifest import DAGSTER, KEYS, Manifest
+from reco.backup.moments import Moment, find_moment
+from reco.backup.notes import plan_notes
+from reco.backup.past import rewind
+from reco.backup.prepare import DATABASE, EVERYTHING, part_of, prepare
 from reco.backup.redis_dump import RedisFacts, owned_names
+from reco.backup.secret_marks import secret_notes
 from reco.backup.switch import Switched, check_redis, switch, switch_redis
+from reco.backup.today import enter_today, find_today, make_journal
 from reco.backup.vault import Vault
 from reco.errors import BackupDamaged, Busy, DatabaseUnavailable, RedisUnavailable, RestoreRefused
 from reco.local import locks
@@ -32,7 +35,7 @@ from reco.snapshot.keys import Keys
 from reco.storage.homelock import home_lock, require_whole, services_up, sole_use
 from reco.storage.lake import Lake
 from reco.storage.redis import address, open_redis
-from reco.storage.sql import SCHEMA, database_errors, drops, open_database, open_empty
+from reco.storage.sql import SCHEMA, database_errors, drops, open_empty
 
 WAIT_SECONDS = 5.0
 
@@ -43,7 +46,8 @@ class Plan:
 
     parts: what is read back; replaced: what of it takes the place of what is there (the keys of a moment between two
     backups are made of all parts, and alone replaced). moment: the state it goes back to, where that is not the state
-    of the backup itself; lives: what the target holds now, in words: it is replaced, and only with `--force`.
+    of the backup itself; lives: what the target holds now, in words: it is replaced, and only with `--force`; notes:
+    what a person must know before, in sentences; here: RECO_RESTORE_INTO names another target, which is not meant.
     """
 
     manifest: Manifest
@@ -54,12 +58,15 @@ class Plan:
     moment: Moment | None = None
     into: str | None = field(default=None, repr=False)
     replica: bool = False
+    notes: tuple[str, ...] = ()
+    here: bool = False
 
     @property
     def command(self) -> str:
         """What a person types to do this again, where it was cut short."""
         state = f"--at {self.moment.at.isoformat()}" if self.moment else f"--id {self.manifest.backup_id}"
         where = " --into-file FILE" if self.into else " --redis-only" if self.replaced == {"redis"} else ""
+        where = " --here" if self.here and not where else where
         source = " --replica" if self.replica else ""
         return f"reco backup restore {state}{where}{source} --force"
 
@@ -74,6 +81,7 @@ class Plan:
             "target": self.target,
             "target_holds": "; ".join(self.lives),
             "size_bytes": str(self.size_bytes),
+            "notes": " ".join(self.notes),
             "by_hand": self.command,
         }
 
@@ -85,7 +93,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restore did; seconds is the whole of it, the recovery time. api_keys: None where the home stayed.
+    """What a restore did; seconds is the whole of it, the recovery time. api_keys, hides: None where the home stayed.
 
     redis: what Redis holds of the backup.
     """
@@ -97,6 +105,7 @@ class Restored:
     answers_equal: bool | None
     seconds: float
     redis: RedisFacts
+    hides: HidesSettled | None = None
 
 
 def make_plan(
@@ -135,7 +144,11 @@ def make_plan(
     needed = replaced if moment is None or moment.event_id is None else EVERYTHING
     target = address(into, "The URL to restore into") if into else str(settings.home)
     lives = _redis_lives(settings, into) + (() if into else _home_lives(settings, replaced))
-    return Plan(manifest, needed, replaced, target, lives, moment, into, replica)
+    notes = plan_notes(vault, manifest, moment, named=backup_id is not None)
+    if "keys" in replaced:
+        notes += tuple(secret_notes(manifest, settings, vault.keys))
+    here = settings.restore_into is not None
+    return Plan(manifest, needed, replaced, target, lives, moment, into, replica, notes, here)
 
 
 def restore(vault: Vault, settings: Settings, plan: Plan, *, now: dt.datetime, force: bool = False) -> Restored:
@@ -149,6 +162,7 @@ def restore(vault: Vault, settings: Settings, plan: Plan, *, now: dt.datetime, f
         RedisUnavailable, DatabaseUnavailable: they do not answer or are full.
     """
     started = time.monotonic()
+    api_keys, hides = None, None
     _require_free(plan, settings, force=force)
     with ExitStack() as stack:
         if "sql" in plan.replaced:
@@ -162,12 +176,11 @@ def restore(vault: Vault, settings: Settings, plan: Plan, *, now: dt.datetime, f
             prepared = rewind(prepared, plan.moment, settings, now=now)
         client = stack.enter_context(_target_redis(settings, plan.into))
         if "sql" in plan.replaced:
-            journal = _journal(settings, plan, now)
-            known = known_keys(vault, settings, plan.manifest, folder, present=journal.api_keys)
-            api_keys = _mark(prepared, plan, known, now)
+            journal = make_journal(settings, plan.command, plan.manifest.backup_id, now)
+            today = find_today(vault, settings, plan.manifest, journal, folder)
+            api_keys, hides = enter_today(prepared.database, today, plan.manifest, plan.moment, now)
             switched = switch(prepared, settings, client, journal, now=now)
         else:
-            api_keys = None
             switched = switch_redis(prepared, client, settings.namespace, now=now)
         redis_facts = check_redis(prepared, client, settings.namespace)
         served = served_facts(client, settings.namespace)
@@ -189,6 +202,7 @@ def restore(vault: Vault, settings: Settings, plan: Plan, *, now: dt.datetime, f
         equal,
         round(time.monotonic() - started, 3),
         redis_facts,
+        hides,
     )
 
 
@@ -221,13 +235,6 @@ def _alone(home: Path) -> Iterator[None]:
                 users=error.details.get("users", []),
             ) from error
         yield
-
-
-def _journal(settings: Settings, plan: Plan, now: dt.datetime) -> Journal:
-    """What the next attempt needs, if this one is cut short: first of all the keys there were before the first one."""
-    before = read_journal(settings.home)
-    present = before.api_keys if before is not None else present_keys(settings)
-    return Journal(plan.command, plan.manifest.backup_id, now.isoformat(), present)
 
 
 @contextmanager
@@ -273,6 +280,11 @@ def _redis_lives(settings: Settings, into: str | None) -> tuple[str, ...]:
 
 def _home_lives(settings: Settings, parts: Collection[str]) -> tuple[str, ...]:
     found = []
+    keys = [name for name in HOME_KEYS if (settings.home / KEYS / name).exists()]
+    if "keys" in parts and keys:
+        found.append(f"{settings.home / KEYS} has {' and '.join(keys)}")
+    if "dagster" in parts and any((settings.home / DAGSTER).rglob("*.db")):
+        found.append(f"{settings.home / DAGSTER} holds the records of runs")
     if "lake" in parts and any(lake_files(settings.home / "lake")):
         found.append(f"{settings.home / 'lake'} holds files")
     if "sql" in parts and (settings.database_url is not None or (settings.home / DATABASE).exists()):
@@ -290,28 +302,3 @@ def _home_lives(settings: Settings, parts: Collection[str]) -> tuple[str, ...]:
         finally:
             engine.dispose()
     return tuple(found)
-
-
-def _mark(prepared: Prepared, plan: Plan, known: KnownKeys, now: dt.datetime) -> KeysSettled:
-    """Settles the API keys of the restored database and says in its trail what was done, before it is the trail."""
-    engine = open_database(f"sqlite:///{prepared.database}")
-    moment = plan.moment
-    try:
-        with recording(engine) as connection:
-            keys = settle_keys(connection, known, now)
-            append(
-                connection,
-                Event.HOME_RESTORED,
-                at=now,
-                backup_id=plan.manifest.backup_id,
-                as_of=(moment.at if moment else plan.manifest.created_at).isoformat(),
-                upto=moment.event_id if moment else None,
-                keys_going_on=list(keys.going_on),
-                keys_ended=list(keys.ended),
-                keys_suspended=list(keys.suspended),
-            )
-        with engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA journal_mode = DELETE")
-    finally:
-        engine.dispose()
-    return keys

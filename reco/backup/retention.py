@@ -9,7 +9,7 @@ drill or a whole check is never removed.
 
 import datetime as dt
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reco.errors import RetentionRefused
 
@@ -52,7 +52,7 @@ def plan_retention(
     *,
     now: dt.datetime,
     store_now: dt.datetime,
-    pinned: Collection[str] = (),
+    stay: Mapping[str, Collection[str]] | None = None,
     verified: Sequence[str] = (),
     removed: Collection[str] = (),
 ) -> RetentionPlan:
@@ -63,14 +63,16 @@ def plan_retention(
         policy: the rules.
         now: our clock.
         store_now: the clock of the store that lists them.
-        pinned: ids that stay.
+        stay: ids that stay whatever the rules say, by the reason.
         verified: ids that passed a drill or a whole check, the latest last.
         removed: ids that were removed on purpose before.
 
     Raises:
         RetentionRefused: the clock or the listing cannot be right; nothing may be removed.
     """
-    ordered = sorted(backups, key=lambda one: one.backup_id)
+    # Two times of one zone are subtracted as clocks show them: an hour too much in the night of the change.
+    now, store_now = now.astimezone(dt.UTC), store_now.astimezone(dt.UTC)
+    ordered = _in_order(backups)
     _require_plausible(ordered, now, store_now, removed)
     good = [one for one in ordered if one.good]
     keep: dict[str, list[str]] = {}
@@ -87,18 +89,29 @@ def plan_retention(
     ):
         for one in _last_of_periods(good, period, count):
             stays(one.backup_id, f"the last of its {name}")
-    for one in good[-policy.minimum :]:
-        stays(one.backup_id, f"one of the last {policy.minimum} good ones")
+    least = max(1, policy.minimum)  # no rule is to remove the last good one
+    for one in good[-least:]:
+        stays(one.backup_id, f"one of the last {least} good ones")
     there = {one.backup_id for one in ordered}
     proven = [one for one in verified if one in there]
     if proven:
         stays(proven[-1], "the last one that was proven")
-    for backup_id in sorted({*pinned} & there):
-        stays(backup_id, "pinned")
+    for why, ids in (stay or {}).items():
+        for backup_id in sorted({*ids} & there):
+            stays(backup_id, why)
     for one in ordered if not good else ():  # what is suspicious may be all there is
         stays(one.backup_id, "there is no good one")
     gone = tuple(one.backup_id for one in ordered if one.backup_id not in keep)
     return RetentionPlan({key: tuple(why) for key, why in keep.items()}, gone)
+
+
+def _in_order(backups: Sequence[Known]) -> list[Known]:
+    """In the order of making, none dated before an earlier one: a clock that was behind makes no backup go early."""
+    found: list[Known] = []
+    for one in sorted(backups, key=lambda one: one.backup_id):
+        at = one.created_at.astimezone(dt.UTC)
+        found.append(replace(one, created_at=max(at, found[-1].created_at) if found else at))
+    return found
 
 
 def _last_of_periods(good: Sequence[Known], period: Callable[[dt.datetime], object], count: int) -> Sequence[Known]:

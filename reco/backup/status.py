@@ -14,10 +14,11 @@ import sqlalchemy as sa
 
 from reco.alerts.tell import Alert
 from reco.backup.manifest import Manifest
-from reco.backup.past import CHANGES
+from reco.backup.marks import Checked
 from reco.backup.place import open_vault
 from reco.backup.replicate import behind
-from reco.backup.vault import Checked, Vault, failed_lately
+from reco.backup.told import CHANGES
+from reco.backup.vault import Vault
 from reco.settings import Settings
 from reco.storage.sql import audit_events
 
@@ -88,9 +89,9 @@ def protection(vault: Vault, engine: sa.Engine | None, *, now: dt.datetime, repl
     """
     listed = vault.list()
     checks = vault.checks()
-    failed = failed_lately(checks)
+    bad = vault.standing(listed, checks).backups
     good = [one.manifest for one in listed if one.manifest is not None and one.manifest.good]
-    last = next((one for one in reversed(good) if one.backup_id not in failed), None)
+    last = next((one for one in reversed(good) if one.backup_id not in bad), None)
     made_at = vault.dates().get(last.backup_id, last.created_at) if last else None
     drills = [one for one in checks if one.kind == "drill"]
     passed = [one for one in drills if one.passed]

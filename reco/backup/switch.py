@@ -33,7 +33,8 @@ from reco.errors import BackupDamaged
 from reco.progress import report, stage
 from reco.settings import Settings
 from reco.snapshot.keys import Keys
-from reco.snapshot.lease import Lease, LeasePolicy
+from reco.snapshot.lease import Lease, LeasePolicy, lost
+from reco.snapshot.pointer import Outcome, set_pointer
 from reco.snapshot.wire import batches
 from reco.storage.lake import fsync_folder
 from reco.storage.redis import redis_errors
@@ -78,7 +79,7 @@ def switch(
                 write_journal(home, journal)
                 aside = _replace_files(prepared, settings, journal, now)
         lease.renew()
-        loaded, over_too = _load_others(prepared, client, keys, now_ms)
+        loaded, over_too = _load_others(prepared, client, keys, lease, now_ms)
         wanted = {key.name for key in read_content(prepared.redis, keys.namespace)}
         removed = lease.unlink(name for name in owned_names(client, keys) if name not in wanted)
     end_journal(home)
@@ -96,7 +97,7 @@ def switch_redis(prepared: Prepared, client: redis.Redis, namespace: str, *, now
     with redis_errors(client), Lease(client, keys, _LEASE) as lease:
         over = _load_versioned(prepared, client, keys, lease, now_ms)
         lease.renew()
-        loaded, over_too = _load_others(prepared, client, keys, now_ms)
+        loaded, over_too = _load_others(prepared, client, keys, lease, now_ms)
         wanted = {key.name for key in read_content(prepared.redis, namespace)}
         removed = lease.unlink(name for name in owned_names(client, keys) if name not in wanted)
     return Switched(loaded, over + over_too, removed, None)
@@ -127,22 +128,36 @@ def _load_versioned(prepared: Prepared, client: redis.Redis, keys: Keys, lease: 
     for batch in batches(_versioned(prepared, keys), 500):
         lease.keep()
         over += load(client, batch, now_ms)
-        for key in batch:
-            expected.add(key)
-        for key in read_keys(client, [key.name for key in batch]):
+        live = [key for key in batch if not key.over(now_ms)]
+        read = {key.name: key for key in read_keys(client, [key.name for key in live])}
+        for key in live:
+            if key.expires_ms is None or key.name in read:  # else its time ended just now
+                expected.add(key)
+        for key in read.values():
             found.add(key)
         done += len(batch)
         report("load_redis", done, total)
-    if found.as_dict() != expected.as_dict() and not over:
+    if found.as_dict() != expected.as_dict():
         raise _differs(f"{found.keys:,} keys, digest {found.total:064x}", expected)
     return over
 
 
-def _load_others(prepared: Prepared, client: redis.Redis, keys: Keys, now_ms: int) -> tuple[int, int]:
-    """Loads every other key, the pointer last; returns how many keys there are in all and how many were over."""
+def _load_others(prepared: Prepared, client: redis.Redis, keys: Keys, lease: Lease, now_ms: int) -> tuple[int, int]:
+    """Loads every other key, the pointer last; returns how many keys there are in all and how many were over.
+
+    Raises:
+        Busy: another publish has taken over; the pointer was not moved.
+    """
     others = [key for key in read_content(prepared.redis, keys.namespace) if keys.sid_of(key.name) is None]
-    others.sort(key=lambda key: key.name == keys.current)
-    over = sum(load(client, [key], now_ms) for key in others)
+    over = 0
+    for key in others:
+        if key.name != keys.current:
+            lease.keep()
+            over += load(client, [key], now_ms)
+    for key in (one for one in others if one.name == keys.current):
+        lease.renew()
+        if set_pointer(client, keys, lease, key.parts[0]) is not Outcome.DONE:
+            raise lost(keys)
     return prepared.manifest.facts["redis"]["keys"], over
 
 

@@ -1,4 +1,4 @@
-"""How backups lie in a bucket: objects, manifests, marks of checks, pins, stones of what was removed.
+"""How backups lie in a bucket: objects, manifests, marks of checks, pins, holds, stones of what was removed.
 
 Belongs here: names and the few things that may be read or written under them. Does not belong here: in which order
 (`create`, `prune`), or the lease (`lease`).
@@ -7,6 +7,7 @@ Belongs here: names and the few things that may be read or written under them. D
     {namespace}/backups/{backup id}/manifest.json        written last, once: without it nothing is a backup
     {namespace}/verified/{backup id}/{time}-{kind}.json  what a check or a drill found
     {namespace}/pins/{backup id}.json                    never to be removed
+    {namespace}/holds/{backup id}/{reader}.json          somebody reads it, see `reco.backup.hold`
     {namespace}/removed/{backup id}.json                 removed on purpose: its missing is no loss
     {namespace}/dates/{backup id}.json                   its real time, where a clock was wrong
     {namespace}/lease.json                               see `reco.backup.lease`
@@ -15,31 +16,24 @@ Belongs here: names and the few things that may be read or written under them. D
 import datetime as dt
 import json
 import secrets
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from reco.backup.envelope import check_object, damaged, disk_failed
 from reco.backup.keys import Keyring
 from reco.backup.manifest import Entry, Manifest, is_backup_id, read_manifest
+from reco.backup.marks import Checked, Standing, standing
 from reco.errors import BackupDamaged, BackupNotFound, ObjectNotFound
 from reco.storage.objects import ObjectInfo, ObjectStore
 
 _TIME = "%Y%m%dT%H%M%S%fZ"
+HOLD_SECONDS = 3600.0
+"""How long a hold counts without renewal: longer than reading the largest object takes."""
 
 
-@dataclass(frozen=True)
-class Checked:
-    """What a check of a backup found. part: which of how many parts were read; figures: such as seconds."""
-
-    backup_id: str
-    kind: Literal["verify", "drill"]
-    at: dt.datetime
-    passed: bool
-    problem: str = ""
-    part: str = "1/1"
-    figures: dict[str, float] = field(default_factory=dict)
+_KNOWN = {one.name for one in fields(Checked)}  # of a finding; a later version may tell more
 
 
 @dataclass(frozen=True)
@@ -59,12 +53,6 @@ class Listed:
 def time_of(backup_id: str) -> dt.datetime:
     """The time in the id of a backup."""
     return dt.datetime.strptime(backup_id.split("-")[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
-
-
-def failed_lately(checks: "Sequence[Checked]") -> frozenset[str]:
-    """The ids of backups whose latest check or drill failed, whatever passed before; checks come oldest first."""
-    latest = {one.backup_id: one.passed for one in checks}
-    return frozenset(backup_id for backup_id, passed in latest.items() if not passed)
 
 
 class Vault:
@@ -89,9 +77,9 @@ class Vault:
         """The key of an object."""
         return f"{self.namespace}/objects/{name}"
 
-    def put_object(self, sealed: Path, name: str) -> None:
-        """Makes an object, once. What is there already under its name has its bytes."""
-        self.store.put(sealed, self.object_key(name), only_new=True)
+    def put_object(self, sealed: Path, name: str, *, over: bool = False) -> None:
+        """Makes an object, once; `over`: also in the place of one that has other bytes than its name says."""
+        self.store.put(sealed, self.object_key(name), only_new=not over)
 
     def fetch(self, entry: Entry, path: Path) -> None:
         """Reads an object into a file and compares it with its digest.
@@ -139,11 +127,16 @@ class Vault:
         return read_manifest(raw, backup_id, self.namespace, self.keys)
 
     def list(self) -> "Sequence[Listed]":
-        """All backups, oldest first, damaged ones too."""
+        """All backups, oldest first, damaged ones too.
+
+        What they have in common is held once: a backup more takes little memory, however many files it names.
+        """
         found = []
+        entries: dict[Entry, Entry] = {}
+        ids: dict[str, str] = {}
         for backup_id in self.ids():
             try:
-                found.append(Listed(backup_id, self.read(backup_id)))
+                found.append(Listed(backup_id, _shared(self.read(backup_id), entries, ids)))
             except BackupDamaged as error:
                 found.append(Listed(backup_id, None, error.message))
             except BackupNotFound:  # removed between the list and now
@@ -151,14 +144,15 @@ class Vault:
         return found
 
     def newest_good(self) -> Manifest:
-        """The newest backup against which nothing speaks: neither its making nor its latest check or drill.
+        """The newest backup against which nothing speaks: neither its making nor what checks and drills found.
 
         Raises:
             BackupNotFound: there is none.
         """
-        failed = failed_lately(self.checks())
-        good = [one.manifest for one in self.list() if one.manifest is not None and one.manifest.good]
-        found = [one for one in good if one.backup_id not in failed]
+        listed = self.list()
+        bad = self.standing(listed).backups
+        good = [one.manifest for one in listed if one.manifest is not None and one.manifest.good]
+        found = [one for one in good if one.backup_id not in bad]
         if not found:
             raise BackupNotFound(
                 f"There is no good backup in {self.store.place(self.namespace)}.",
@@ -179,8 +173,18 @@ class Vault:
 
     def mark_checked(self, checked: Checked) -> None:
         """Enters what a check or a drill found."""
-        name = f"{checked.at.astimezone(dt.UTC).strftime(_TIME)}-{checked.kind}"
-        self._write(f"verified/{checked.backup_id}/{name}", asdict(checked) | {"at": checked.at.isoformat()})
+        self._write(_mark_name(checked), asdict(checked) | {"at": checked.at.isoformat()})
+
+    def mark_key(self, checked: Checked) -> str:
+        """The key of a finding."""
+        return f"{self.namespace}/{_mark_name(checked)}.json"
+
+    def keys_about(self, gone: Collection[str]) -> Sequence[str]:
+        """The keys of pins and dates of backups that are no more, and of readers that were killed."""
+        names = {f"{self.namespace}/{folder}/{one}.json" for folder in ("pins", "dates") for one in gone}
+        known = [one.key for folder in ("pins", "dates") for one in self.store.list(f"{self.namespace}/{folder}/")]
+        holds = [one.key for one in self.store.list(f"{self.namespace}/holds/") if _age(one) >= HOLD_SECONDS]
+        return [key for key in known if key in names] + holds
 
     def checks(self) -> "Sequence[Checked]":
         """Everything that was found, oldest first. A mark that is not ours counts for nothing."""
@@ -188,8 +192,14 @@ class Vault:
         for one in self.store.list(f"{self.namespace}/verified/"):
             values = self._read(one.key)
             if values is not None and f"/{values['backup_id']}/" in one.key:
-                found.append(Checked(**values | {"at": dt.datetime.fromisoformat(values["at"])}))
+                times = {"at": dt.datetime.fromisoformat(values["at"]), "damaged": tuple(values.get("damaged", ()))}
+                found.append(Checked(**{name: one for name, one in (values | times).items() if name in _KNOWN}))
         return sorted(found, key=lambda one: one.at)
+
+    def standing(self, listed: "Sequence[Listed]", checks: "Sequence[Checked] | None" = None) -> Standing:
+        """What checks and drills say by now of these backups and their objects."""
+        manifests = {one.backup_id: one.manifest for one in listed if one.manifest is not None}
+        return standing(manifests, self.checks() if checks is None else checks)
 
     def pin(self, backup_id: str, *, now: dt.datetime, why: str) -> None:
         """Keeps a backup from being removed."""
@@ -202,7 +212,31 @@ class Vault:
 
     def pins(self) -> frozenset[str]:
         """The ids of pinned backups. The mere name counts: a pin that does not parse must still hold."""
-        return self._named("pins")
+        return self.named("pins")
+
+    def take_marks(self, other: "Vault", ids: Collection[str]) -> int:
+        """Copies pins and dates of these backups from another bucket, where this one has none; returns how many."""
+        copied = 0
+        for folder in ("pins", "dates"):
+            for backup_id in sorted((other.named(folder) & {*ids}) - self.named(folder)):
+                key = f"{self.namespace}/{folder}/{backup_id}.json"
+                self.store.put_bytes(other.store.get_bytes(key), key)
+                copied += 1
+        return copied
+
+    def hold(self, backup_id: str, reader: str, what: str) -> None:
+        """Says that a reader is at work on a backup; said again it counts anew."""
+        beat = secrets.token_hex(4)
+        self._write(f"holds/{backup_id}/{reader}", {"backup_id": backup_id, "what": what, "beat": beat})
+
+    def release(self, backup_id: str, reader: str) -> None:
+        """Says that a reader has done with a backup."""
+        self.store.remove(f"{self.namespace}/holds/{backup_id}/{reader}.json")
+
+    def held(self) -> frozenset[str]:
+        """The ids of backups that somebody reads, by the store's clock. As with pins the mere name counts."""
+        found = self.store.list(f"{self.namespace}/holds/")
+        return frozenset(one.key.split("/")[-2] for one in found if _age(one) < HOLD_SECONDS)
 
     def mark_removed(self, backup_id: str, *, now: dt.datetime) -> None:
         """Says that a backup is removed on purpose, before it is."""
@@ -223,7 +257,8 @@ class Vault:
         found = [self._read(one.key) for one in self.store.list(f"{self.namespace}/removed/")]
         return frozenset(str(one["backup_id"]) for one in found if one is not None)
 
-    def _named(self, folder: str) -> frozenset[str]:
+    def named(self, folder: str) -> frozenset[str]:
+        """The ids of the backups of which a folder (`pins`, `dates`) says anything."""
         keys = [one.key for one in self.store.list(f"{self.namespace}/{folder}/")]
         return frozenset(key.rpartition("/")[2].removesuffix(".json") for key in keys)
 
@@ -242,3 +277,21 @@ class Vault:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ObjectNotFound):
             return None
         return values if known and key == f"{self.namespace}/{name}.json" else None
+
+
+def _age(one: ObjectInfo) -> float:
+    """Seconds, by the store's clock."""
+    return (one.now - one.modified_at).total_seconds()
+
+
+def _mark_name(checked: Checked) -> str:
+    return f"verified/{checked.backup_id}/{checked.at.astimezone(dt.UTC).strftime(_TIME)}-{checked.kind}"
+
+
+def _shared(manifest: Manifest, entries: dict[Entry, Entry], ids: dict[str, str]) -> Manifest:
+    """The same manifest, of what earlier ones have in common with it."""
+    return replace(
+        manifest,
+        entries=tuple(entries.setdefault(one, one) for one in manifest.entries),
+        predecessors=tuple(ids.setdefault(one, one) for one in manifest.predecessors),
+    )

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reco.backup.manifest import Entry, Manifest
-from reco.backup.vault import Checked, Vault
+from reco.backup.hold import Hold
+from reco.backup.manifest import Manifest
+from reco.backup.marks import Checked, in_part
+from reco.backup.vault import Vault
 from reco.errors import BackupDamaged
 from reco.progress import report
 from reco.storage.lake import Lake
@@ -43,40 +45,41 @@ def verify(vault: Vault, manifest: Manifest, home: Path, *, part: tuple[int, int
         home: where a scratch file may lie.
         part: n and t; (1, 1) reads everything.
         now: zone-aware.
+
+    Raises:
+        BackupNotFound: it was removed meanwhile.
     """
-    there = {one.key: one.size_bytes for one in vault.objects()}
-    problems: list[str] = []
     objects = {entry.object: entry for entry in manifest.entries}
-    for entry in objects.values():
-        size = there.get(vault.object_key(entry.object))
-        if size != entry.object_bytes:
-            what = "is missing" if size is None else f"has {size:,} of {entry.object_bytes:,} bytes"
-            problems.append(f"{entry.name}: object {entry.object[:16]}... {what}")
-    chosen = [entry for entry in objects.values() if belongs(entry, part) and vault.object_key(entry.object) in there]
+    reasons: dict[str, str] = {}
     read = 0
-    with Lake(home).scratch() as folder:
+    with Hold(vault, manifest.backup_id, "A check") as hold, Lake(home).scratch() as folder:
+        there = {one.key: one.size_bytes for one in vault.objects()}
+        for name, entry in objects.items():
+            size = there.get(vault.object_key(name))
+            if size != entry.object_bytes:
+                reasons[name] = "is missing" if size is None else f"has {size:,} of {entry.object_bytes:,} bytes"
+        chosen = [entry for name, entry in objects.items() if in_part(name, part) and vault.object_key(name) in there]
         for number, entry in enumerate(chosen):
             report("read_objects", number, len(chosen))
+            hold.keep()
             try:
                 vault.fetch(entry, folder / "object")
             except BackupDamaged as error:
-                if not any(one.startswith(f"{entry.name}: ") for one in problems):
-                    problems.append(f"{entry.name}: object {entry.object[:16]}... {error.details['reason']}")
+                reasons.setdefault(entry.object, str(error.details["reason"]))
             read += entry.object_bytes
-    found = Verified(manifest.backup_id, f"{part[0]}/{part[1]}", len(objects), read, tuple(sorted(problems)))
+    problems = sorted(f"{objects[name].name}: object {name[:16]}... {why}" for name, why in reasons.items())
+    found = Verified(manifest.backup_id, f"{part[0]}/{part[1]}", len(objects), read, tuple(problems))
     figures = {"objects": float(found.objects), "bytes_read": float(read)}
     problem = "; ".join(found.problems)[:1000]
-    vault.mark_checked(Checked(manifest.backup_id, "verify", now, found.passed, problem, found.part, figures))
+    damaged = tuple(sorted(reasons))
+    vault.mark_checked(
+        Checked(manifest.backup_id, "verify", now, found.passed, problem, found.part, figures, damaged=damaged)
+    )
     return found
-
-
-def belongs(entry: Entry, part: tuple[int, int]) -> bool:
-    """Whether an object is in the n-th of t parts: by its name, so that t checks in turn read all of it."""
-    n, t = part
-    return int(entry.object[:8], 16) % t == n % t
 
 
 def next_part(checks: Sequence[Checked], parts: int) -> tuple[int, int]:
     """The part after the last one that was read in as many parts."""
-    done = [one.part.split("/") for one in checks if one.kind == "verify" and one.part.endswith(f"/{parts}")]
+    mine = [one for one in checks if one.kind == "verify" and not one.copied]
+    done = [one.part.split("/") for one in mine if one.part.endswith(f"/{parts}")]
     return (int(done[-1][0]) % parts + 1 if done else 1, parts)

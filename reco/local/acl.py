@@ -21,8 +21,9 @@ _RULES: dict[User, str] = {
     # serves: reads keys; by scripts counts callers in keys that end within a minute, and keeps a copy of what is hidden
     "reader": "%R~{namespace}:* ~{namespace}:limits:* ~{namespace}:rules:* -@all +@read +@connection +eval +evalsha "
     "+script|load +lpush +ltrim +expire -@dangerous +info (~{namespace}:rules:* +set)",
-    # copies: reads keys, and lets the server save itself
-    "backup": "%R~{namespace}:* -@all +@read +@connection -@dangerous +info +bgsave +lastsave",
+    # copies: reads keys, holds the lease of publishing meanwhile, and lets the server save itself
+    "backup": "%R~{namespace}:* ~{namespace}:snapshot:lease ~{namespace}:snapshot:generation -@all +@read +@connection "
+    "+eval +evalsha +script|load +set +del +incr +pexpire -@dangerous +info +bgsave +lastsave",
 }
 USERS: tuple[User, ...] = ("loader", "reader", "backup")
 

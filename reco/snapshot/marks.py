@@ -95,6 +95,7 @@ def record_release(home: Home, result: PublishResult, manifest: dict[str, Any], 
             before=result.previous_id,
             figures_before=figures(connection, result.previous_id),
             keys_verified=result.verified,
+            code_version=manifest.get("code_version"),
             forced=result.forced,
             gate=[check.as_dict() for check in result.gate_checks],
         )

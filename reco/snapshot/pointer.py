@@ -1,4 +1,4 @@
-"""The pointer to the current snapshot, and the only three ways to change what is published.
+"""The pointer to the current snapshot, and the only four ways to change what is published.
 
 Belongs here: the compare-and-set scripts. Does not belong here: who may call them when.
 
@@ -30,6 +30,11 @@ if current == ARGV[2] then return 'done' end
 if current ~= ARGV[1] then return 'pointer' end
 if redis.call('EXISTS', KEYS[2]) == 0 then return 'gone' end
 redis.call('SET', KEYS[1], ARGV[2])
+return 'done'
+"""
+_SET = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] or redis.call('GET', KEYS[2]) ~= ARGV[2] then return 'lease' end
+redis.call('SET', KEYS[3], ARGV[3])
 return 'done'
 """
 _RETIRE = """
@@ -69,6 +74,12 @@ def publish_pointer(
 def move_pointer(client: redis.Redis, keys: Keys, seen: str, sid: str) -> Outcome:
     """Moves the pointer from `seen` to the published snapshot `sid`."""
     return _run(client, _MOVE, [keys.current, keys.manifest(sid)], seen.encode(_ANY), sid)
+
+
+def set_pointer(client: redis.Redis, keys: Keys, lease: Lease, value: bytes) -> Outcome:
+    """Sets the pointer to what a backup has, whatever it is now, under the lease, in one step."""
+    names = [keys.lease, keys.generation, keys.current]
+    return _run(client, _SET, names, lease.token, lease.generation, value)
 
 
 def retire(client: redis.Redis, keys: Keys, lease: Lease, sid: str) -> Outcome:

@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError
 from botocore.exceptions import ConnectionError as BotoConnectionError
 from urllib3.exceptions import HTTPError
 
-from reco.errors import ObjectExists, ObjectNotFound, RecoError
+from reco.errors import ObjectExists, ObjectNotFound, ObjectStoreRefused, RecoError
 from reco.storage.steady import Patience, Steady
 
 CONNECT_SECONDS = 5
@@ -56,6 +56,19 @@ class ObjectVersion:
     modified_at: dt.datetime
     superseded_at: dt.datetime | None
     now: dt.datetime
+
+
+@dataclass(frozen=True)
+class Guards:
+    """What a bucket does against losing objects; None: the store does not have it, or does not let us ask.
+
+    versions: it keeps what is removed or replaced; lock: it can hold objects fast; retention: for how long it does so
+    with each new one, in words ("" for not at all).
+    """
+
+    versions: bool | None
+    lock: bool | None
+    retention: str = ""
 
 
 @dataclass(frozen=True)
@@ -291,6 +304,21 @@ class ObjectStore:
             self._call("create_bucket", "")
             if versioned:
                 self._call("put_bucket_versioning", "", VersioningConfiguration={"Status": "Enabled"})
+
+    def guards(self) -> Guards:
+        """What the bucket does against losing objects. Raises ObjectNotFound where there is no bucket."""
+        self._call("head_bucket", "")
+        versions: bool | None = None
+        with suppress(ObjectStoreRefused):
+            versions = self._call("get_bucket_versioning", "").get("Status") == "Enabled"
+        try:
+            found = self._call("get_object_lock_configuration", "")["ObjectLockConfiguration"]
+        except (ObjectNotFound, ObjectStoreRefused):
+            return Guards(versions, lock=None)
+        rule = found.get("Rule", {}).get("DefaultRetention", {})
+        length = f"{rule['Days']} days" if "Days" in rule else f"{rule['Years']} years" if "Years" in rule else ""
+        retention = f"{length} ({rule['Mode']})" if length else ""
+        return Guards(versions, found.get("ObjectLockEnabled") == "Enabled", retention)
 
     def place(self, key: str) -> str:
         """How an object is called in messages."""

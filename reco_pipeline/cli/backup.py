@@ -5,7 +5,7 @@ Does not belong here: making, checking or restoring one (`reco.backup`).
 
 import datetime as dt
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -107,12 +107,14 @@ def show_all(replica: ReplicaFlag = False, as_json: JsonFlag = False) -> None:
     """
     with opened_backups(replica=replica, uses_home=False) as opened:
         listed, checks, pins = opened.vault.list(), opened.vault.checks(), opened.vault.pins()
+        bad = opened.vault.standing(listed, checks).backups
     rows: list[dict[str, Any]] = []
     for one in listed:
         mine = [check for check in checks if check.backup_id == one.backup_id]
         row = _row(one.manifest) if one.manifest else {"backup_id": one.backup_id}
         row |= {"good": one.good, "problem": one.problem or "; ".join(one.manifest.suspicious if one.manifest else ())}
-        row |= {"pinned": one.backup_id in pins, "checks": [vars(check) for check in mine]}
+        row |= {"known_bad": one.backup_id in bad, "pinned": one.backup_id in pins}
+        row |= {"checks": [vars(check) for check in mine]}
         rows.append(row)
     if as_json:
         print_json({"backups": rows})
@@ -123,7 +125,7 @@ def show_all(replica: ReplicaFlag = False, as_json: JsonFlag = False) -> None:
     shown = [
         (
             row["backup_id"],
-            "good" if row["good"] else "NOT GOOD",
+            "good" if row["good"] and not row["known_bad"] else "NOT GOOD",
             "pinned" if row["pinned"] else "",
             size(row["size_bytes"]) if "size_bytes" in row else "",
             row.get("orders"),
@@ -202,18 +204,24 @@ def prune(
 ) -> None:
     """Remove backups that retention lets go, and old objects of no backup. Shows the plan unless --yes is given.
 
+    The second bucket keeps what the first one has.
+
     Example: reco backup prune --yes
     """
+    from reco.backup.place import open_vault
     from reco.backup.prune import policy_of
     from reco.backup.prune import prune as remove
 
-    with opened_backups(replica=replica) as opened:
+    with ExitStack() as stack:
+        opened = stack.enter_context(opened_backups(replica=replica))
         settings = opened.settings
+        elsewhere = stack.enter_context(open_vault(settings)).ids() if replica else []
         found = remove(
             opened.vault,
             policy_of(settings),
             grace=dt.timedelta(hours=settings.backup_grace_hours),
             keep_versions=dt.timedelta(days=settings.backup_version_days),
+            elsewhere=elsewhere,
             now=dt.datetime.now(dt.UTC),
             dry_run=not yes,
         )
@@ -243,17 +251,28 @@ def pin(
     backup: Annotated[str, typer.Argument(help="Backup id.")],
     why: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why it must stay.")] = "",
     remove: Annotated[bool, typer.Option("--remove", help="Take the pin off.")] = False,
+    replica: ReplicaFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Keep a backup from ever being removed, or let it go again.
+    """Keep a backup from ever being removed, in both buckets, or let it go again.
 
     Example: reco backup pin 00000042-20260304T120000Z-0a1b2c3d --reason "before the move"
     """
-    with opened_backups() as opened:
-        if remove:
-            opened.vault.unpin(backup)
-        else:
-            opened.vault.pin(backup, now=dt.datetime.now(dt.UTC), why=why)
+    from reco.backup.place import open_vault
+
+    now = dt.datetime.now(dt.UTC)
+    with ExitStack() as stack:
+        opened = stack.enter_context(opened_backups(replica=replica))
+        vaults = [opened.vault]
+        if not replica and opened.settings.s3_replica_bucket is not None:
+            second = stack.enter_context(open_vault(opened.settings, replica=True))
+            # What is not there yet is pinned when it is copied. The first bucket's pin goes last: it would be copied.
+            vaults = [second, opened.vault] if remove or backup in second.ids() else vaults
+        for vault in vaults:
+            if remove:
+                vault.unpin(backup)
+            else:
+                vault.pin(backup, now=now, why=why)
     if as_json:
         print_json({"backup_id": backup, "pinned": not remove})
     else:
@@ -297,7 +316,10 @@ def replicate(as_json: JsonFlag = False) -> None:
     if as_json:
         print_json(asdict(done))
     else:
-        say(f"{len(done.backups)} backups copied: {done.objects:,} objects, {size(done.bytes_sent)}.")
+        say(
+            f"{len(done.backups)} backups copied: {done.objects:,} objects, {size(done.bytes_sent)}; "
+            f"{done.marks:,} marks (pins, dates, findings)."
+        )
 
 
 @app.command("status")

@@ -15,6 +15,7 @@ from reco_pipeline.cli.output import facts, print_json, say, warn
 
 if TYPE_CHECKING:
     from reco.backup.api_keys import KeysSettled
+    from reco.backup.hides import HidesSettled
     from reco.backup.restore import Restored
     from reco.settings import Settings
 
@@ -31,7 +32,10 @@ def restore(
         str | None,
         typer.Option("--into-file", metavar="FILE", help="A file with that URL, for one with a password; - is stdin."),
     ] = None,
-    redis_only: Annotated[bool, typer.Option("--redis-only", help="Only the keys of Redis, not the home.")] = False,
+    redis_only: Annotated[
+        bool, typer.Option("--redis-only", help="Only the keys of Redis, into the one in use, not the home.")
+    ] = False,
+    here: Annotated[bool, typer.Option("--here", help="The home itself, also where RECO_RESTORE_INTO is set.")] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Also where the target is not empty; what it holds is moved aside.")
     ] = False,
@@ -53,7 +57,7 @@ def restore(
     now = dt.datetime.now(dt.UTC)
     with opened_backups(replica=replica, uses_home=False) as opened:
         parts = frozenset({"redis"}) if redis_only else EVERYTHING
-        target = _target(opened.settings, into, into_file)
+        target = _target(opened.settings, into, into_file, here=here, redis_only=redis_only)
         plan = make_plan(
             opened.vault,
             opened.settings,
@@ -71,9 +75,13 @@ def restore(
             "target": plan.target,
             "target_holds": list(plan.lives),
             "size_bytes": plan.size_bytes,
+            "notes": list(plan.notes),
         }
+        for note in plan.notes:
+            warn(note)
         if not as_json:
-            facts([(name.replace("_", " "), ", ".join(v) if isinstance(v, list) else v) for name, v in told.items()])
+            shown = {name: value for name, value in told.items() if name != "notes"}
+            facts([(name.replace("_", " "), ", ".join(v) if isinstance(v, list) else v) for name, v in shown.items()])
         done = None if dry_run else bring_back(opened.vault, opened.settings, plan, now=now, force=force)
     result: dict[str, Any] = told | {"restored": done is not None}
     if done is not None:
@@ -83,6 +91,7 @@ def restore(
             "redis_keys": done.switched.keys,
             "aside": str(done.switched.aside) if done.switched.aside else None,
             "api_keys": asdict(done.api_keys) if done.api_keys else None,
+            "hides": asdict(done.hides) if done.hides else None,
             "rto_seconds": done.seconds,
         }
     if as_json:
@@ -95,6 +104,8 @@ def restore(
             say(f"What was there is in {done.switched.aside}; remove it when it is not needed any more.")
     if done is not None and done.api_keys is not None:
         _tell_keys(done.api_keys)
+    if done is not None and done.hides is not None:
+        _tell_hides(done.hides)
 
 
 def _served(done: "Restored") -> str:
@@ -105,8 +116,10 @@ def _served(done: "Restored") -> str:
     return f"snapshot {done.snapshot_id} is served{equal}"
 
 
-def _target(settings: "Settings", into: str | None, into_file: str | None) -> str | None:
-    """The URL of another Redis to restore into, from wherever it was given."""
+def _target(
+    settings: "Settings", into: str | None, into_file: str | None, *, here: bool, redis_only: bool
+) -> str | None:
+    """The URL of another Redis to restore into, from wherever it was given; None: the home, or its own Redis."""
     import sys
     from pathlib import Path
 
@@ -115,12 +128,14 @@ def _target(settings: "Settings", into: str | None, into_file: str | None) -> st
 
     if into is not None and into_file is not None:
         raise UsageError("--into and --into-file both name a Redis.", hint="Give one of them.")
+    if here and (into is not None or into_file is not None or redis_only):
+        raise UsageError("--here asks for the home, and another option for keys alone.", hint="Leave one of them out.")
     if into is not None:
         if has_password(into, "--into"):
             warn("The password in --into can be read by whoever lists processes: use --into-file or RECO_RESTORE_INTO.")
         return into
     if into_file is None:
-        return settings.restore_into.get_secret_value() if settings.restore_into is not None else None
+        return None if here or redis_only else _of_setting(settings)
     try:
         text = sys.stdin.readline() if into_file == "-" else Path(into_file).read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
@@ -130,6 +145,36 @@ def _target(settings: "Settings", into: str | None, into_file: str | None) -> st
     if not text.strip():
         raise UsageError("--into-file holds no URL.", hint="Write redis://:PASSWORD@HOST:PORT/DB, on one line.")
     return text.strip()
+
+
+def _tell_hides(hides: "HidesSettled") -> None:
+    """What a person must know of the rules on what is hidden in a restored home."""
+    for what in hides.unread:
+        warn(f"{what[:1].upper()}{what[1:]} could not be read: what only they hide is recommended again.")
+    if hides.unread:
+        warn("`reco hide list` shows what is hidden now, `reco hide add ITEM --reason TEXT` hides what is missing.")
+    if hides.kept:
+        warn(f"Hidden since the backup, and still: {', '.join(hides.kept)} (`reco hide list`).")
+    if hides.ended:
+        warn(f"Hidden in the backup and shown again since, and still shown: {', '.join(hides.ended)}.")
+
+
+def _of_setting(settings: "Settings") -> str | None:
+    """The Redis of RECO_RESTORE_INTO, where no option says otherwise. It must not keep a cut restore unfinished."""
+    from reco.backup.journal import read_journal
+    from reco.errors import RestoreRefused
+
+    if settings.restore_into is None:
+        return None
+    journal = read_journal(settings.home)
+    if journal is not None:
+        command = journal.command or "reco backup restore --force"
+        raise RestoreRefused(
+            f"A restore of {settings.home} was cut short, and RECO_RESTORE_INTO is set: only keys would go there.",
+            hint=f"Finish it with `{command}{'' if '--here' in command else ' --here'}`, or name a Redis with --into.",
+        )
+    warn("RECO_RESTORE_INTO is set: only keys of Redis go there. --here restores the home, --redis-only its own Redis.")
+    return settings.restore_into.get_secret_value()
 
 
 def _tell_keys(keys: "KeysSettled") -> None:

@@ -1,20 +1,26 @@
 """Promises of backups when something fails midway: no half backup, no wrong verdict, and the next one works."""
 
+import socket
+import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pyrage
 import pytest
+import redis
 
 from reco.backup.create import create
 from reco.backup.manifest import write_manifest
 from reco.backup.prepare import prepare
 from reco.errors import BackupDamaged, BackupError, ObjectStoreUnavailable, RecoError, RedisUnavailable
+from reco.local.process import server_binary
 from reco.storage.redis import redis_errors
 from reco_pipeline_tests.backup_shop import KEYS, BackupShop
+from reco_pipeline_tests.embedded import eventually
 from reco_pipeline_tests.faulty_store import Fault, body, says
-from reco_pipeline_tests.servers import running_valkey
+from reco_pipeline_tests.servers import connect, running_valkey
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning"),
@@ -59,6 +65,43 @@ def test_a_redis_that_is_gone_or_read_only_makes_no_backup(shop: BackupShop, tmp
         create(shop.home, replica, shop.vault(), now=shop.now)
     assert shop.vault().ids() == []
     assert shop.back_up().manifest.good
+
+
+def test_a_redis_that_is_loading_makes_no_backup(shop: BackupShop, tmp_path: Path) -> None:
+    """What it answers until it has read its files is not what it holds: it is told, and nothing is listed."""
+    with running_valkey(tmp_path) as full:
+        full.mset({f"{shop.namespace}:{number}": "x" for number in range(3_000)})
+        full.save()
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(tmp_path), "--key-load-delay", "100000"]
+    command = [str(server_binary()), *words, "--loading-process-events-interval-bytes", "1024"]
+    with (tmp_path / "loading.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    loading = connect(port)
+    try:
+        assert eventually(lambda: is_loading(loading))
+        with pytest.raises(RedisUnavailable), redis_errors(loading, embedded=False):
+            create(shop.home, loading, shop.vault(), now=shop.now)
+        assert is_loading(loading)
+    finally:
+        process.kill()
+        process.wait()
+        loading.close()
+    assert shop.vault().ids() == []
+    assert shop.back_up().manifest.good
+
+
+def is_loading(client: redis.Redis) -> bool:
+    """Whether a server answers that it is reading its files."""
+    try:
+        client.ping()
+    except redis.exceptions.BusyLoadingError:
+        return True
+    except redis.ConnectionError:  # not there yet
+        return False
+    return False
 
 
 def test_a_full_disk_says_nothing_against_a_backup(shop: BackupShop, monkeypatch: pytest.MonkeyPatch) -> None:

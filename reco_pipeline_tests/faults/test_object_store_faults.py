@@ -183,6 +183,17 @@ def test_a_network_that_fails_for_a_while_is_waited_out(server: S3Server, fault:
         assert whole(store, f"network-{fault}") == fault.encode()
 
 
+def test_an_upload_that_is_reset_in_the_midst_of_a_part_is_made_whole(server: S3Server) -> None:
+    """The part is sent again, and the object has the bytes that were given."""
+    data = hashlib.sha256(b"seed").digest() * (PART_BYTES // 32) + b"tail"
+    with faulty_proxy(int(server.url.rpartition(":")[2])) as proxy:
+        store = ObjectStore(server.bucket, f"http://127.0.0.1:{proxy.port}", patience=QUICK)
+        proxy.set("interrupt", times=1, after=PART_BYTES // 2)
+        store.put_stream([data], "interrupted", only_new=True)
+        assert proxy.met == 1
+        assert whole(store, "interrupted") == data
+
+
 def test_a_black_hole_is_told(server: S3Server) -> None:
     """A store that never answers is unavailable after a bounded time; a slow one is only slow."""
     with faulty_proxy(int(server.url.rpartition(":")[2])) as proxy:

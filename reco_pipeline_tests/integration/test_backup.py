@@ -7,15 +7,19 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
+from reco.backup.create import suspicions
 from reco.backup.keys import Keyring
 from reco.backup.lease import BackupLease
 from reco.backup.prepare import prepare
 from reco.backup.prune import prune
 from reco.backup.redis_dump import live_facts
 from reco.backup.retention import Policy
-from reco.errors import BackupKeyWrong, Busy
+from reco.backup.verify import verify
+from reco.errors import BackupKeyWrong, BackupNotFound, Busy
 from reco.settings import Settings
+from reco.snapshot.garbage import collect_garbage
 from reco.snapshot.keys import Keys
+from reco.snapshot.order_book import SERVED_ORDERS
 from reco_pipeline_tests.backup_shop import IDENTITY, NOON, OTHER, BackupShop
 
 pytestmark = [
@@ -107,10 +111,28 @@ def test_far_less_than_before_is_no_good_backup(shop: BackupShop) -> None:
         shop.client.delete(name)
     poor = shop.back_up().manifest
     assert not poor.good
-    assert "keys in Redis" in poor.suspicious[0]
+    assert [one.split(",")[0] for one in poor.suspicious] == ["0 orders served", "0 keys of the served snapshot"]
     assert shop.vault().newest_good() == good
     accepted = shop.back_up(accept_smaller=True).manifest
     assert shop.vault().newest_good() == accepted
+
+
+def test_fewer_kept_snapshots_are_no_loss(shop: BackupShop) -> None:
+    """How many earlier snapshots are kept is a setting: neither their keys nor their orders count."""
+    for number in range(3):
+        shop.give(f"day {number}", {f"1{number}": ["PID", "Kit", "Lamp"]})
+        shop.publish()
+    before = shop.back_up().manifest
+    assert len(collect_garbage(shop.client, shop.namespace, 1).retired) == 2
+    for path in sorted((shop.settings.home / "lake" / SERVED_ORDERS).glob("*.parquet"))[:-1]:
+        path.unlink()
+    after = shop.back_up().manifest
+    assert after.facts["redis"]["keys"] < before.facts["redis"]["keys"] / 2
+    assert after.facts["content"]["served_keys"] == before.facts["content"]["served_keys"] > 0
+    assert after.facts["content"]["lake_bytes"] == before.facts["content"]["lake_bytes"] > 0
+    assert after.good
+    earlier = {name: value for name, value in before.facts.items() if name != "content"}
+    assert suspicions(after.facts, earlier) == (), "a backup of an earlier version does not tell them apart"
 
 
 def test_two_at_once_one_wins(shop: BackupShop) -> None:
@@ -135,6 +157,34 @@ def test_an_object_that_went_missing_is_sent_again(shop: BackupShop) -> None:
     vault.store.remove(vault.object_key(entry.object))
     again = shop.back_up().manifest.entry("settings.json")
     assert vault.store.exists(vault.object_key(again.object))
+
+
+def test_an_object_known_to_be_damaged_is_put_anew(shop: BackupShop) -> None:
+    """No backup builds on it, whatever its size says; one that was mended since is used as before."""
+    vault, home = shop.vault(), shop.settings.home
+    first = shop.back_up().manifest
+    key = vault.object_key(first.entry("sql.jsonl").object)
+    whole = vault.store.get_bytes(key)
+    vault.store.put_bytes(whole[:-1] + bytes([whole[-1] ^ 1]), key)
+    assert shop.back_up().objects_sent == 0, "nobody has looked yet"
+    assert not verify(vault, first, home, part=(1, 1), now=shop.now).passed
+    with pytest.raises(BackupNotFound, match="no good backup"):  # both name it
+        vault.newest_good()
+    again = shop.back_up()
+    assert again.objects_sent == 1
+    assert again.manifest.entry("sql.jsonl").object != first.entry("sql.jsonl").object
+    assert vault.newest_good() == again.manifest
+    assert verify(vault, again.manifest, home, part=(1, 1), now=shop.now).passed
+    assert prepare(vault, again.manifest, shop.folder / "prepared").database.exists()
+    assert shop.back_up().objects_sent == 0
+
+
+def test_what_backups_have_in_common_is_held_once(shop: BackupShop) -> None:
+    """A list of many backups takes the memory of what differs in them."""
+    for _ in range(3):
+        shop.back_up()
+    entries = [entry for one in shop.vault().list() if one.manifest for entry in one.manifest.entries]
+    assert len({id(one) for one in entries}) == len(set(entries)) < len(entries)
 
 
 def test_a_key_with_a_time_is_kept_with_it(shop: BackupShop) -> None:

@@ -2,21 +2,25 @@
 
 import datetime as dt
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
+from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from reco.audit.trail import Event, append, events, recording
 from reco.backup.drill import REBUILT, drill
-from reco.backup.prune import prune
+from reco.backup.marks import Checked
+from reco.backup.prune import Pruned, prune
 from reco.backup.redate import redate
 from reco.backup.replicate import replicate
 from reco.backup.restore import make_plan, restore
 from reco.backup.retention import Policy
 from reco.backup.status import absences, look, may_be_overdue, protection
-from reco.backup.vault import Checked, Vault
+from reco.backup.vault import Vault
 from reco.backup.verify import next_part, verify
 from reco.errors import BackupDamaged, BackupNotFound, Busy, DrillFailed, ObjectExists, RetentionRefused, UsageError
 from reco.settings import Settings
@@ -365,6 +369,41 @@ def test_nothing_goes_on_a_wrong_clock_or_list(shop: BackupShop) -> None:
         prune(vault, TIGHT, grace=HOUR, now=dt.datetime.now(dt.UTC), dry_run=False)
 
 
+def lists(keep: Callable[[str], bool]) -> Fault:
+    """A store whose lists leave out what is not to be kept, as those do that are behind, or lost a page."""
+
+    def spoil(answer: Any) -> Any:
+        found = [one for one in answer.get("Contents", ()) if keep(one["Key"])]
+        return answer | {"Contents": found, "IsTruncated": False}
+
+    return Fault("list_objects_v2", times=-1, after=spoil)
+
+
+def test_an_incomplete_list_costs_no_backup(shop: BackupShop) -> None:
+    """Without the newest backup, without all of them, or without those it has seen: nothing is removed."""
+    first = shop.back_up().manifest
+    shop.give("tuesday", {"9": ["Kit"]})
+    second = shop.back_up().manifest
+    zero, before = dt.timedelta(0), {one.key for one in shop.vault().objects()}
+    for gone in ({second.backup_id}, {first.backup_id}, {first.backup_id, second.backup_id}):
+        vault = shop.vault(lists(lambda key, gone=gone: not any(one in key for one in gone)))  # type: ignore[misc]
+        with pytest.raises(RetentionRefused, match="lacks"):
+            prune(vault, TIGHT, grace=zero, now=dt.datetime.now(dt.UTC), keep_versions=zero, dry_run=False)
+    assert {one.key for one in shop.vault().objects()} == before
+    for manifest in (first, second):
+        assert verify(shop.vault(), manifest, shop.settings.home, part=(1, 1), now=shop.now).passed
+
+
+def test_objects_without_any_backup_are_left(shop: BackupShop) -> None:
+    """A list of no backup at all is more likely wrong than a bucket of nothing but remains."""
+    made = shop.back_up().manifest
+    shop.vault().store.remove(f"{shop.namespace}/lease.json")  # which knows of the newest one
+    zero, vault = dt.timedelta(0), shop.vault(lists(lambda key: "/backups/" not in key))
+    done = prune(vault, TIGHT, grace=zero, now=dt.datetime.now(dt.UTC), keep_versions=zero, dry_run=False)
+    assert (done.objects, done.plan.remove) == (0, ())
+    assert verify(shop.vault(), made, shop.settings.home, part=(1, 1), now=shop.now).passed
+
+
 def test_a_backup_of_a_time_to_come_is_put_right(shop: BackupShop) -> None:
     """Its date stops retention and hides that backups have stopped, until a person has the store's time count."""
     vault, engine = shop.vault(), shop.home.ledger.engine
@@ -424,3 +463,98 @@ def test_backup_and_prune_do_not_meet(shop: BackupShop) -> None:
     with pytest.raises((Busy, ObjectExists)):
         shop.back_up(Fault("put_object", first=2, before=take_over))
     assert vault.ids() == []
+
+
+def test_what_is_read_is_not_removed_meanwhile(shop: BackupShop) -> None:
+    """A prune in the midst of a restore of an old backup leaves it; once it is read, the next prune removes it."""
+    real, shop.minute = shop.minute, shop.minute - 40 * 24 * 60
+    old = shop.back_up().manifest
+    shop.minute = real
+    shop.give("tuesday", {"9": ["Kit"]})
+    shop.publish()
+    shop.back_up()
+
+    def clean(_: object = None) -> Pruned:
+        zero = dt.timedelta(0)
+        return prune(shop.vault(), TIGHT, grace=zero, now=dt.datetime.now(dt.UTC), keep_versions=zero, dry_run=False)
+
+    kept: list[Pruned] = []
+    vault = shop.vault(Fault("get_object", first=4, before=lambda _: kept.append(clean())))
+    plan = make_plan(shop.vault(), shop.settings, backup_id=old.backup_id)
+    assert restore(vault, shop.settings, plan, now=shop.now, force=True).answers_equal
+    assert [one.plan.keep.get(old.backup_id) for one in kept] == [("somebody reads it",)]
+    assert clean().plan.remove == (old.backup_id,)
+    assert list(shop.vault().store.list(f"{shop.namespace}/holds/")) == []
+    with pytest.raises(BackupNotFound):
+        restore(shop.vault(), shop.settings, plan, now=shop.now, force=True)
+
+
+def test_who_begins_to_read_while_a_manifest_goes_still_reads_all_of_it(shop: BackupShop) -> None:
+    """The hold came after the plan: the backup goes, its objects wait for the next prune."""
+    real, shop.minute = shop.minute, shop.minute - 40 * 24 * 60
+    shop.give("tuesday", {"9": ["Kit"]})
+    old = shop.back_up().manifest
+    shop.minute = real
+    shop.give("wednesday", {"9": ["Kit", "Lamp"]})
+    shop.publish()
+    shop.back_up()
+    reader = shop.vault()
+
+    def begin(_: object) -> None:
+        reader.hold(old.backup_id, "reader", "A test")
+
+    zero = dt.timedelta(0)
+    vault = shop.vault(Fault("delete_object", before=begin))
+    done = prune(vault, TIGHT, grace=zero, now=dt.datetime.now(dt.UTC), dry_run=False)
+    assert done.plan.remove == (old.backup_id,)
+    for entry in old.entries:
+        reader.fetch(entry, shop.folder / "read")
+    reader.release(old.backup_id, "reader")
+    assert prune(vault, TIGHT, grace=zero, now=dt.datetime.now(dt.UTC), dry_run=False).objects > 0
+
+
+@pytest.mark.slow
+def test_a_reader_that_was_killed_holds_nothing_up(shop: BackupShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its mark counts for an hour by the store's clock; then a prune takes it away."""
+    vault, made = shop.vault(), shop.back_up().manifest
+    vault.hold(made.backup_id, "killed", "A restore")
+    assert vault.held() == {made.backup_id}
+    monkeypatch.setattr("reco.backup.vault.HOLD_SECONDS", 0)
+    assert vault.held() == frozenset()
+    prune(vault, TIGHT, grace=HOUR, now=dt.datetime.now(dt.UTC), dry_run=False)
+    assert list(vault.store.list(f"{shop.namespace}/holds/")) == []
+
+
+@pytest.mark.slow
+def test_who_may_only_read_restores_without_a_mark(shop: BackupShop) -> None:
+    """Credentials that may not write bring a backup back all the same, and the log says what is missing."""
+    made = shop.back_up().manifest
+    vault = shop.vault(Fault("put_object", times=-1, before=says(403, "AccessDenied")))
+    with capture_logs() as logs:
+        restore(vault, shop.settings, make_plan(vault, shop.settings), now=shop.now, force=True)
+    assert [one["backup_id"] for one in logs if one["event"] == "backup_not_held"] == [made.backup_id]
+
+
+def test_what_is_said_of_a_backup_goes_with_it(shop: BackupShop) -> None:
+    """Its checks, its pin and its date; drills stay for a year, and the last one that passed for ever."""
+    vault, real = shop.vault(), shop.minute
+    shop.minute -= 900 * 24 * 60
+    old = shop.back_up().manifest
+    for kind, passed in (("drill", False), ("verify", True), ("drill", True)):
+        vault.mark_checked(Checked(old.backup_id, kind, shop.now, passed=passed))  # type: ignore[arg-type]
+    vault.mark_dated(old.backup_id, old.created_at, now=shop.now)
+    shop.minute = real
+    proven = shop.back_up().manifest
+    vault.mark_checked(Checked(proven.backup_id, "drill", shop.now - 400 * 24 * HOUR, passed=False))
+    vault.mark_checked(Checked(proven.backup_id, "verify", shop.now, passed=True))
+    last = shop.back_up().manifest
+    vault.mark_checked(Checked(last.backup_id, "verify", shop.now, passed=True))
+    done = prune(vault, TIGHT, grace=HOUR, now=dt.datetime.now(dt.UTC), dry_run=False)
+    assert done.plan.remove == (old.backup_id,)
+    left = [(one.backup_id, one.kind, one.passed) for one in vault.checks()]
+    assert left[0] == (old.backup_id, "drill", True), "the last drill that passed"
+    assert {one[0] for one in left[1:]} == {proven.backup_id, last.backup_id}, "of a backup that is there all stay"
+    assert vault.dates() == {}
+    vault.mark_checked(Checked(last.backup_id, "drill", shop.now, passed=True))
+    prune(vault, TIGHT, grace=HOUR, now=dt.datetime.now(dt.UTC), dry_run=False)
+    assert old.backup_id not in {one.backup_id for one in vault.checks()}

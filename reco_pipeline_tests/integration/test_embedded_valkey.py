@@ -400,8 +400,11 @@ def test_leases_leak_nothing(home: Path) -> None:
             pass
     assert len(list(Path("/dev/fd").iterdir())) == before
     process.reap()
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    try:
+        ended, _ = os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:  # nor is there any that lives; other tests of this process may have left some
+        ended = 0
+    assert ended == 0
 
 
 def test_a_home_that_cannot_be_used_is_said(tmp_path: Path) -> None:

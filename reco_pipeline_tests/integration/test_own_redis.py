@@ -13,9 +13,12 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from reco.backup.redis_dump import dump
 from reco.local import acl, conf
 from reco.snapshot.build import SnapshotBuild
 from reco.snapshot.garbage import collect_garbage
+from reco.snapshot.keys import Keys
+from reco.snapshot.lease import Lease
 from reco.snapshot.publish import verify
 from reco.snapshot.store import SnapshotStore, stands
 from reco_pipeline_tests.own_redis import FOLDER, OwnRedis, own_redis, server_of, words_of
@@ -112,7 +115,15 @@ ALLOWED = {
         ("EVAL", "return redis.call('LPUSH', KEYS[1], 'v')", "1", "shop:limits:key"),
         ("EVAL", "return redis.call('SET', KEYS[1], 'v', 'EX', 60)", "1", "shop:rules:hidden"),
     ],
-    "backup": [*READS, ("DUMP", "shop:k"), ("BGSAVE",), ("LASTSAVE",)],
+    "backup": [
+        *READS,
+        ("DUMP", "shop:k"),
+        ("EVAL", "return redis.call('SET', KEYS[1], 'v', 'PX', 60000)", "1", "shop:snapshot:lease"),
+        ("INCR", "shop:snapshot:generation"),
+        ("DEL", "shop:snapshot:lease"),
+        ("BGSAVE",),
+        ("LASTSAVE",),
+    ],
 }
 NEVER = [
     ("CONFIG", "GET", "requirepass"),
@@ -138,6 +149,7 @@ WRITES = [
     ("LPUSH", "shop:l", "v"),
     ("SET", "shop:limits:key", "v"),
     ("EVAL", "return redis.call('LPUSH', KEYS[1], 'v')", "1", "shop:l"),
+    ("EVAL", "return redis.call('SET', KEYS[1], 'v')", "1", "shop:snapshot:current"),
 ]
 
 
@@ -159,7 +171,7 @@ def test_each_user_may_do_its_work_and_nothing_else(own: OwnRedis) -> None:
 
 
 def test_the_users_can_publish_serve_and_copy(own: OwnRedis, tables: LakeTables) -> None:
-    """The rights are enough for the product: the loader publishes, rolls back and collects, the reader reads."""
+    """The loader publishes and collects, the reader reads, the backup dumps every key under the lease of publishing."""
     own.start().close()
     with own.client("loader") as loader, own.client("reader") as reader:
         published = tables.publish(loader)
@@ -167,6 +179,10 @@ def test_the_users_can_publish_serve_and_copy(own: OwnRedis, tables: LakeTables)
         assert SnapshotStore(reader, SHOP).list()[0].snapshot_id == published.snapshot_id
         assert stands(reader, SHOP, published.snapshot_id)
         assert collect_garbage(loader, SHOP, 3).retired == ()
+    with own.client("backup") as copier, Lease(copier, Keys(SHOP)) as lease:
+        facts = dump(copier, Keys(SHOP), own.folder / "redis.resp", lambda *_: lease.keep())
+        lease.renew()
+        assert facts.keys == copier.dbsize() - 2  # but the two keys of the lease
 
 
 def test_a_second_server_on_the_same_data_is_refused(own: OwnRedis) -> None:

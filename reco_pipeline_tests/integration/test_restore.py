@@ -20,17 +20,26 @@ from reco.backup.journal import Journal
 from reco.backup.keys import Keyring
 from reco.backup.manifest import SQL
 from reco.backup.prepare import EVERYTHING, prepare
-from reco.backup.redis_dump import RedisFacts, live_facts
+from reco.backup.redis_dump import RedisFacts, live_facts, load
 from reco.backup.restore import Restored, make_plan, restore
 from reco.backup.switch import Switched, switch
 from reco.backup.vault import Vault
-from reco.errors import BackupDamaged, BackupError, BackupKeyWrong, BackupNotFound, DatabaseUnavailable, RestoreRefused
+from reco.errors import (
+    BackupDamaged,
+    BackupError,
+    BackupKeyWrong,
+    BackupNotFound,
+    Busy,
+    DatabaseUnavailable,
+    RestoreRefused,
+)
 from reco.orders.home import open_home
 from reco.orders.ingest import ingest
 from reco.orders.ledger import DropStatus
 from reco.orders.profiles import SourceProfile, load_profile
 from reco.settings import Settings
 from reco.snapshot.keys import Keys
+from reco.snapshot.pointer import Outcome, set_pointer
 from reco.snapshot.release import release
 from reco.snapshot.store import SnapshotStore
 from reco.storage.homelock import RESTORING, dev_lock
@@ -227,6 +236,51 @@ def test_a_restore_cut_short_is_not_worked_on(shop: BackupShop) -> None:
         open_home(shop.settings)
     bring_back(shop.vault(), shop.settings, force=True)
     assert shop.home.ledger.imbalances() == []
+
+
+def test_a_restore_that_lost_its_lease_moves_no_pointer(shop: BackupShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paused until a publish took over, it finds that out in the very step that would switch."""
+    made = shop.back_up().manifest
+    shop.give("tuesday", {"9": ["Kit", "Lamp"]})
+    shop.publish()
+    keys = Keys(shop.namespace)
+    served = shop.client.get(keys.current)
+
+    def paused(client: redis.Redis, *_: object) -> Outcome:
+        client.set(keys.lease, "another publish")
+        client.incr(keys.generation)
+        return set_pointer(client, *_)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("reco.backup.switch.set_pointer", paused)
+    vault = shop.vault()
+    plan = make_plan(vault, shop.settings, backup_id=made.backup_id, parts={"redis"})
+    with pytest.raises(Busy, match="lost its lease"):
+        restore(vault, shop.settings, plan, now=shop.now, force=True)
+    assert shop.client.get(keys.current) == served
+    shop.client.delete(keys.lease)
+
+
+def test_keys_whose_time_is_over_hide_no_damage(shop: BackupShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A snapshot with such a key is read back like any other: a value that Redis does not hold is told."""
+    sid = SnapshotStore(shop.client, shop.namespace).current_id()
+    over, kept = (f"{shop.namespace}:{sid}:{name}" for name in ("over", "kept"))
+    shop.client.set(over, "x", ex=3600)
+    shop.client.set(kept, "x")
+    made = shop.back_up().manifest
+    vault, later = shop.vault(), dt.datetime.now(dt.UTC) + dt.timedelta(days=2)
+    plan = make_plan(vault, shop.settings, backup_id=made.backup_id, parts={"redis"})
+    shop.client.delete(over)
+    assert restore(vault, shop.settings, plan, now=later, force=True).switched.keys_over == 1
+    assert shop.client.get(over) is None
+
+    def evicted(client: redis.Redis, found: Any, now_ms: int) -> int:
+        done = load(client, found, now_ms)
+        client.delete(kept)
+        return done
+
+    monkeypatch.setattr("reco.backup.switch.load", evicted)
+    with pytest.raises(BackupDamaged, match="does not hold what was loaded"):
+        restore(vault, shop.settings, plan, now=later, force=True)
 
 
 def test_the_command_of_a_plan_names_the_second_bucket(shop: BackupShop) -> None:

@@ -10,12 +10,18 @@ from typing import Any
 import dagster as dg
 import pytest
 import redis
+from pydantic import SecretStr
+from typer.testing import CliRunner
 
-from reco.errors import ConfigError, UsageError
+from reco.backup.journal import Journal, end_journal, write_journal
+from reco.backup.restore import make_plan
+from reco.errors import ConfigError, RestoreRefused, UsageError
 from reco.orders.home import open_home
+from reco.settings import load_settings
 from reco.snapshot.store import SnapshotStore
 from reco.storage.redis import address, has_password
 from reco.storage.sql import shown
+from reco_pipeline.backups import RestoreConfig, What, target_of
 from reco_pipeline.cli.app import app
 from reco_pipeline.definitions import build_defs
 from reco_pipeline_tests.backup_shop import IDENTITY, NOON, BackupShop
@@ -148,6 +154,60 @@ def test_a_target_that_is_none_is_refused(
     assert len(shop.home.ledger.drops()) == 1
 
 
+def plan_of(*options: str) -> dict[str, Any]:
+    """The plan that the command shows."""
+    done = CliRunner().invoke(app, ["backup", "restore", *options, "--dry-run", "--json"])
+    assert done.exit_code == 0, done.output
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_an_option_wins_over_the_setting(
+    shop: BackupShop, locked: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without one the setting holds, and says so; `--here` means the home, and its command says it again."""
+    monkeypatch.setenv("RECO_RESTORE_INTO", urls(locked)[0])
+    other, own = f"127.0.0.1:{port_of(locked)}", str(shop.settings.home)
+    assert (plan_of()["target"], plan_of()["parts"]) == (other, ["redis"])
+    assert "--here restores the home" in CliRunner().invoke(app, ["backup", "restore", "--dry-run"]).stderr
+    assert (plan_of("--redis-only")["target"], plan_of("--redis-only")["parts"]) == (own, ["redis"])
+    assert (plan_of("--here")["target"], "sql" in plan_of("--here")["parts"]) == (own, True)
+    plan = make_plan(shop.vault(), load_settings())
+    assert plan.command.endswith(" --here --force")
+    with pytest.raises(UsageError, match="--here asks for the home"):
+        app(["backup", "restore", "--here", "--redis-only"], standalone_mode=False)
+
+
+def test_the_setting_does_not_keep_a_cut_restore_unfinished(
+    shop: BackupShop, locked: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command that a home asks for would else send keys elsewhere, and the home would stay of two times."""
+    monkeypatch.setenv("RECO_RESTORE_INTO", urls(locked)[0])
+    write_journal(shop.settings.home, Journal("reco backup restore --id X --force", "X", "", []))
+    try:
+        with pytest.raises(RestoreRefused, match="was cut short") as refused:
+            app(["backup", "restore", "--force"], standalone_mode=False)
+        assert "`reco backup restore --id X --force --here`" in refused.value.hint
+        assert plan_of("--here")["target"] == str(shop.settings.home)
+        assert plan_of("--into", urls(locked)[0])["parts"] == ["redis"]
+    finally:
+        end_journal(shop.settings.home)
+
+
+@pytest.mark.parametrize(
+    ("file", "words"), [("keys/privacy.key", "has privacy.key"), ("dagster/runs.db", "holds the records of runs")]
+)
+def test_a_home_of_keys_or_records_alone_is_not_empty(shop: BackupShop, tmp_path: Path, file: str, words: str) -> None:
+    """Customers would become others, or the history of runs go, without anybody having said so."""
+    settings = shop.settings.model_copy(update={"home": tmp_path / "home", "namespace": "nobody"})
+    vault, made = shop.vault(), shop.vault().newest_good()
+    assert make_plan(vault, settings, backup_id=made.backup_id).lives == ()
+    (settings.home / file).parent.mkdir(parents=True)
+    (settings.home / file).write_text("00")
+    (told,) = make_plan(vault, settings, backup_id=made.backup_id).lives
+    assert words in told
+
+
 # -------------------------------------------------------------------------------------------------------- in Dagster
 
 
@@ -201,6 +261,18 @@ def test_the_job_restores_everything_into_another_home(shop: BackupShop, locked:
     other = open_home(shop.settings.model_copy(update={"home": target}))
     assert [one.key for one in other.ledger.drops()] == [one.key for one in shop.home.ledger.drops()]
     assert SnapshotStore(locked, shop.settings.namespace).current_id() == told["snapshot_id"]
+
+
+def test_production_names_a_redis_for_another_home_or_is_refused_at_once(shop: BackupShop) -> None:
+    """Also in a dry run: everything would be fetched first, and then no server be there to take the keys."""
+    own = shop.settings.model_copy(update={"profile": "production"})
+    config = RestoreConfig(what=What.EVERYTHING, home="/srv/other")
+    with pytest.raises(UsageError, match="no Redis is named for it") as refused:
+        target_of(own, config)
+    assert "Give `into`" in refused.value.hint
+    named, into = target_of(own, RestoreConfig(what=What.EVERYTHING, home="/srv/other", into="redis://other"))
+    assert into is None
+    assert (str(named.home), named.redis_url) == ("/srv/other", SecretStr("redis://other"))
 
 
 def test_no_password_stands_in_the_config_of_the_job(

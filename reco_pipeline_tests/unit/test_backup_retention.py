@@ -1,6 +1,7 @@
 """Promises of retention: what stays, why, and when nothing may be removed at all."""
 
 import datetime as dt
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from reco.backup.retention import Known, Policy, plan_retention
 from reco.errors import RetentionRefused
 
 NOW = dt.datetime(2026, 6, 15, 12, tzinfo=dt.UTC)
+NOON_STORE = NOW + dt.timedelta(minutes=4)
 TIGHT = Policy(days=1, daily=0, weekly=0, monthly=0, minimum=1)
 
 
@@ -46,7 +48,9 @@ def test_what_was_proven_or_pinned_stays() -> None:
     backups = [backup(number, 50 - number) for number in range(6)]
     proven, pinned = backups[1].backup_id, backups[3].backup_id
     found = plan(
-        backups, verified=[backups[0].backup_id, proven, "00000009-20200101T000000Z-00000000"], pinned=[pinned]
+        backups,
+        verified=[backups[0].backup_id, proven, "00000009-20200101T000000Z-00000000"],
+        stay={"pinned": [pinned]},
     )
     assert set(found.keep) == {proven, pinned, backups[-1].backup_id}
     assert found.keep[proven] == ("the last one that was proven",)
@@ -75,6 +79,45 @@ def test_an_incomplete_list_removes_nothing() -> None:
     with pytest.raises(RetentionRefused, match="lacks 1 backups"):
         plan([old, seen])
     assert plan([old, seen], removed=[backup(2, 20).backup_id]).remove == (old.backup_id,)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/London", "America/New_York", "Australia/Lord_Howe"])
+def test_zones_and_their_summer_time_change_nothing(zone: str) -> None:
+    """Also in the night in which an hour comes twice: a time is a moment, however it is written."""
+    night = dt.datetime(2026, 10, 25, 0, 30, tzinfo=dt.UTC)
+    plans = []
+    for written in (dt.UTC, ZoneInfo(zone)):
+        every = [night - dt.timedelta(minutes=30 * number) for number in reversed(range(100))]
+        backups = [
+            Known(make_backup_id(n, at, "0" * 8), at.astimezone(written), good=True) for n, at in enumerate(every)
+        ]
+        now = (night + dt.timedelta(hours=1)).astimezone(written)
+        plans.append(plan(backups, Policy(days=1, daily=3, weekly=1, monthly=1, minimum=1), now=now, store_now=now))
+    assert plans[0] == plans[1]
+    assert plans[0].remove
+
+
+def test_two_hosts_a_few_minutes_apart_are_no_wrong_clock() -> None:
+    """A backup of a host that is ahead by less than five minutes, and a store that is, are believed."""
+    early = plan([backup(1, 30), backup(2, -4 / 24 / 60)], store_now=NOON_STORE)
+    assert early.remove == (backup(1, 30).backup_id,)
+
+
+def test_no_rule_removes_the_last_good_one() -> None:
+    """Neither a policy of nothing, nor one good backup among many that are not."""
+    nothing = Policy(days=0, daily=0, weekly=0, monthly=0, minimum=0)
+    assert plan([backup(1, 40), backup(2, 30)], nothing).remove == (backup(1, 40).backup_id,)
+    only = [backup(1, 50), *(backup(2 + n, 40 - n, good=False) for n in range(5))]
+    assert set(plan(only, nothing).keep) == {only[0].backup_id}
+    assert plan([backup(1, 50)], nothing).remove == ()
+
+
+def test_a_clock_that_was_behind_makes_no_backup_go_early() -> None:
+    """One made after a backup of yesterday is not a year old, whatever it says."""
+    backups = [backup(1, 1.5), backup(2, 365), backup(3, 0.1)]
+    found = plan(backups, Policy(days=7, daily=0, weekly=0, monthly=0, minimum=1))
+    assert found.remove == ()
+    assert found.keep[backups[1].backup_id] == ("of the last 7 days",)
 
 
 def test_nothing_is_planned_of_nothing() -> None:

@@ -1,0 +1,150 @@
+"""Promises of the second bucket: what is said of backups goes with them, and retention decides alike on both."""
+
+import datetime as dt
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from reco.backup.marks import Checked
+from reco.backup.prune import prune
+from reco.backup.redate import redate
+from reco.backup.replicate import replicate
+from reco.backup.retention import Policy
+from reco.backup.vault import Vault
+from reco.backup.verify import verify
+from reco.storage.objects import ObjectStore
+from reco_pipeline.cli.app import app
+from reco_pipeline_tests.backup_shop import IDENTITY, KEYS, NOON, BackupShop
+from reco_pipeline_tests.faulty_store import QUICK
+from reco_pipeline_tests.object_store import S3Server
+from reco_pipeline_tests.servers import port_of
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed:DeprecationWarning"),
+    pytest.mark.timeout(600),  # on a busy machine a backup takes long
+]
+ZERO = dt.timedelta(0)
+TIGHT = Policy(days=1, daily=0, weekly=0, monthly=0, minimum=1)
+DAYS = 24 * 60
+
+
+@pytest.fixture
+def second(shop: BackupShop, server: S3Server) -> Vault:
+    """The second bucket of the shop."""
+    found = Vault(ObjectStore("replica", server.url, patience=QUICK), shop.namespace, KEYS)
+    found.store.make_bucket()
+    return found
+
+
+def real_now(shop: BackupShop, *, days_ago: int = 0) -> None:
+    """Sets the clock of the shop to so many days ago."""
+    shop.minute = int((dt.datetime.now(dt.UTC) - NOON).total_seconds() // 60) - days_ago * DAYS
+
+
+def clean(vault: Vault, *, elsewhere: list[str] | None = None) -> tuple[str, ...]:
+    """Prunes a bucket by tight rules; the ids that went."""
+    now = dt.datetime.now(dt.UTC)
+    return prune(vault, TIGHT, grace=ZERO, now=now, elsewhere=elsewhere or (), dry_run=False).plan.remove
+
+
+def test_retention_decides_alike_and_nothing_is_copied_twice(shop: BackupShop, second: Vault) -> None:
+    """The pinned, the proven and the newest good one stay in both; no round copies what another one removed."""
+    vault = shop.vault()
+    real_now(shop, days_ago=40)
+    gone, pinned, proven, bad = (shop.back_up().manifest for _ in range(4))
+    vault.pin(pinned.backup_id, now=shop.now, why="the books")
+    vault.mark_checked(Checked(proven.backup_id, "drill", shop.now, passed=True))
+    vault.mark_checked(Checked(bad.backup_id, "drill", shop.now, passed=False))
+    real_now(shop, days_ago=3)
+    newest = shop.back_up().manifest
+    stay = {one.backup_id for one in (pinned, proven, newest)}
+    for number in range(2):
+        done = replicate(vault, second, shop.settings.home, now=shop.now)
+        assert bool(done.backups) is (number == 0)
+        assert bool(done.marks) is (number == 0)
+        removed = clean(vault)
+        assert (
+            clean(second, elsewhere=vault.ids()) == removed == ((gone.backup_id, bad.backup_id) if number == 0 else ())
+        )
+        assert {*vault.ids()} == {*second.ids()} == stay
+    vault.unpin(pinned.backup_id)
+    assert clean(second, elsewhere=vault.ids()) == (), "what the first bucket has would be copied again"
+
+
+def test_findings_of_the_first_bucket_say_nothing_of_objects_of_the_second(shop: BackupShop, second: Vault) -> None:
+    """Damage in one bucket does not speak against the copy, nor does a whole object in the first for a damaged copy."""
+    vault, home = shop.vault(), shop.settings.home
+    made = shop.back_up().manifest
+    replicate(vault, second, home, now=shop.now)
+    key = second.object_key(made.entry("sql.jsonl").object)
+    whole = second.store.get_bytes(key)
+    second.store.put_bytes(b"other", key)
+    assert not verify(second, made, home, part=(1, 1), now=shop.now).passed
+    assert verify(vault, made, home, part=(1, 1), now=shop.now).passed
+    replicate(vault, second, home, now=shop.now)
+    assert second.standing(second.list()).backups == {made.backup_id}
+    vault.store.put_bytes(b"other", key)
+    assert not verify(vault, made, home, part=(1, 1), now=shop.now).passed
+    second.store.put_bytes(whole, key)
+    assert verify(second, made, home, part=(1, 1), now=shop.now).passed
+    replicate(vault, second, home, now=shop.now)
+    assert second.standing(second.list()).backups == frozenset()
+    assert vault.standing(vault.list()).backups == {made.backup_id}
+
+
+def test_a_damaged_copy_is_put_anew_with_the_next_backup(shop: BackupShop, second: Vault) -> None:
+    """Found by its size at once, by its bytes once a check has read it; the copy of then is whole again."""
+    vault, home = shop.vault(), shop.settings.home
+    first = shop.back_up().manifest
+    replicate(vault, second, home, now=shop.now)
+    cut, flipped = (first.entry(name) for name in ("sql.jsonl", "redis.resp"))
+    second.store.put_bytes(b"cut", second.object_key(cut.object))
+    data = bytearray(second.store.get_bytes(second.object_key(flipped.object)))
+    data[-1] ^= 1
+    second.store.put_bytes(bytes(data), second.object_key(flipped.object))
+    assert not verify(second, first, home, part=(1, 1), now=shop.now).passed
+    assert {cut.object, flipped.object} <= {one.object for one in shop.back_up().manifest.entries}
+    assert replicate(vault, second, home, now=shop.now).objects == 2
+    assert verify(second, first, home, part=(1, 1), now=shop.now).passed
+
+
+@pytest.mark.slow
+def test_a_date_that_was_put_right_holds_in_both(shop: BackupShop, second: Vault) -> None:
+    """The second bucket's own time of it is when it was copied: that of the first one counts."""
+    vault = shop.vault()
+    real_now(shop, days_ago=-3650)
+    wrong = shop.back_up().manifest
+    done = redate(vault, shop.home.ledger.engine, wrong.backup_id, now=shop.now, why="the clock")
+    replicate(vault, second, shop.settings.home, now=shop.now)
+    assert second.dates() == vault.dates() == {wrong.backup_id: done.at}
+
+
+@pytest.mark.slow
+def test_the_command_pins_in_both(shop: BackupShop, second: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the copy is there; and takes both pins off. `--replica` is about the second bucket alone."""
+    for name, value in {
+        "RECO_HOME": str(shop.settings.home),
+        "RECO_NAMESPACE": shop.namespace,
+        "RECO_REDIS_URL": f"redis://127.0.0.1:{port_of(shop.client)}/0",
+        "RECO_S3_BUCKET": shop.server.bucket,
+        "RECO_S3_ENDPOINT_URL": shop.server.url,
+        "RECO_S3_REPLICA_BUCKET": "replica",
+        "RECO_S3_REPLICA_ENDPOINT_URL": shop.server.url,
+        "RECO_BACKUP_IDENTITY": str(IDENTITY),
+    }.items():
+        monkeypatch.setenv(name, value)
+    vault, made = shop.vault(), shop.back_up().manifest
+
+    def pin(*more: str) -> tuple[bool, bool]:
+        done = CliRunner().invoke(app, ["backup", "pin", made.backup_id, *more, "--json"])
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.stdout)["backup_id"] == made.backup_id
+        return bool(vault.pins()), bool(second.pins())
+
+    assert pin() == (True, False)
+    replicate(vault, second, shop.settings.home, now=shop.now)
+    assert second.pins() == {made.backup_id}
+    assert pin("--remove") == (False, False)
+    assert pin() == (True, True)
+    assert pin("--replica", "--remove") == (True, False)
