@@ -74,7 +74,7 @@ def create_app(  # noqa: PLR0917 - the parts it is made of
     app.add_middleware(Access, ring, limit, RouteTable(), Suspicions(metrics, settings.api_scraping_items))
     app.add_middleware(Bounds)
     app.add_middleware(Load, metrics)
-    app.add_middleware(OpenToThisMachine, lambda: ring.open)
+    app.add_middleware(OpenToThisMachine, lambda: ring.open, settings.cors_origins)
     if settings.cors_origins:
         app.add_middleware(
             OtherOrigins,

@@ -43,6 +43,11 @@ CODES: Mapping[str, Told] = {
         "The service is open to its own machine only, and the Host header is not of the loopback, or a proxy sent it.",
         "Ask http://127.0.0.1 or http://localhost, or make API keys with `reco keys create`.",
     ),
+    "origin_not_allowed": Told(
+        (403,),
+        "The service is open to its own machine only, and a web page of another origin sent what is no plain reading.",
+        "Name the origin in RECO_API_CORS_ORIGINS, or ask from a program.",
+    ),
     "scope_missing": Told((403,), "The key is right, and not for this route.", _KEY),
     "item_not_found": Told(
         (404,), "No such item, or no item of such a category.", "Look at `near`: it names similar items."

@@ -11,7 +11,7 @@ as Host and adds nothing cannot be told from a caller of this machine: see docs/
 """
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
@@ -32,6 +32,8 @@ _PASSED_ON = frozenset(
         *(b"x-envoy-external-address", b"x-amzn-trace-id", b"x-azure-clientip"),
     }
 )
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_OF_BROWSERS = frozenset({b"host", b"origin", b"sec-fetch-site"})
 # For browsers: an answer is data. It is not to be guessed at, framed, run or remembered.
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -53,11 +55,16 @@ def is_loopback(host: str) -> bool:
 
 
 class OpenToThisMachine:
-    """While the service is open, refuses requests that are not from this machine to this machine."""
+    """While the service is open, refuses requests that are not from this machine to this machine.
 
-    def __init__(self, app: ASGIApp, is_open: Callable[[], bool]) -> None:
+    A web page that is open in a browser of this machine can send requests here, though not read their answers. So what
+    is no plain reading must not come from a page of another origin, unless `origins` names it.
+    """
+
+    def __init__(self, app: ASGIApp, is_open: Callable[[], bool], origins: Collection[str] = ()) -> None:
         self._app = app
         self._is_open = is_open
+        self._origins = frozenset(one.encode() for one in origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes on or answers 403."""
@@ -67,6 +74,15 @@ class OpenToThisMachine:
                 "host_not_allowed",
                 "The Host header is not localhost or an address of the loopback, or the request came through a proxy.",
                 hint="Without API keys the service answers this machine only: ask http://127.0.0.1 or http://localhost.",
+            )
+            await refused(scope, receive, send)
+            return
+        if scope["type"] == "http" and self._is_open() and not _is_of_our_pages(scope, self._origins):
+            refused = problem(
+                403,
+                "origin_not_allowed",
+                "A web page of another origin sent this.",
+                hint="Without API keys only pages of the service itself may; RECO_API_CORS_ORIGINS names others.",
             )
             await refused(scope, receive, send)
             return
@@ -144,6 +160,17 @@ class BrowserHeaders:
             await send(message)
 
         await self._app(scope, receive, sending if scope["type"] == "http" else send)
+
+
+def _is_of_our_pages(scope: Scope, origins: Collection[bytes]) -> bool:
+    """Whether a request only reads, comes from no browser, or from a page of the service or of a named origin."""
+    if scope["method"] in _READS:
+        return True
+    fields = {name: value for name, value in scope["headers"] if name in _OF_BROWSERS}
+    origin = fields.get(b"origin")
+    if origin is None:  # browsers tell it with whatever is no GET; some tell only this
+        return fields.get(b"sec-fetch-site", b"none") in {b"none", b"same-origin"}
+    return origin in origins or origin == b"http://" + fields[b"host"]
 
 
 def _is_for_us(scope: Scope) -> bool:

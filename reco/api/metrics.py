@@ -129,6 +129,9 @@ class Metrics:
         self.snapshot_alone = self._gauge(
             "recs_items_without_recommendations_ratio", "Share of the items for which others stand in.", "livemax"
         )
+        self.snapshot_unsearched = self._gauge(
+            "recs_items_without_search", "Items of the served snapshot that the search index could not take.", "livemax"
+        )
         self.snapshot_whole = self._gauge(
             "recs_snapshot_complete", "1: no key was missing when the served snapshot was copied.", "livemin"
         )

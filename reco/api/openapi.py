@@ -43,6 +43,7 @@ _KEYED: Codes = {
     403: ("scope_missing",),
     429: ("rate_limited",),
 }
+_SENT: Codes = {403: ("origin_not_allowed",)}
 _CHANGES: Codes = {503: ("admin_closed",)}
 
 _HEADERS: Mapping[str, str] = {
@@ -106,6 +107,8 @@ def _complete(path: str, method: str, route: dict[str, Any], scope: str | None) 
         route["description"] = f"{route['description']}\n\nScope of the key: `{scope}`."
     for parameter in route.get("parameters", ()):
         parameter["schema"] = _without_null(parameter["schema"])
+    if method != "get":
+        common.append(_SENT)
     if scope == "admin":
         common.append(_CHANGES)
     responses = route["responses"]

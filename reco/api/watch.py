@@ -79,6 +79,7 @@ class Watch:
         metrics.snapshot_age.set((self._follower.now() - published).total_seconds())
         metrics.snapshot_items.set(sold_items(manifest["counts"]))
         metrics.snapshot_alone.set(1 - served.copy.lists / max(1, manifest["counts"]["items"]))
+        metrics.snapshot_unsearched.set(manifest.get("unsearched_items", 0))  # of an older version: not told
         metrics.snapshot_whole.set(served.copy.whole)
 
     def _process(self) -> None:

@@ -244,6 +244,7 @@ def _manifest(sid: str, build: SnapshotBuild, facts: ManifestFacts, now: dt.date
         "published_at": utc_text(now),
         "name_blocks": build.name_blocks,
         "search_parts": build.search_parts,
+        "unsearched_items": len(build.search_failures),
         "priced_items": build.shelf.priced,
         "stocked_items": build.shelf.stocked,
         "counts": {

@@ -159,14 +159,15 @@ class Unpublished:
 
 
 def unpublished(home: Home, now: dt.datetime | None = None) -> Unpublished | None:
-    """Whether ingested drops wait to be published, from SQL alone: automation asks this every few seconds.
+    """Whether ingested drops wait to be published, without a look into Redis: automation asks this every few seconds.
 
-    So does an item whose next attempt to be indexed is due, unless an earlier snapshot was chosen since.
+    So do an item whose next attempt to be indexed is due, and a snapshot whose orders are gone from the lake (the API
+    needs them), unless an earlier snapshot was chosen since.
     """
     newest, inputs = _newest(home), model_inputs(home)
     if not home.ledger.drops(status=DropStatus.INGESTED):
         return None
-    if newest is not None and newest.inputs_digest == inputs and not _index_again(home, newest, now):
+    if newest is not None and newest.inputs_digest == inputs and not _once_more(home, newest, now):
         return None
     last = events(home.ledger.engine, event=Event.GATE_REFUSED, limit=1)
     return Unpublished(
@@ -176,8 +177,10 @@ def unpublished(home: Home, now: dt.datetime | None = None) -> Unpublished | Non
     )
 
 
-def _index_again(home: Home, newest: Any, now: dt.datetime | None) -> bool:
-    if not attempt_is_due(home.ledger.engine, home.settings.namespace, now=now or dt.datetime.now(dt.UTC)):
+def _once_more(home: Home, newest: Any, now: dt.datetime | None) -> bool:
+    """Whether what was published asks for another publish, although no order has changed."""
+    kept = home.lake.path(SERVED_ORDERS, newest.snapshot_id).is_file()
+    if kept and not attempt_is_due(home.ledger.engine, home.settings.namespace, now=now or dt.datetime.now(dt.UTC)):
         return False
     last = events(home.ledger.engine, event=Event.ROLLED_BACK, limit=1)
     return not last or bool(last[0].id < newest.event_id)

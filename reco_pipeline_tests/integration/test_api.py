@@ -4,9 +4,11 @@ import signal
 import socket
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import quote
 
+import httpx
 import pytest
 
 from reco.api.documents import Answer, Health
@@ -110,6 +112,39 @@ def test_a_rule_of_the_command_line_holds_in_the_running_service(api):
     assert "No item of the served snapshot is covered" in nothing.err
     (wrong,) = api.reco("hide", "list", "--json").json["hidden"]
     assert api.reco("hide", "remove", str(wrong["rule_id"])).code == 0
+
+
+@pytest.mark.slow
+def test_a_rule_holds_on_every_worker(valkey, snapshot, tmp_path):
+    """What one process of the service was told to hide is gone from all of them, and comes back to all of them.
+
+    How long it takes is printed and is no claim on a busy machine: each follows the rules every quarter of a second.
+    """
+    with running_api(settings_for(valkey, tmp_path / "home") | {"RECO_API_WORKERS": "2"}) as api, ExitStack() as held:
+        # Each keeps its connection, and so its process; of 24 none of the two is left out.
+        url = api.client.base_url
+        many = [
+            held.enter_context(httpx.Client(base_url=url, timeout=PATIENCE_SECONDS, trust_env=False)) for _ in range(24)
+        ]
+
+        def seen():
+            return {"w" in ids(one.get(similar("PID")).json()) for one in many}
+
+        def seconds_until(told):
+            began = time.monotonic()
+            while seen() != told:
+                assert time.monotonic() < began + PATIENCE_SECONDS
+            return time.monotonic() - began
+
+        assert seen() == {True}
+        for turn in range(3):
+            rule = many[turn].post("/api/v1/hidden", json={"kind": "item", "value": "w", "reason": "recalled"})
+            gone = seconds_until({False})
+            assert many[-turn].delete(f"/api/v1/hidden/{rule.json()['rule_id']}").status_code == 200
+            print(f"gone from all after {gone:.2f} s, back in all after {seconds_until({True}):.2f} s")
+        workers = re.search(r"^recs_workers (\S+)$", many[0].get("/metrics").text, flags=re.MULTILINE)
+        assert workers is not None
+        assert float(workers[1]) == 2
 
 
 @pytest.mark.parametrize("item", ODD)

@@ -143,6 +143,32 @@ def test_the_open_service_closes_with_the_first_key(valkey, tmp_path):
         assert told(made.ask(("GET", "/health/"))[0]) == (401, "key_missing")
 
 
+@pytest.mark.parametrize(
+    ("fields", "allowed"),
+    [
+        ({}, True),
+        ({"Origin": "http://127.0.0.1"}, True),
+        ({"Origin": "https://shop.example"}, True),
+        ({"Sec-Fetch-Site": "same-origin"}, True),
+        ({"Origin": "http://127.0.0.1:3000"}, False),
+        ({"Origin": "https://evil.example"}, False),
+        ({"Origin": "null"}, False),
+        ({"Sec-Fetch-Site": "cross-site"}, False),
+        ({"Sec-Fetch-Site": "same-site"}, False),
+    ],
+)
+def test_no_web_page_of_another_origin_sends_anything_to_an_open_service(valkey, tmp_path, fields, allowed):
+    """A page that is open in a browser of this machine hides nothing; the page of the service may, and a named one."""
+    questions = [("POST", "/api/v1/hidden"), ("DELETE", "/api/v1/hidden/7"), ("POST", "/api/v1/basket-recommendations")]
+    with service(valkey, tmp_path, api_cors_origins="https://shop.example") as made:
+        for answer in made.ask(*questions, headers=fields):
+            assert (told(answer)[1] != "origin_not_allowed") is allowed, answer.request.url
+        assert made.ask(("GET", "/health/"), headers=fields)[0].status_code == 200
+        text = key(made, "read")
+        (answer,) = made.ask(questions[0], headers=fields, key=text)  # closed: it has to be a key for it
+        assert told(answer) == (403, "scope_missing")
+
+
 @pytest.mark.parametrize("field", ["Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Proto", "X-Real-IP", "CF-Ray"])
 def test_what_a_proxy_passed_on_is_not_from_this_machine(valkey, tmp_path, field):
     """A proxy on this machine that rewrites the Host header does not open the service to the world."""

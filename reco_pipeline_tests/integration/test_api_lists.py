@@ -484,6 +484,10 @@ def test_an_item_that_was_not_indexed_is_tried_again(valkey, tmp_path, monkeypat
 
     ((item, attempts, _),) = waiting()
     assert (item, attempts) == (long, 1)
+    assert SnapshotStore(valkey, SHOP).current().manifest["unsearched_items"] == 1
+    with service(valkey, home.settings.home) as api:
+        (answer,) = api.ask(("GET", "/metrics"))
+        assert "\nrecs_items_without_search 1.0\n" in answer.text
     assert long in [one["item_id"] for one in SnapshotStore(valkey, SHOP).current().popular(10)["recommendations"]]
     assert unpublished(home, NOON + dt.timedelta(seconds=59)) is None
     due = NOON + dt.timedelta(minutes=1)
@@ -505,9 +509,12 @@ def test_orders_of_snapshots_that_are_gone_are_removed(valkey, tmp_path):
     folder = home.lake.path(SERVED_ORDERS).parent
     file = folder / f"{first}.parquet"
     content = file.read_bytes()
+    assert unpublished(home, NOON) is None
     file.unlink()
+    assert unpublished(home, NOON) is not None  # automation publishes, and nobody has to see that they are gone
     (folder / "20200101T000000Z-00000000.parquet").write_bytes(b"old")
     release(home, valkey, run_id="again", now=NOON)
+    assert unpublished(home, NOON) is None
     assert [one.name for one in folder.glob("*.parquet")] == [file.name]
     assert file.read_bytes() == content
     table = pl.read_parquet(file)

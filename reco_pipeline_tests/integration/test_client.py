@@ -172,6 +172,34 @@ def _not_modified(api):
     )
 
 
+def test_the_command_line_asks_by_the_same_code(api):
+    """Every control as an option: equal questions, equal bodies; a wrong one is a usage error that names it."""
+    same = {
+        "similar-items/PID?exclude_ids=Hose&categories=Gas&categories=Light&explain=true": (
+            *("similar", "PID", "--exclude", "Hose", "--in-category", "Gas", "--in-category", "Light", "--explain"),
+        ),
+        "popular-items?categories=Gas&categories=Detectors&categories_match=all&max_per_category=1": (
+            *("popular", "--in-category", "Gas", "--in-category", "Detectors", "--match", "all"),
+            *("--max-per-category", "1"),
+        ),
+        "popular-items?min_price=12.50&max_price=400&in_stock=false": (
+            *("popular", "--min-price", "12.50", "--max-price", "400", "--out-of-stock"),
+        ),
+        "trending-items?limit=1": ("trending", "-n", "1"),
+        "search?q=wter+lev&min_score=0.1": ("search", "wter lev", "--min-score", "0.1"),
+    }
+    for path, words in same.items():
+        done = api.reco(*words, "--json")
+        assert done.code == 0, done.err
+        assert done.json == api.ask(f"/api/v1/{path}"), words
+    wrong = api.reco("popular", "--min-price", "1e3")
+    assert (wrong.code, "min_price: " in wrong.err) == (2, True)
+    shown = api.reco("basket", "PID", "--min-score", "0.3", "--explain")
+    assert shown.code == 0, shown.err
+    assert "by min_score" in shown.out + shown.err
+    assert "Water Level Meter" in api.reco("search", "wter").out
+
+
 # -------------------------------------------------------------------------------------------------------------- faults
 
 

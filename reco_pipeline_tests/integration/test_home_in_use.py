@@ -30,6 +30,7 @@ ARGUMENTS = {
     "drop": ["FILE"],
     "similar": ["PID"],
     "basket": ["PID"],
+    "search": ["PID"],
     "drops retract": ["KEY"],
     "quarantine export": ["--out", "FILE"],
     "quarantine replay": ["FILE"],
