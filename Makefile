@@ -3,8 +3,7 @@
 # ARGS goes to the command behind `run` and the test targets: make run ARGS="--orders my.csv", make test ARGS="-k lake".
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rest test-full dev demo-disaster bench lint docs format lock wheel clean
-.PHONY: help run test test-rest test-full dev demo-disaster bench lint format lock openapi wheel clean
+.PHONY: help run test test-rest test-full test-postgres dev demo-disaster bench lint audit docs settings openapi format lock wheel clean
 ARGS ?=
 PYTEST := .venv/bin/python -m pytest
 
@@ -27,6 +26,12 @@ test-full: ## all tests; coverage of reco/ must reach the bound in pyproject.tom
 	@scripts/bootstrap.sh dev
 	$(PYTEST) --cov $(ARGS)
 
+ON_POSTGRES := reco_pipeline_tests/unit $(addprefix reco_pipeline_tests/integration/test_,$(addsuffix .py,\
+	api_access api_lists audit automation backup postgres release two_shops versions))
+test-postgres: ## the tests that touch SQL, with every ledger in a real Postgres
+	@scripts/bootstrap.sh dev
+	$(PYTEST) -n auto --dist loadfile -m "not slow and not browser" --database postgres $(ON_POSTGRES) $(ARGS)
+
 dev: ## set up, then everything up until Ctrl-C: Dagster UI on port 3000, daemon, API (reco dev)
 	@scripts/bootstrap.sh
 	@exec .venv/bin/reco dev $(ARGS)
@@ -39,19 +44,30 @@ bench: ## set up, then measure us beside our peers; fails where a kept ratio got
 	@scripts/bootstrap.sh dev
 	@.venv/bin/python -m benchmarks $(ARGS)
 
-lint: ## rules, format, types, import directions, and that Dagster can load the graph
+lint: ## rules, format, types, import directions, dead code, other files, and that Dagster can load the graph
 	@scripts/bootstrap.sh dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	.venv/bin/python scripts/dead_code.py
+	@scripts/lint_files.sh
 	.venv/bin/python -W ignore::Warning -m dagster definitions validate -w workspace.yaml
 
 docs: ## write the pages that code writes, then the site of all into site/, with every link checked
 	@scripts/bootstrap.sh dev
+	@.venv/bin/python scripts/settings_table.py
 	@.venv/bin/python -m scripts.manual
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 	@echo "site/index.html"
+
+audit: ## secrets, licences, advisories, the schema of Compose: what lint would take too long for
+	@scripts/bootstrap.sh dev
+	@scripts/audit.sh
+
+settings: ## write the table of settings in docs/reference.md from reco/settings.py
+	@scripts/bootstrap.sh dev
+	.venv/bin/python scripts/settings_table.py
 
 format: ## write what `make lint` would ask for, where a tool can
 	@scripts/bootstrap.sh dev

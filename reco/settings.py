@@ -54,20 +54,28 @@ class Settings(BaseSettings):
         default="reco", pattern=r"^[a-z][a-z0-9_-]{0,39}$", description="Prefix of every key in Redis."
     )
     profile: Literal["local", "production"] = Field(
-        default="local", description="`production` refuses embedded servers, default secrets, no API key, no backups."
+        default="local", description="`production` starts only with everything it needs, and names what it lacks."
     )
     redis_url: SecretStr | None = Field(default=None, description="Redis >= 7.0 or Valkey; unset: embedded server.")
-    database_url: SecretStr | None = Field(default=None, description="SQLAlchemy URL; unset: SQLite in the home.")
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="SQLAlchemy URL, for Postgres `postgresql+psycopg://...` with the extra `postgres` installed; "
+        "unset: SQLite in the home.",
+    )
     dagster_database_url: SecretStr | None = Field(
         default=None, description="Postgres that Dagster keeps its records in; unset: SQLite files in the home."
     )
     privacy_key: SecretStr | None = Field(
         default=None,
         min_length=16,
-        description="Key of the pseudonyms of customers; unset: made once in the home's `keys`.",
+        description="Key of the pseudonyms of customers, 16 characters or more, or what the file of a home holds; "
+        "another one makes other pseudonyms, so keep it with the keys of backups; "
+        "unset: made once in the home's `keys`.",
     )
     inbox: Path | str | None = Field(
-        default=None, description="Folder of new drops, or s3://bucket/prefix; unset: `inbox` in the home."
+        default=None,
+        description="Folder of new drops, or `s3://bucket/prefix`; a folder in it names a built-in source profile or "
+        "holds a `profile.toml`, and `catalogue` is for catalogues; unset: `inbox` in the home.",
     )
     inbox_seconds: int = Field(default=5, ge=1, le=3600, description="Pause between two looks into the inbox.")
     s3_bucket: str | None = Field(
@@ -76,7 +84,10 @@ class Settings(BaseSettings):
         description="Bucket of backups; unset: that of the embedded S3 server.",
     )
     s3_endpoint_url: str | None = Field(
-        default=None, pattern=r"^https?://", description="Object store other than AWS, such as http://127.0.0.1:9000."
+        default=None,
+        pattern=r"^https?://",
+        description="Object store other than AWS, such as `http://127.0.0.1:9000`; its credentials come from where "
+        "the AWS tools look.",
     )
     backup_recipients: SecretStr | None = Field(
         default=None,
@@ -90,7 +101,8 @@ class Settings(BaseSettings):
         default=None, description="age secret key that opens backups; local and unset: made once in the home's `keys`."
     )
     restore_into: SecretStr | None = Field(
-        default=None, description="URL of another Redis that `reco backup restore` loads the keys into, alone."
+        default=None,
+        description="URL of another Redis that `reco backup restore` loads the keys into, alone, one with a password.",
     )
     s3_replica_bucket: str | None = Field(default=None, min_length=3, description="Second bucket that backups go to.")
     s3_replica_endpoint_url: str | None = Field(
@@ -111,10 +123,13 @@ class Settings(BaseSettings):
         default=24, ge=1, le=8760, description="Age from which an object of no backup is removed."
     )
     backup_version_days: int = Field(
-        default=7, ge=0, le=36600, description="Days a versioned bucket keeps what was removed from it."
+        default=7,
+        ge=0,
+        le=36600,
+        description="Days a versioned bucket keeps what was removed from it before `reco backup prune` frees it.",
     )
-    timezone: str = Field(default="UTC", description="Time zone of the daily schedule, such as Europe/London.")
-    daily_hour: int = Field(default=4, ge=0, le=23, description="Hour of the day at which the daily schedule runs.")
+    timezone: str = Field(default="UTC", description="Time zone of the daily schedules, such as Europe/London.")
+    daily_hour: int = Field(default=4, ge=0, le=23, description="Hour of the day at which the daily schedules run.")
     run_attempts: int = Field(
         default=4, ge=1, le=20, description="How often automation tries the same drops before it leaves them to people."
     )
@@ -145,9 +160,12 @@ class Settings(BaseSettings):
         default="warning", description="Least level of log events; unset: info for the service in production."
     )
     log_format: Literal["text", "json"] | None = Field(
-        default=None, description="Form of log events; unset: json for profile production, else text."
+        default=None,
+        description="Form of log events, one a line on stderr; unset: json for profile production, else text.",
     )
-    source: str = Field(default="auto", description="Source profile of drops that name none.")
+    source: str = Field(
+        default="auto", description="Source profile of drops that name none: a built-in name or a TOML file."
+    )
     keep_snapshots: int = Field(default=3, ge=1, le=100, description="Published snapshots kept for rollback.")
     redis_max_memory: str = Field(
         default="2gb", pattern=r"^\d+(kb|mb|gb)$", description="Memory limit of the embedded Redis server."
@@ -186,7 +204,10 @@ class Settings(BaseSettings):
         default=1.2, gt=0, le=10, description="`powers`: power of the quotient; above 1 strong pairs decide a basket."
     )
     score_candidates: int = Field(
-        default=200, ge=10, le=1000, description="`regression`: items that are considered for each; memory and work."
+        default=200,
+        ge=10,
+        le=1000,
+        description="`regression`: items considered for each, which bounds memory (linearly) and work (squared).",
     )
     score_ridge: float = Field(
         default=6.0, gt=0, le=10**6, description="`regression`: what is added to the diagonal; more trusts orders less."
@@ -204,13 +225,16 @@ class Settings(BaseSettings):
         default=3.0,
         ge=0,
         le=100,
-        description="Standard errors by which the score may be worse than the served; 0: any.",
+        description="Standard errors of the difference by which the score may find less than the served one; 0: any.",
     )
     gate_min_answers: float = Field(
         default=0.8, ge=0, le=1, description="Share of the score's quality that the lists to publish reach; 0: any."
     )
     evaluation_lines: int = Field(
-        default=100_000, ge=0, le=10**9, description="Newest order lines that the evaluation uses; 0: no evaluation."
+        default=100_000,
+        ge=0,
+        le=10**9,
+        description="Newest order lines that the evaluation uses; 0: no evaluation, and none at the gate.",
     )
     evaluation_questions: int = Field(
         default=5000, ge=1, le=10**7, description="Baskets, at most, from which an item is hidden."
@@ -309,27 +333,38 @@ class Settings(BaseSettings):
         default="127.0.0.1", min_length=1, description="Address the API listens on; other than loopback needs API keys."
     )
     api_port: int = Field(default=8000, ge=0, le=65535, description="Port of the API; 0: any free one.")
-    api_workers: int = Field(default=1, ge=1, le=64, description="Processes that answer.")
+    api_workers: int = Field(
+        default=1, ge=1, le=64, description="Processes that answer; `reco serve --workers` goes before it."
+    )
     api_open: bool = Field(
         default=True, description="Whether the API of a local home without keys answers its own machine; false: nobody."
     )
     api_peppers: SecretStr | None = Field(
-        default=None, description="Peppers of API keys as NAME:SECRET, newest first; unset: made in the home's `keys`."
+        default=None,
+        description="Secrets under which HMACs of API keys are kept, as NAME:SECRET, newest first; without them "
+        "no key is right, so keep them with the keys of backups; unset: made once in the home's `keys`.",
     )
     api_rate_limit: int = Field(
-        default=100, ge=0, le=1_000_000, description="Requests a minute for a key, else an address; 0: no limit."
+        default=100,
+        ge=0,
+        le=1_000_000,
+        description="Requests a minute for a key, else an address, but on the open loopback; 0: no limit.",
     )
     api_cache_mb: int = Field(
         default=64, ge=0, le=100_000, description="Answers kept in the memory of each process; 0: none."
     )
     api_max_age_seconds: int = Field(
-        default=0, ge=0, le=86_400, description="For how long a client may use an answer without asking again."
+        default=0,
+        ge=0,
+        le=86_400,
+        description="For how long a client may use an answer without asking again, also one with an item hidden since.",
     )
     api_scraping_items: int = Field(
         default=500,
         ge=0,
         le=100_000,
-        description="Requests of a key for an item of which 9 in 10 must be for different ones to be told; 0: off.",
+        description="Requests of a key for an item, in an hour, of which 9 in 10 must be for different ones to be "
+        "told; 0: off.",
     )
     api_trusted_proxies: str = Field(
         default="", description="Addresses or networks, separated by commas, whose X-Forwarded-For is believed."

@@ -1,7 +1,7 @@
 """What production needs before it starts: every lack at once, each with its next step.
 
-Belongs here: the list. Does not belong here: whether a server can be reached (`reco_pipeline.doctor`), or what a
-setting means (`reco.settings`).
+Belongs here: the list, and what else is worth knowing before the first day. Does not belong here: whether a server can
+be reached (`reco_pipeline.doctor`), or what a setting means (`reco.settings`).
 
 Used by `reco run`, `reco serve`, `reco dev` and the code location of Dagster, which refuse to start, and by `reco
 config check` and `reco doctor`, which only tell. SQLite in the home is no lack: it is a file that backups hold.
@@ -10,6 +10,7 @@ config check` and `reco doctor`, which only tell. SQLite in the home is no lack:
 import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from pydantic import SecretStr
 
@@ -21,8 +22,12 @@ _MADE_BY_THE_HOME = "is not set: a home would make one for itself, which no othe
 
 
 def readiness(settings: Settings) -> list[Finding]:
-    """Everything that production needs, and whether it is there; `what` is the setting where one is behind it."""
-    return [*_servers(settings), *_secrets(settings), *_api_keys(settings), *_files(settings), _alerts(settings)]
+    """Everything that production needs, and whether it is there; `what` is the setting where one is behind it.
+
+    What is there and has a next step all the same is advice: production starts without following it.
+    """
+    needed = [*_servers(settings), *_secrets(settings), *_api_keys(settings), *_files(settings), _alerts(settings)]
+    return [*needed, *_advice(settings)]
 
 
 def require_ready(settings: Settings, *, database_may_be_away: bool = False) -> None:
@@ -53,14 +58,20 @@ def require_ready(settings: Settings, *, database_may_be_away: bool = False) -> 
 
 
 def _servers(settings: Settings) -> Iterator[Finding]:
+    from reco.storage.redis import has_password
+
     yield _given(
         "RECO_REDIS_URL",
         settings.redis_url,
         "is not set, and the embedded Redis server is for one local machine",
         "Set it to a Redis >= 7.0 with persistence.",
+        lambda: has_password(settings.redis_url.get_secret_value()) if settings.redis_url else None,
     )
-    where = "a database server" if settings.database_url else "SQLite in RECO_HOME, for one machine"
-    yield Finding("RECO_DATABASE_URL", True, where)
+    if settings.database_url:
+        yield Finding("RECO_DATABASE_URL", True, "a database server")
+    else:
+        step = "For a shop on several machines set it to a Postgres."
+        yield Finding("RECO_DATABASE_URL", True, "SQLite in RECO_HOME, for one machine", step)
     yield _given(
         "RECO_S3_BUCKET",
         settings.s3_bucket,
@@ -144,6 +155,31 @@ def _alerts(settings: Settings) -> Finding:
         return Finding("RECO_ALERT_TARGETS", False, error.message.rstrip("."), error.hint)
     names = ", ".join(one.name for one in targets)
     return Finding("RECO_ALERT_TARGETS", True, names or "none: alerts go to the log alone")
+
+
+def _advice(settings: Settings) -> Iterator[Finding]:
+    """What production can do without, and would miss one day."""
+    from reco.api.edge import is_loopback
+    from reco.storage.redis import has_password
+
+    if settings.s3_bucket and not settings.s3_replica_bucket:
+        found = "is not set: who can remove the bucket of backups removes all of them"
+        step = "Name a second bucket, elsewhere and with other credentials: every backup is copied to it."
+        yield Finding("RECO_S3_REPLICA_BUCKET", True, found, step)
+    if settings.backup_identity:
+        found = "is set: whoever reads this machine can open its backups"
+        yield Finding(
+            "RECO_BACKUP_IDENTITY", True, found, "Keep it elsewhere, and give it to restores and drills only."
+        )
+    url = settings.redis_url.get_secret_value() if settings.redis_url else ""
+    with suppress(ConfigError):  # that it is no URL is named above
+        if url and not has_password(url):
+            found = "has no password: whoever reaches the server may change what is served"
+            yield Finding("RECO_REDIS_URL", True, found, "Give it users with passwords (docker/redis/users.acl).")
+    if not is_loopback(settings.api_host) and not settings.api_trusted_proxies:
+        found = "is not set, and the API listens to other machines: behind a proxy all callers have its address"
+        step = "Behind a proxy set it to the proxy's address; without one the API has no TLS."
+        yield Finding("RECO_API_TRUSTED_PROXIES", True, found, step)
 
 
 def _given(

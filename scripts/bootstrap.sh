@@ -66,6 +66,7 @@ find_python
 # One at a time: the kernel gives the lock back when this script and all it started have ended, however they ended.
 if [ -z "${RECO_BOOTSTRAP_LOCKED:-}" ]; then
     mkdir -p .reco
+    # shellcheck disable=SC2097,SC2098 # what is executed is found before, with the same value
     RECO_BOOTSTRAP_LOCKED=1 PYTHON=$PYTHON exec "$PYTHON" -c '
 import fcntl, os, sys
 lock = os.open(".reco/bootstrap.lock", os.O_RDWR | os.O_CREAT, 0o644)

@@ -276,11 +276,8 @@ def _text(value: Any) -> Any:
     return value.isoformat() if isinstance(value, dt.date) else value
 
 
-GROUPS = ("drop", "run", "day")
-
-
 def flat_rows(report: Report, by: str) -> tuple[list[str], list[list[Any]]]:
-    """The report as one flat table, a row per drop, run or day (one of GROUPS): columns and rows.
+    """The report as one flat table, a row per drop, run or day: columns and rows.
 
     Every reason that occurs has a column of its own, so that each row can be added up again.
     """

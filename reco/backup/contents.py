@@ -7,7 +7,6 @@ The lock of the home keeps runs away while the parts are taken, and the lease of
 the lake are linked, not copied: they are only ever replaced as a whole, so a link keeps the file as it was.
 """
 
-import datetime as dt
 import hashlib
 import json
 import os
@@ -215,8 +214,3 @@ def copy_sqlite(source: Path, target: Path) -> None:
             hint="Look at it with `sqlite3 FILE 'PRAGMA integrity_check'`; move it away if it cannot be mended.",
             path=str(source),
         ) from error
-
-
-def utc_now() -> dt.datetime:
-    """Now, in UTC, to the second."""
-    return dt.datetime.now(dt.UTC).replace(microsecond=0)

@@ -100,11 +100,6 @@ class Keyring:
             )
         return [pyrage.x25519.Identity.from_str(one) for one in self.identities]
 
-    @property
-    def can_open(self) -> bool:
-        """Whether there is an identity."""
-        return bool(self.identities)
-
     @cached_property
     def fingerprint(self) -> str:
         """Names the set of recipients without telling them: what was encrypted for another set is not used again."""

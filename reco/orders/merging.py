@@ -6,7 +6,7 @@ Belongs here: comparing item ids and choosing among them. Does not belong here: 
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +17,6 @@ MERGED_ITEMS = "merged_items"
 """The table that says which ids stand under which."""
 
 MERGED_SCHEMA = pa.schema([("source", TEXT), ("item_id", TEXT), ("merged_into", TEXT), ("lines", COUNT)])
-Difference = Literal["case", "spaces", "unicode"]
-"""What may differ: upper and lower case, blanks (how many, which, and at the ends), the form of composed characters."""
 
 
 class MergedItem(NamedTuple):

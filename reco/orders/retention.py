@@ -28,7 +28,6 @@ from reco.storage.lake import file_digest
 PSEUDONYMOUS_DAYS = 90
 """How long it is kept, unless a shop says otherwise, of drops whose profile pseudonymises: these lines are the one
 place in the tables where such a customer still stands. A quarter is room to mend and replay them."""
-MOST_DAYS = 36_600
 REMOVED = ("raw", "value")
 _ROWS_AT_ONCE = 65_536
 

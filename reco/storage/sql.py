@@ -239,7 +239,7 @@ def open_database(url: str) -> sa.Engine:
     """
     engine = open_empty(url)
     with database_errors(engine.url):
-        version = _current_version(engine)
+        version = current_version(engine)
         if version is not None and version > HEAD:
             raise DatabaseUnavailable(
                 f"The database {shown(engine.url)} was made by a newer reco ({version}).",
@@ -324,7 +324,7 @@ def _version_schema(engine: sa.Engine) -> str | None:
     return None if engine.dialect.name == "sqlite" else SCHEMA
 
 
-def _current_version(engine: sa.Engine) -> str | None:
+def current_version(engine: sa.Engine) -> str | None:
     """The applied version, read without Alembic: importing it costs a third of a second and is rarely needed."""
     table = sa.table(VERSION_TABLE, sa.column("version_num"), schema=_version_schema(engine))
     if not sa.inspect(engine).has_table(VERSION_TABLE, schema=_version_schema(engine)):
@@ -368,8 +368,8 @@ def _create(engine: sa.Engine) -> bool:
     return True
 
 
-def migrate(engine: sa.Engine, to: str = "head") -> None:
-    """Brings the tables up to a version, the newest unless one is named; safe twice, and from two processes at once."""
+def migrate(engine: sa.Engine, to: str = "head", *, down: bool = False) -> None:
+    """Brings the tables to a version, the newest unless one is named; safe twice, and from two processes at once."""
     from alembic import command  # noqa: PLC0415 - a third of a second that only an older database needs
     from alembic.config import Config  # noqa: PLC0415 - see above
 
@@ -378,7 +378,7 @@ def migrate(engine: sa.Engine, to: str = "head") -> None:
     with _only_one(engine) as connection:
         config.attributes["connection"] = connection
         config.attributes["version_schema"] = _version_schema(engine)
-        command.upgrade(config, to)
+        (command.downgrade if down else command.upgrade)(config, to)
 
 
 _engines: dict[str, sa.Engine] = {}

@@ -158,10 +158,10 @@ def check_config(as_json: JsonFlag = False) -> None:
     if as_json:
         print_json({"ready": not lacks, "checks": [vars(one) for one in findings]})
     else:
-        rows = [("ok" if one.ok else "MISSING", one.what, one.found) for one in findings]
+        rows = [(("note" if one.next_step else "ok") if one.ok else "MISSING", one.what, one.found) for one in findings]
         table("Production", ("", "what", "found"), rows)
-        for one in lacks:
-            say(f"  next: {one.what}: {one.next_step}")
+        for one in (one for one in findings if one.next_step):
+            say(f"  {'note' if one.ok else 'next'}: {one.what}: {one.next_step}")
         say(f"{len(lacks)} missing." if lacks else "Everything that production needs is there.")
     raise typer.Exit(NOT_READY if lacks else 0)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import sqlalchemy as sa
 
 from reco.api import provenance
 from reco.api.documents import Answer
@@ -36,7 +37,7 @@ from reco.snapshot.hiding import hidden_key
 from reco.snapshot.order_book import SERVED_ORDERS
 from reco.snapshot.release import release, unpublished
 from reco.snapshot.store import SnapshotStore
-from reco.storage.sql import open_database
+from reco.storage.sql import open_database, search_failures
 from reco_pipeline_tests.api_client import service
 from reco_pipeline_tests.servers import port_of, running_valkey
 from reco_pipeline_tests.snapshot_lake import SHOP
@@ -480,7 +481,8 @@ def test_an_item_that_was_not_indexed_is_tried_again(valkey, tmp_path, monkeypat
 
     def waiting():
         with engine.connect() as connection:
-            return connection.exec_driver_sql("SELECT item_id, attempts, next_attempt_at FROM search_failures").all()
+            kept = search_failures.c
+            return connection.execute(sa.select(kept.item_id, kept.attempts, kept.next_attempt_at)).all()
 
     ((item, attempts, _),) = waiting()
     assert (item, attempts) == (long, 1)

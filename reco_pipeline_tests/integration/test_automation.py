@@ -21,6 +21,7 @@ from reco.settings import load_settings
 from reco.snapshot.store import SnapshotStore
 from reco.storage.homelock import dev_lock, home_lock, inbox_lock
 from reco.storage.redis import open_redis
+from reco.storage.sql import snapshots
 from reco_pipeline.automation import Wanted, decide
 from reco_pipeline.definitions import build_defs
 from reco_pipeline.instance import open_instance
@@ -385,7 +386,7 @@ def test_the_daily_schedule_processes_what_is_pending(tmp_path: Path) -> None:
         job = defs.resolve_job_def("drops_to_recommendations")
         assert job.execute_in_process(instance=instance, tags=first.tags).success
         with shop.home.ledger.engine.begin() as connection:
-            connection.exec_driver_sql("UPDATE snapshots SET inputs_digest = 'of older code'")
+            connection.execute(snapshots.update().values(inputs_digest="of older code"))
         second = tick().run_requests[0]
         done = job.execute_in_process(instance=instance, tags=second.tags, asset_selection=second.asset_selection)
         assert done.success

@@ -84,6 +84,7 @@ def test_a_wrong_clock_makes_no_publish_look_newer_or_older(
     assert not served_state(home, valkey).rolled_back
 
 
+@pytest.mark.sqlite("it takes SQLite's triggers away")
 def test_a_cut_end_of_the_trail_shows_against_the_snapshots(home: Home, valkey: redis.Redis) -> None:
     """Each manifest has the head of the trail before its publish; the proof looks for all of them."""
     publish(home, valkey, "a.csv", NOON)

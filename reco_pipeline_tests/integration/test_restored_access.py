@@ -20,7 +20,7 @@ from reco.errors import BackupError, ConfigError, KeyNotFound, UsageError
 from reco.orders.home import open_home
 from reco.settings import Settings
 from reco.storage.homelock import RESTORING
-from reco.storage.sql import close_database, shared_database
+from reco.storage.sql import api_keys, close_database, shared_database
 from reco_pipeline_tests.backup_shop import NOON, BackupShop
 from reco_pipeline_tests.servers import port_of
 
@@ -259,5 +259,5 @@ def test_a_journal_that_cannot_be_read_vouches_for_no_key(shop: BackupShop) -> N
     assert done.api_keys is not None
     assert done.api_keys.suspended == (key,)
     with shared_database(shop.settings.sql_url).connect() as connection:
-        assert connection.scalar(sa.text("SELECT count(*) FROM api_keys WHERE suspended_at IS NOT NULL")) == 1
+        assert connection.scalar(sa.select(sa.func.count()).where(api_keys.c.suspended_at.is_not(None))) == 1
     assert ring_of(shop.settings).whose(text) is Refusal.SUSPENDED

@@ -27,7 +27,7 @@ from reco.orders.quarantine import Selection
 from reco.orders.replay import replay_lines
 from reco.orders.rules import REASONS
 from reco.settings import Settings
-from reco.storage.sql import snapshots
+from reco.storage.sql import drops, snapshots
 
 NOON = dt.datetime(2024, 6, 1, 12, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)
@@ -135,7 +135,7 @@ def test_what_does_not_add_up_is_said(home: Home) -> None:
     drop = home.ledger.drops()[0]
     home.lake.path("order_lines", drop.key).unlink()
     with home.ledger.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE drops SET lines_accepted = 7 WHERE batch = 2")
+        connection.execute(drops.update().where(drops.c.batch == 2).values(lines_accepted=7))
     problems = report(home).problems
     words = ("3 ≠ 7 + 0 + 2", "no file accepted", "is gone (event 2, drop_ingested, names its sha256)")
     assert [[word in one for word in words].index(True) for one in problems] == [0, 1, 2]

@@ -1,6 +1,8 @@
 """Promises of the reference: what code writes is current, each setting and exit code is in it, its profile loads."""
 
 import re
+import subprocess
+import sys
 
 import click
 import pytest
@@ -55,6 +57,28 @@ def test_the_reference_knows_no_other_setting() -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG_FILE}
     mentioned = set(re.findall(r"`(RECO_[A-Z_]+)`", REFERENCE))
     assert mentioned <= known
+
+
+def test_the_table_of_settings_is_current() -> None:
+    """Name, default, values and meaning of each are those of `reco/settings.py`; `make settings` writes them."""
+    done = subprocess.run(
+        [sys.executable, "scripts/settings_table.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_where_a_setting_leads_for_more_there_is_more() -> None:
+    """Each link of the table names a heading that exists."""
+    table = REFERENCE.split("<!-- settings")[1].split("<!-- end")[0]
+    links = re.findall(r"\(\[more\]\(([^)#]*)(?:#([^)]*))?\)\)", table)
+    assert len(links) > 10
+    for page, anchor in links:
+        text = (ROOT / "docs" / (page or "reference.md")).read_text(encoding="utf-8")
+        headings = [
+            re.sub(r"[^\w -]", "", one).strip().lower().replace(" ", "-")
+            for one in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+        ]
+        assert not anchor or anchor in headings, f"{page}#{anchor}"
 
 
 def test_every_exit_code_is_in_the_reference() -> None:

@@ -548,7 +548,7 @@ def test_each_event_of_the_trail_is_looked_at_once(home: Home, tmp_path: Path) -
 
     def noted(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if "details" in statement:
-            asked.append(parameters)
+            asked.append([*parameters.values()] if isinstance(parameters, dict) else parameters)
 
     sa.event.listen(home.ledger.engine, "before_cursor_execute", noted)
     try:

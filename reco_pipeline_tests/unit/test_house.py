@@ -137,7 +137,13 @@ def test_make_alone_lists_every_target() -> None:
 
 def test_every_link_of_the_documents_leads_somewhere() -> None:
     """Relative links in README, CONTRIBUTING, CHANGELOG and docs/ point to files that exist."""
-    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
+    documents = [
+        ROOT / "SECURITY.md",
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "CHANGELOG.md",
+        *(ROOT / "docs").rglob("*.md"),
+    ]
     dead = [
         f"{document.relative_to(ROOT)}: {link}"
         for document in documents

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyrage
 import pytest
 from typer.testing import CliRunner
 
@@ -29,7 +30,7 @@ NAMED = [*(name for name in WHOLE if name != "RECO_PROFILE"), "API keys"]
 
 def given(monkeypatch: pytest.MonkeyPatch, home: Path, values: Mapping[str, str]) -> Settings:
     """The settings of an environment that has these and no others."""
-    for name in WHOLE:
+    for name in [*WHOLE, "RECO_API_HOST", "RECO_BACKUP_IDENTITY"]:
         monkeypatch.delenv(name, raising=False)
     for name, value in {"RECO_HOME": str(home), **values}.items():
         monkeypatch.setenv(name, value)
@@ -170,6 +171,38 @@ def test_the_commands_tell_the_same_list(tmp_path: Path, monkeypatch: pytest.Mon
     found = {one.what: one for one in examine(settings)}
     assert found["RECO_S3_BUCKET"].ok is False
     assert found["API keys"].ok is True
+
+
+@pytest.mark.parametrize(
+    ("what", "better"),
+    [
+        ("RECO_DATABASE_URL", {"RECO_DATABASE_URL": "sqlite:///{home}/reco.sqlite"}),
+        ("RECO_S3_REPLICA_BUCKET", {"RECO_S3_REPLICA_BUCKET": "elsewhere"}),
+        ("RECO_BACKUP_IDENTITY", {"RECO_BACKUP_IDENTITY": ""}),
+        ("RECO_REDIS_URL", {"RECO_REDIS_URL": "redis://reader:planted@127.0.0.1:1/0"}),
+        ("RECO_API_TRUSTED_PROXIES", {"RECO_API_TRUSTED_PROXIES": "10.0.0.1"}),
+    ],
+)
+def test_what_production_can_do_without_is_advice(
+    what: str, better: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told with its next step, stops no start, and is silent once it is followed."""
+    home = tmp_path / "home"
+    identity = str(pyrage.x25519.Identity.generate())
+    poor = WHOLE | {"RECO_API_HOST": "0.0.0.0", "RECO_BACKUP_IDENTITY": identity}  # noqa: S104 - nobody listens
+    settings = given(monkeypatch, home, poor)
+    with_key(settings)
+    assert {one.what for one in readiness(settings) if one.ok and one.next_step} >= {what}
+    require_ready(settings)
+    settings = given(monkeypatch, home, poor | {name: value.format(home=home) for name, value in better.items()})
+    assert what not in {one.what for one in readiness(settings) if one.next_step}
+
+
+def test_a_redis_url_that_is_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first run fails on it, and without its text."""
+    settings = given(monkeypatch, tmp_path / "home", WHOLE | {"RECO_REDIS_URL": "http://planted:1"})
+    assert "RECO_REDIS_URL" in lacks(settings)
+    assert "planted" not in json.dumps([vars(one) for one in readiness(settings)])
 
 
 def test_the_file_of_a_home_may_become_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,7 @@ def test_production_has_no_embedded_server(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.sqlite("it is what a home has where no URL is set")
 def test_what_follows_from_a_setting_follows_it_into_a_copy(tmp_path: Path) -> None:
     """A scratch home of a drill or a moment must not work on the database of the home it was copied from."""
     one = load_settings(home=tmp_path / "one")
