@@ -81,7 +81,7 @@ def services(settings: Settings, say: Say) -> Iterator[list[Running]]:
 
 
 def watch(running: list[Running], settings: Settings, say: Say, *, sleep: Sleep = time.sleep) -> None:
-    """Starts again what ends by itself, and tells it; returns never.
+    """Starts again what ends by itself or does not answer any more, and tells it; returns never.
 
     Raises:
         ServiceEnded: one of them ended more than five times within ten minutes.
@@ -90,6 +90,7 @@ def watch(running: list[Running], settings: Settings, say: Say, *, sleep: Sleep 
         for one in running:
             try:
                 one.check()
+                one.probe(time.monotonic())
             except ServiceEnded as ended:
                 revive(one, ended, settings, say, sleep=sleep)
         time.sleep(WATCH_SECONDS)
@@ -103,7 +104,7 @@ def revive(one: Running, ended: ServiceEnded, settings: Settings, say: Say, *, s
     """
     while True:
         name, pause = one.service.name, one.pause(time.monotonic())
-        first = ended.message.splitlines()[0].rstrip()
+        first = ended.message.splitlines()[0].partition(" It said")[0]
         if pause is None:
             step = f"Its log is {one.service.log}; start again with `reco dev`."
             tell(Alert("service_lost", name, f"{first} It ended again and again.", step), settings)
@@ -112,7 +113,7 @@ def revive(one: Running, ended: ServiceEnded, settings: Settings, say: Say, *, s
             Alert("service_ended", name, first, f"Nothing: it is started again. Its log is {one.service.log}."),
             settings,
         )
-        say(f"{first.partition('. It said')[0]}. Starting it again in {pause:.0f} s.")
+        say(f"{first} Starting it again in {pause:.0f} s.")
         sleep(pause)
         try:
             one.again(START_SECONDS)

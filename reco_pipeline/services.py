@@ -18,6 +18,7 @@ from reco.errors import ServiceEnded
 POLL_SECONDS = 0.2
 STOP_SECONDS = 20.0
 TAIL_LINES = 15
+PROBE_SECONDS, SILENT_SECONDS = 10.0, 60.0
 ENDS_SECONDS, MOST_ENDS = 600.0, 5
 """So many ends within ten minutes have a cause that starting again does not mend."""
 
@@ -47,10 +48,13 @@ class Running:
         self.service = service
         self._keep = tuple(keep)
         self._ends: list[float] = []
+        self._probe_at = 0.0
+        self._silent_since: float | None = None
         service.log.parent.mkdir(parents=True, exist_ok=True)
         self._process = self._start()
 
     def _start(self) -> "subprocess.Popen[bytes]":
+        self._probe_at, self._silent_since = 0.0, None
         # Added to, since the cleanup may cut it under us, and the end of one process must outlive the next one's start.
         with self.service.log.open("ab") as log:
             return subprocess.Popen(
@@ -94,6 +98,29 @@ class Running:
         code = self._process.poll()
         if code is not None:
             raise self._failed(f"ended by itself (exit code {code})")
+
+    def probe(self, now: float) -> None:
+        """Asks now and then whether it still answers: a process may live on after what it needs has died.
+
+        Args:
+            now: seconds of a clock that only goes forward.
+
+        Raises:
+            ServiceEnded: it has not answered for a minute.
+        """
+        if now < self._probe_at:
+            return
+        self._probe_at = now + PROBE_SECONDS
+        try:
+            answers = self.service.ready()
+        except ServiceEnded:
+            answers = False
+        if answers:
+            self._silent_since = None
+            return
+        self._silent_since = now if self._silent_since is None else self._silent_since
+        if now - self._silent_since >= SILENT_SECONDS:
+            raise self._failed(f"has not answered for {now - self._silent_since:.0f} seconds")
 
     def wait_until_ready(self, seconds: float) -> None:
         """Waits until the service answers.

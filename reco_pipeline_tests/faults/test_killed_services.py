@@ -23,14 +23,15 @@ from reco.storage.redis import open_redis
 from reco_pipeline.automation import UNFINISHED
 from reco_pipeline.instance import open_instance
 from reco_pipeline_tests.e2e.test_reco_dev import Dev, running_dev
+from reco_pipeline_tests.embedded import kill_server
 from reco_pipeline_tests.postgres import Postgres, postgres_server
 from reco_pipeline_tests.receivers import Webhook, running_webhook
 from reco_pipeline_tests.shop import Shop, new_shop
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # on an idle machine two to three minutes
-PATIENCE_SECONDS = 240
+PATIENCE_SECONDS = 400
 WORKER, DAEMON = r"multiprocessing\.spawn", r"dagster\._daemon run"
-CODE, WEB, REDIS = r"dagster api grpc", r"dagster_webserver", r"valkey-server"
+CODE, WEB = r"dagster api grpc", r"dagster_webserver"
 
 
 @dataclass
@@ -110,7 +111,7 @@ def _crash(postgres: Postgres) -> None:
 
 VICTIMS: dict[str, Callable[[Night], None]] = {
     "run worker": lambda night: _kill(night, WORKER),
-    "Redis": lambda night: _kill(night, REDIS),
+    "Redis": lambda night: kill_server(night.shop.home),
     "code server": lambda night: _kill(night, CODE),
     "web server": lambda night: _kill(night, WEB),
     "daemon": lambda night: _kill(night, DAEMON),

@@ -99,3 +99,20 @@ def test_ends_that_are_long_ago_do_not_count(tmp_path: Path) -> None:
         assert [running.pause(number * (ENDS_SECONDS + 1)) for number in range(20)] == [1.0] * 20
     finally:
         running.stop()
+
+
+def test_a_service_that_lives_and_does_not_answer_counts_as_ended(tmp_path: Path) -> None:
+    """Silence of a minute, not one missed answer: Dagster's UI outlives its code server, and does nothing."""
+    made, starts, _ = service(tmp_path, LIVES)
+    running = Running(made)
+    try:
+        running.wait_until_ready(60)
+        content = starts.read_text()
+        for now, silent in ((10, True), (65, True), (66, True), (80, False), (100, True), (155, True)):
+            starts.unlink(missing_ok=True) if silent else starts.write_text(content)
+            running.probe(now)
+        with pytest.raises(ServiceEnded, match="has not answered for 70 seconds"):
+            running.probe(170)
+        running.check()
+    finally:
+        running.stop()
