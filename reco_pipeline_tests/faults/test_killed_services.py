@@ -7,7 +7,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,10 @@ class Night:
     """A shop under `reco dev`, its records in Postgres, its alerts at a webhook."""
 
     shop: Shop
-    dev: Dev
     postgres: Postgres
     hook: Webhook
     days: int = 0
+    dev: Dev = field(init=False)
 
     def drop(self) -> str:
         """The orders of the next day, whole at once; returns the name of the file."""
@@ -52,7 +52,7 @@ class Night:
             f"{self.days}-{order},{item}" for order in range(400) for item in ("PID", f"item {order % 40}", "Hose")
         ]
         hidden = self.shop.home / "inbox" / f".{name}.part"
-        hidden.parent.mkdir(exist_ok=True)
+        hidden.parent.mkdir(parents=True, exist_ok=True)
         hidden.write_text("\n".join(["order_id,item_name", *lines]) + "\n")
         hidden.rename(hidden.with_name(name))
         return name
@@ -137,11 +137,10 @@ def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Night]:
         monkeypatch.setenv("DAGSTER_HOME", "set by open_instance")
         for name, value in (settings | {"RECO_HOME": str(shop.home)}).items():
             monkeypatch.setenv(name, value)
-        (shop.home / "inbox").mkdir(parents=True)
-        with running_dev(shop) as dev:
-            dev.hear("^Ready")
-            found = Night(shop, dev, postgres, hook)
-            name = found.drop()
+        found = Night(shop, postgres, hook)
+        name = found.drop()  # before the start, so that there is no generated sample
+        with running_dev(shop) as found.dev:
+            found.dev.hear("^Ready")
             wait(lambda: found.is_read(name), "the first day is read")
             wait(lambda: not found.unfinished(), "and published")
             yield found

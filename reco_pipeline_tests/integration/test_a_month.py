@@ -25,6 +25,7 @@ from reco_pipeline.cleanup import clean, old_backups
 from reco_pipeline.definitions import build_defs
 from reco_pipeline.instance import open_instance
 from reco_pipeline_tests.backup_shop import IDENTITY
+from reco_pipeline_tests.graph import QUIET
 from reco_pipeline_tests.object_store import S3Server
 from reco_pipeline_tests.servers import port_of
 
@@ -66,7 +67,8 @@ class Month:
             for request in self.tick():
                 asked += 1
                 job = build_defs(self.overrides).resolve_job_def(str(request.job_name))
-                assert job.execute_in_process(instance=self.instance, tags=dict(request.tags)).success
+                done = job.execute_in_process(instance=self.instance, run_config=QUIET, tags=dict(request.tags))
+                assert done.success
         assert asked == 1, "one run a day does it all"
         home = Path(self.overrides["home"])
         self.served.append(str(SnapshotStore(self.client, self.overrides["namespace"]).current_id()))
@@ -132,7 +134,7 @@ def test_thirty_days_of_drops_unattended(month: Month, real_data: Path, tmp_path
     assert month.redis_bytes[-1] < 2.5 * month.redis_bytes[9]
     assert month.memory[-1] < month.memory[9] + 400 * 2**20
 
-    (backups,) = old_backups(settings, now=now, dry_run=False)
+    (backups,) = old_backups(settings, now=dt.datetime.now(dt.UTC), dry_run=False)
     assert (backups.problem, backups.rows) == ("", DAYS - 10)
     with open_vault(settings) as vault:
         assert len(vault.ids()) == 10
