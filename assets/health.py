@@ -77,7 +77,9 @@ def _figures(found: "Health") -> dict[str, dg.MetadataValue]:
     rows = [(one.asset, one.check, one.weight, one.message) for one in found.failing]
     told = [(sentence,) for sentence in found.problems]
     return {
-        **{name: dg.MetadataValue.float(float(value)) for name, value in numbers.items() if value is not None},
+        **{
+            name: dg.MetadataValue.float(round(float(value), 3)) for name, value in numbers.items() if value is not None
+        },
         **{name: dg.MetadataValue.text(str(value)) for name, value in texts.items()},
         **({"failing": markdown_table(("asset", "check", "weight", "found"), rows)} if rows else {}),
         **({"to_act_upon": markdown_table(("problem",), told)} if told else {}),

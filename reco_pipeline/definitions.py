@@ -59,7 +59,8 @@ def build_defs(overrides: dict[str, str] | None = None) -> dg.Definitions:
     raised_checks(known.error_checks)  # a name that is none stops the start
     database = DatabaseResource(settings=settings)
     vault = VaultResource(settings=settings)
-    jobs = all_jobs(database, vault)
+    redis = RedisResource(settings=settings)
+    jobs = all_jobs(database, redis, vault)
     return dg.Definitions(
         assets=all_assets,
         asset_checks=all_checks,
@@ -76,7 +77,7 @@ def build_defs(overrides: dict[str, str] | None = None) -> dg.Definitions:
             "settings": settings,
             "lake": LakeResource(settings=settings),
             "database": database,
-            "redis": RedisResource(settings=settings),
+            "redis": redis,
             "vault": vault,
         },
         # Spawning a process for each step would turn a run of one second into half a minute.

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from reco.alerts.tell import Alert, tell
 from reco.errors import ConfigError, ServiceEnded
 from reco.orders.home import open_home
 from reco.orders.inbox import open_inbox
@@ -44,6 +45,7 @@ load_from:
   - python_module: {module_name: reco_pipeline.definitions, location_name: reco_pipeline}
 """
 Say = Callable[[str], None]
+Sleep = Callable[[float], None]
 
 
 @contextmanager
@@ -60,8 +62,7 @@ def services(settings: Settings, say: Say) -> Iterator[list[Running]]:
     with ExitStack() as stack:
         lock = stack.enter_context(dev_lock(settings.home))
         stack.enter_context(in_use(settings.home, "reco dev"))
-        with open_instance(settings.home) as instance:
-            close_runs_of_dead_services(instance)
+        _close_dead_runs(settings)
         # Held for as long as the services: else each run would start and stop the embedded server.
         for sentence in worries(settings, stack.enter_context(open_redis(settings))):
             say(f"warning: {sentence}")
@@ -79,12 +80,53 @@ def services(settings: Settings, say: Say) -> Iterator[list[Running]]:
         yield running
 
 
-def watch(running: list[Running]) -> None:
-    """Returns never; raises ServiceEnded as soon as one of them has ended."""
+def watch(running: list[Running], settings: Settings, say: Say, *, sleep: Sleep = time.sleep) -> None:
+    """Starts again what ends by itself or does not answer any more, and tells it; returns never.
+
+    Raises:
+        ServiceEnded: one of them ended more than five times within ten minutes.
+    """
     while True:
         for one in running:
-            one.check()
+            try:
+                one.check()
+                one.probe(time.monotonic())
+            except ServiceEnded as ended:
+                revive(one, ended, settings, say, sleep=sleep)
         time.sleep(WATCH_SECONDS)
+
+
+def revive(one: Running, ended: ServiceEnded, settings: Settings, say: Say, *, sleep: Sleep = time.sleep) -> None:
+    """Starts a service again, after a pause that grows with each end.
+
+    Raises:
+        ServiceEnded: it ended too often; the last reason.
+    """
+    while True:
+        name, pause = one.service.name, one.pause(time.monotonic())
+        first = ended.message.splitlines()[0].partition(" It said")[0]
+        if pause is None:
+            step = f"Its log is {one.service.log}; start again with `reco dev`."
+            tell(Alert("service_lost", name, f"{first} It ended again and again.", step), settings)
+            raise ended
+        tell(
+            Alert("service_ended", name, first, f"Nothing: it is started again. Its log is {one.service.log}."),
+            settings,
+        )
+        say(f"{first} Starting it again in {pause:.0f} s.")
+        sleep(pause)
+        try:
+            one.again(START_SECONDS)
+        except ServiceEnded as error:
+            ended = error
+            continue
+        say(f"{name} is up again: {one.service.url}")
+        return
+
+
+def _close_dead_runs(settings: Settings) -> None:
+    with open_instance(settings.home) as instance:
+        close_runs_of_dead_services(instance)
 
 
 def _first_sample(settings: Settings) -> str | None:
@@ -114,6 +156,7 @@ def _dagster(settings: Settings, say: Say) -> Service:
         log=folder / "dev.log",
         url=url,
         ready=lambda: _dagster_ready(url),
+        before_again=lambda: _close_dead_runs(settings),
     )
 
 

@@ -53,6 +53,8 @@ retention:
   sensor:
     purge_after_days: {skipped: 3, failure: %(days)d, success: %(days)d}
 """
+DAGSTER_YAML = _BODY % {"days": 90}
+"""What every role of production has in common, wherever its runs are kept."""
 # The password stands in no file and no command line: the class asks the settings for it.
 _STORAGE = """\
 storage:

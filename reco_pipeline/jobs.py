@@ -14,10 +14,10 @@ from reco.orders.drops import ORDER_LINES, QUARANTINED_LINES
 from reco.orders.orders import ORDERS
 from reco.snapshot.release import REDIS_SNAPSHOT
 from reco_pipeline.backups import prune_backups, restore_backup, verify_next_part
-from reco_pipeline.housekeeping import remove_expired_text
+from reco_pipeline.housekeeping import remove_expired
 from reco_pipeline.pending import NOT_REPEATED
 from reco_pipeline.receiving import receive_waiting_files
-from resources.home import DatabaseResource, VaultResource
+from resources.home import DatabaseResource, RedisResource, VaultResource
 
 Job = dg.JobDefinition | UnresolvedAssetJobDefinition
 
@@ -74,9 +74,9 @@ def receive_drops() -> None:
 
 
 @dg.graph
-def expire_quarantine() -> None:
-    """Removes the text of lines that were not accepted, where it was kept for long enough."""
-    remove_expired_text()
+def cleanup() -> None:
+    """Removes everything whose time is over: text of lines, parts, scratch, logs, runs, snapshots."""
+    remove_expired()
 
 
 @dg.graph
@@ -97,11 +97,11 @@ def retention() -> None:
     prune_backups()
 
 
-def all_jobs(database: DatabaseResource, vault: VaultResource) -> list[Job]:
+def all_jobs(database: DatabaseResource, redis: RedisResource, vault: VaultResource) -> list[Job]:
     """Every job. One that is made of ops gets its resource here: Dagster would make a second copy of its sensor."""
     of_ops = [
-        graph.to_job(resource_defs={"database": database}, executor_def=dg.in_process_executor)
-        for graph in (receive_drops, expire_quarantine)
+        receive_drops.to_job(resource_defs={"database": database}, executor_def=dg.in_process_executor),
+        cleanup.to_job(resource_defs={"database": database, "redis": redis}, executor_def=dg.in_process_executor),
     ]
     of_backups = [
         graph.to_job(

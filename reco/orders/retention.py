@@ -34,10 +34,11 @@ _ROWS_AT_ONCE = 65_536
 
 @dataclass(frozen=True)
 class Expired:
-    """The lines of one drop, its replays included, whose text was removed now."""
+    """The lines of one drop, its replays included, whose text was removed now (or would be), and the bytes it freed."""
 
     drop_key: str
     lines: int
+    freed_bytes: int = 0
 
 
 def days_kept(drop: Drop, days: int | None) -> int | None:
@@ -52,7 +53,7 @@ def days_kept(drop: Drop, days: int | None) -> int | None:
     return days or None
 
 
-def expire(home: Home, *, now: dt.datetime, days: int | None = None) -> list[Expired]:
+def expire(home: Home, *, now: dt.datetime, days: int | None = None, dry_run: bool = False) -> list[Expired]:
     """Removes raw text and values of lines whose time is over; the caller holds the lock of the home.
 
     Drops of every state are looked at: a retracted one has lines too.
@@ -61,6 +62,7 @@ def expire(home: Home, *, now: dt.datetime, days: int | None = None) -> list[Exp
         home: the shop.
         now: the present time.
         days: remove what was read more than so many days ago; without, each drop is kept as `days_kept` says.
+        dry_run: only count; the bytes are not known then.
 
     Raises:
         LakeError: a part cannot be written.
@@ -71,19 +73,27 @@ def expire(home: Home, *, now: dt.datetime, days: int | None = None) -> list[Exp
         if kept is None or drop.ingested_at is None or drop.status is DropStatus.PENDING:
             continue
         if drop.ingested_at < now - dt.timedelta(days=kept):
-            gone += _expire(home, drop, now)
+            gone += _would_expire(home, drop) if dry_run else _expire(home, drop, now)
     return gone
 
 
+def _would_expire(home: Home, drop: Drop) -> Iterator[Expired]:
+    paths = [home.lake.path(QUARANTINED_LINES, part) for part in (drop.key, *known_keys(home.ledger.engine, drop.key))]
+    if lines := sum(_with_text(path) for path in paths if path.is_file()):
+        yield Expired(drop.key, lines)
+
+
 def _expire(home: Home, drop: Drop, now: dt.datetime) -> Iterator[Expired]:
-    lines, parts = 0, {}
+    lines, freed, parts = 0, 0, {}
     for part in (drop.key, *known_keys(home.ledger.engine, drop.key)):
         path = home.lake.path(QUARANTINED_LINES, part)
         with_text = _with_text(path) if path.is_file() else 0
         if with_text:
+            freed += path.stat().st_size
             with home.lake.replace(QUARANTINED_LINES, part) as target:
                 _rewrite(path, target)
             lines += with_text
+            freed -= path.stat().st_size
         if with_text or (path.is_file() and _unmarked(home, drop, part)):
             parts[part] = file_digest(path)
     if parts:
@@ -91,7 +101,7 @@ def _expire(home: Home, drop: Drop, now: dt.datetime) -> Iterator[Expired]:
             rewritten = {QUARANTINED_LINES: parts}
             append(connection, Event.QUARANTINE_EXPIRED, at=now, drop_key=drop.key, lines=lines, parts=rewritten)
     if lines:
-        yield Expired(drop.key, lines)
+        yield Expired(drop.key, lines, freed)
 
 
 def _unmarked(home: Home, drop: Drop, part: str) -> bool:

@@ -40,6 +40,21 @@ def collect_garbage(
         return GarbageReport(orphan_keys=sweep(client, keys, lease), retired=prune(client, keys, lease, keep))
 
 
+def would_collect(client: redis.Redis, namespace: str, keep: int) -> GarbageReport:
+    """What `collect_garbage` would remove now; removes nothing, and waits for nobody.
+
+    Raises:
+        RedisUnavailable: Redis does not answer.
+    """
+    keys = Keys(namespace)
+    with redis_errors(client):
+        published, served = published_sids(client, keys), current_sid(client, keys)
+        alive = {*published, served}
+        sids = (keys.sid_of(key) for key in scan(client, keys.versioned_pattern))
+        orphans = sum(sid is not None and sid not in alive for sid in sids)
+    return GarbageReport(orphans, tuple(sid for sid in published[: -max(keep, 1)] if sid != served))
+
+
 def published_sids(client: redis.Redis, keys: Keys) -> list[str]:
     """The ids of all snapshots with a manifest, oldest first."""
     found = {keys.sid_of_manifest(key) for key in scan(client, keys.manifest_pattern)}

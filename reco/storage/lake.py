@@ -111,14 +111,18 @@ class Lake:
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
-    def sweep(self) -> int:
-        """Removes what killed writers left behind; returns how many files and folders.
+    def litter(self) -> list[Path]:
+        """What killed writers left behind: files and folders.
 
         Every temporary name of the lake holds the id of the process that made it: one whose process is gone is litter.
         """
         litter = [p for pattern in ("*/.*.tmp*", "raw_orders/*/.*.tmp") for p in self.root.glob(pattern)]
         litter += [*self.root.glob("*/.*.spill"), *self.root.glob(f"{SCRATCH}*")]
-        dead = [path for path in litter if not _maker_lives(path.name)]
+        return [path for path in litter if not _maker_lives(path.name)]
+
+    def sweep(self) -> int:
+        """Removes the litter; returns how many files and folders it was."""
+        dead = self.litter()
         for path in dead:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)

@@ -20,7 +20,7 @@ def dev(
 ) -> None:
     """Keep everything up until Ctrl-C: Dagster UI and daemon, embedded Redis server, API.
 
-    New files of the inbox are then processed by themselves.
+    New files of the inbox are then processed by themselves, and a service that ends by itself is started again.
 
     Example: reco dev
     """
@@ -34,7 +34,7 @@ def dev(
         with services(settings, _line) as running:
             _line(f"Ready. Order files put into {settings.inbox_place} are processed by themselves. Ctrl-C stops.")
             if not once:
-                watch(running)
+                watch(running, settings, _line)
             _line("Stopping.")
     except KeyboardInterrupt:
         _line("Stopped.")

@@ -4,7 +4,7 @@ Does not belong here: reading settings (`reco.settings`) or talking to servers (
 """
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -111,6 +111,38 @@ def _span(seconds: float) -> str:
         if seconds >= 2 * unit:
             return f"{seconds / unit:.0f} {name}"
     return f"{seconds:.0f} s"
+
+
+def cleanup(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Remove everything whose time is over, and say what went: rows, files, bytes.
+
+    Backups go by the same plan as with `reco backup prune`. Example: reco cleanup --dry-run
+    """
+    from functools import partial
+
+    from reco.orders.home import open_home
+    from reco.storage.redis import open_redis
+    from reco_pipeline.cleanup import clean, old_backups
+    from reco_pipeline.cli.start import settings_of_command
+    from reco_pipeline.instance import open_instance
+
+    settings, now = settings_of_command(), dt.datetime.now(dt.UTC)
+    with open_instance(settings.home) as instance:
+        home = open_home(settings)
+        done = clean(home, instance, partial(open_redis, settings, "loader"), now=now, dry_run=dry_run)
+    done += old_backups(settings, now=now, dry_run=dry_run)
+    failed = any(one.problem for one in done)
+    if as_json:
+        print_json({"dry_run": dry_run, "removed": [vars(one) for one in done]})
+    else:
+        rows = [
+            (one.kind, f"{one.rows:,}", f"{one.files:,}", size(one.size_bytes), one.problem or one.rule) for one in done
+        ]
+        table("Would be removed" if dry_run else "Removed", ("what", "rows", "files", "size", "what is kept"), rows)
+    raise typer.Exit(1 if failed else 0)
 
 
 @config_app.callback()

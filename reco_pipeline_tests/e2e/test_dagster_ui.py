@@ -115,6 +115,11 @@ def test_the_graph_is_materialized_from_its_button_and_turns_green(shop: Shop) -
             deadline -= 1
         assert ui.runs()[0]["status"] == "SUCCESS"
         _screenshot(ui, page)
+        page.goto(f"{ui.url}/automation", wait_until="domcontentloaded")
+        for name in ("protection_overdue", "weekly_restore_drill"):
+            page.get_by_text(name).first.wait_for()
+        assert _switched_off(ui) == {"backup_after_publish"}, "a home's own bucket dies with its disk"
+        _keep(page, "automation")
         browser.close()
         assert _checks(ui) == {"SUCCEEDED"}
 
@@ -129,13 +134,30 @@ def _checks(ui: DagsterUi) -> set[str]:
     return {(check["executionForLatestMaterialization"] or {"status": "NOT RUN"})["status"] for check in checks}
 
 
+def _switched_off(ui: DagsterUi) -> set[str]:
+    """The schedules and sensors that are off."""
+    state = "name {0}State {{ status }}"
+    query = f"""{{ repositoriesOrError {{ ... on RepositoryConnection {{ nodes {{
+        schedules {{ {state.format("schedule")} }} sensors {{ {state.format("sensor")} }} }} }} }} }}"""
+    (node,) = ui.ask(query)["repositoriesOrError"]["nodes"]
+    states = {one["name"]: one["scheduleState"]["status"] for one in node["schedules"]}
+    states |= {one["name"]: one["sensorState"]["status"] for one in node["sensors"]}
+    assert len(states) >= 13
+    return {name for name, status in states.items() if status != "RUNNING"}
+
+
 def _screenshot(ui: DagsterUi, page: object) -> None:
     """Keeps a picture of the graph where SCREENSHOTS names a folder."""
-    folder = os.environ.get("SCREENSHOTS")
-    if not folder:
+    if "SCREENSHOTS" not in os.environ:
         return
-    groups = "".join(f"global%40global%3A{name}%2C" for name in ("ingest", "model", "serving"))
+    groups = "".join(f"global%40global%3A{name}%2C" for name in ("ingest", "model", "serving", "backup", "health"))
     page.goto(f"{ui.url}/asset-groups?expanded={groups}", wait_until="domcontentloaded")  # type: ignore[attr-defined]
     page.get_by_text("redis_snapshot").first.wait_for()  # type: ignore[attr-defined]
-    page.wait_for_timeout(3000)  # type: ignore[attr-defined]
-    page.screenshot(path=str(Path(folder) / "asset-graph.png"))  # type: ignore[attr-defined]
+    _keep(page, "asset-graph")
+
+
+def _keep(page: object, name: str) -> None:
+    """Keeps a picture where SCREENSHOTS names a folder."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.wait_for_timeout(3000)  # type: ignore[attr-defined]
+        page.screenshot(path=str(Path(folder) / f"{name}.png"))  # type: ignore[attr-defined]

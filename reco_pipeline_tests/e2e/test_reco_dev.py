@@ -182,19 +182,6 @@ def _keep_writing(path: Path, stop: threading.Event) -> None:
             handle.flush()
 
 
-def test_a_service_that_dies_ends_it_with_the_reason(shop: Shop) -> None:
-    """When Dagster is killed, `reco dev` says so, names its log, ends the rest and exits with 1."""
-    with running_dev(shop) as dev:
-        dev.hear("^Ready")
-        leader = next(p for p in processes_of(shop.home) if " dev -w " in p)
-        os.kill(int(leader.partition(":")[0]), signal.SIGKILL)
-        err = dev.end()
-    assert dev.process.returncode == 1
-    assert "Dagster UI ended by itself" in err
-    assert "dev.log" in err
-    assert within(30, lambda: processes_of(shop.home) == []), processes_of(shop.home)
-
-
 def test_a_port_asked_for_and_taken_is_an_error(shop: Shop) -> None:
     """RECO_DAGSTER_PORT that another program holds: nothing is started, the setting is named, exit 2."""
     with socket.socket() as taken:

@@ -21,7 +21,7 @@ from reco_pipeline.definitions import build_defs
 from reco_pipeline_tests.backup_shop import IDENTITY, NOON, BackupShop
 from reco_pipeline_tests.graph import QUIET
 from reco_pipeline_tests.object_store import S3Server
-from resources.home import DatabaseResource, SettingsResource
+from resources.home import DatabaseResource, RedisResource, SettingsResource
 
 SPAWN = multiprocessing.get_context("spawn")
 pytestmark = [
@@ -62,6 +62,7 @@ def overrides(shop: BackupShop) -> dict[str, str]:
         "s3_bucket": shop.server.bucket,
         "s3_endpoint_url": shop.server.url,
         "backup_identity": str(IDENTITY),
+        "disk_warn_free": "0",
     }
 
 
@@ -143,7 +144,7 @@ def test_absence_is_told_once_a_day(
     def look(shop: BackupShop) -> list[str]:
         settings = SettingsResource(overrides=overrides(shop))
         sensor = definitions(shop).get_repository_def().get_sensor_def("protection_overdue")
-        resources = {"database": DatabaseResource(settings=settings)}
+        resources = {"database": DatabaseResource(settings=settings), "redis": RedisResource(settings=settings)}
         made = dg.build_sensor_context(instance=instance, resources=resources)
         with made as context, capture_logs() as logs:
             sensor.evaluate_tick(context)

@@ -79,13 +79,13 @@ JOBS = {
     "read_catalogues": ({"catalogue"}, {check for check in CHECKS if check.split(":")[0] == "catalogue"}),
 }
 
-OP_JOBS = {"receive_drops", "expire_quarantine", "backup_verify_job", "restore_job", "retention_job"}
+OP_JOBS = {"receive_drops", "cleanup", "backup_verify_job", "restore_job", "retention_job"}
 SCHEDULES = {
     "daily_inbox: receive_drops at 0 4 * * * UTC RUNNING",
     "daily: drops_to_recommendations at 15 4 * * * UTC RUNNING",
     "daily_backup: backup_job at 30 4 * * * UTC RUNNING",
     "daily_backup_verify: backup_verify_job at 40 4 * * * UTC RUNNING",
-    "daily_expiry: expire_quarantine at 45 4 * * * UTC RUNNING",
+    "daily_cleanup: cleanup at 45 4 * * * UTC RUNNING",
     "daily_retention: retention_job at 50 4 * * * UTC RUNNING",
     "health: health_job at 10 5,11,17,23 * * * UTC RUNNING",
     "weekly_restore_drill: restore_drill_job at 55 4 * * 0 UTC RUNNING",
