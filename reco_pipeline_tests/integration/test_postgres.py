@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import sqlalchemy as sa
 
@@ -93,3 +94,24 @@ def test_a_wrong_password_is_a_clear_error(server: str) -> None:
     assert "password authentication failed" in str(caught.value)
     assert caught.value.hint
     assert "secret" not in str(caught.value)
+
+
+def test_dagster_may_keep_its_runs_in_the_same_database(server: str, tmp_path: Path) -> None:
+    """Our tables and version stand in a schema of their own, so that neither takes the other's for its own."""
+    ours = sql.open_database(server)
+    before = set(sa.inspect(ours).get_table_names(schema=sql.SCHEMA))
+    url = server.replace("+psycopg:", "+psycopg2:")  # Dagster's driver
+    storage = {"storage": {"postgres": {"postgres_url": url}}}
+    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=storage) as instance:
+        assert dg.materialize([_kept], instance=instance).success
+        assert [run.status.value for run in instance.get_runs()] == ["SUCCESS"]
+        look = sa.inspect(ours)
+        assert {"runs", "event_logs", "alembic_version"} <= set(look.get_table_names(schema="public"))
+        assert set(look.get_table_names(schema=sql.SCHEMA)) == before
+        assert sql.current_version(ours) == sql.HEAD
+    ours.dispose()
+
+
+@dg.asset
+def _kept() -> None:
+    """Something to run."""
