@@ -86,6 +86,7 @@ def test_an_empty_machine_becomes_the_shop(shop: BackupShop, other: redis.Redis)
     assert release(home, other, run_id=None, now=shop.now).changed is False
 
 
+@pytest.mark.sqlite("what was replaced lies beside it as a file")
 def test_a_target_that_lives_is_not_overwritten(shop: BackupShop) -> None:
     """Without force nothing is touched; with it what was there is moved aside, whole."""
     manifest = shop.back_up().manifest
