@@ -154,9 +154,18 @@ class Machine:
         """The command of a role, through the entry point of its image."""
         service = self.services[name]
         given = [self.here(name, str(word)) for word in words or service.get("command", [])]
+        first = [*self._read_only(name), *self.as_nobody]
         if "entrypoint" in service:
-            return [*self.as_nobody, *(self.here(name, word) for word in service["entrypoint"]), *given]
-        return [*self.as_nobody, sys.executable, str(DOCKER / "start.py"), *given]
+            return [*first, *(self.here(name, word) for word in service["entrypoint"]), *given]
+        return [*first, sys.executable, str(DOCKER / "start.py"), *given]
+
+    def _read_only(self, name: str) -> list[str]:
+        """What makes a volume that is mounted read-only so for a role; needs root."""
+        if not self.as_nobody or "home:/var/lib/reco:ro" not in self.services[name].get("volumes", []):
+            return []
+        home = self.here(name, "/var/lib/reco")
+        mount = f'mount --bind {home} {home} && mount -o remount,bind,ro {home} && exec "$@"'
+        return ["unshare", "--mount", "sh", "-c", mount, "sh"]
 
     def start(self, name: str, *options: str, **environment: str) -> None:
         """Starts a role and waits until its own health check passes."""

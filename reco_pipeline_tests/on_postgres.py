@@ -56,10 +56,9 @@ class Databases:
         """The URL of a home's database; it need not be there yet."""
         return self._of(f"home_{hashlib.sha256(str(home).encode()).hexdigest()[:16]}")
 
-    def make(self, url: str) -> None:
-        """Makes the database of a URL, if it is that of a home and not there."""
-        name = url.rpartition("/")[2]
-        if url == self._of(name) and name.startswith("home_") and name not in self._made:
+    def make(self, name: str) -> None:
+        """Makes a database, if it is that of a home and not there."""
+        if name.startswith("home_") and name not in self._made:
             self._made.add(name)
             with self._engine.connect() as connection:
                 connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
@@ -96,7 +95,7 @@ def environment_of(home: Path) -> dict[str, str]:
     if in_use is None:
         return {}
     url = in_use.url_of(home)
-    in_use.make(url)
+    in_use.make(url.rpartition("/")[2])
     return {"RECO_DATABASE_URL": url}
 
 
@@ -106,21 +105,21 @@ def every_home_on_postgres() -> Iterator[Databases]:
     global in_use  # noqa: PLW0603 - one server a process of pytest
     with running_postgres(CONNECTIONS) as server, pytest.MonkeyPatch.context() as patch:
         databases = in_use = Databases(server)
-        settings, open_empty = Settings.__init__, sql.open_empty
+        settings = Settings.__init__
 
         def with_database(self: Settings, **values: Any) -> None:
             settings(self, **values)
             if self.database_url is None:
                 self.__dict__["database_url"] = SecretStr(databases.url_of(self.home))
 
-        def made(url: str) -> sa.Engine:
-            databases.make(url)
-            return open_empty(url)
+        def made(_dialect: object, _record: object, _arguments: object, named: dict[str, Any]) -> None:
+            databases.make(str(named.get("dbname", "")))
 
         patch.setattr(Settings, "__init__", with_database)
-        patch.setattr(sql, "open_empty", made)
+        sa.event.listen(sa.Engine, "do_connect", made)
         try:
             yield databases
         finally:
+            sa.event.remove(sa.Engine, "do_connect", made)
             in_use = None
             databases.close()

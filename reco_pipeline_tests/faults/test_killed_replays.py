@@ -23,6 +23,7 @@ from reco.settings import Settings
 from reco.storage.sql import open_database
 from reco_pipeline_tests.killed_lake import KilledLake, home_of, run_until_killed
 
+pytestmark = pytest.mark.sqlite("a process of its own is killed on the file of the home")
 NOON = dt.datetime(2024, 6, 1, 12, tzinfo=dt.UTC)
 TEXT = "order_id,item_id,quantity\n1,PID,1\n1,Hose,x\n2,PID,y\n"
 

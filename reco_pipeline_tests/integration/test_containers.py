@@ -19,7 +19,7 @@ from reco_pipeline_tests.compose import DOCKER, PATIENCE_SECONDS, Machine
 from reco_pipeline_tests.own_redis import server_of
 from reco_pipeline_tests.postgres import running_postgres
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # seven services start on what may be a busy machine
 
 
 @pytest.fixture(scope="module")

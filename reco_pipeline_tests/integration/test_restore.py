@@ -95,6 +95,7 @@ def test_an_empty_machine_becomes_the_shop(shop: BackupShop, other: redis.Redis)
     assert release(home, other, run_id=None, now=shop.now).changed is False
 
 
+@pytest.mark.sqlite("what was replaced lies beside it as a file; on Postgres as a schema")
 def test_a_target_that_lives_is_not_overwritten(shop: BackupShop) -> None:
     """Without force nothing is touched; with it what was there is moved aside, whole."""
     manifest = shop.back_up().manifest
@@ -350,6 +351,7 @@ def test_the_state_of_any_moment_comes_back(shop: BackupShop, other: redis.Redis
         make_plan(shop.vault(), shop.settings, at=NOON - dt.timedelta(days=2))
 
 
+@pytest.mark.sqlite("what was replaced lies beside it as a file; on Postgres as a schema")
 def test_a_moment_comes_back_over_the_home_that_lives(shop: BackupShop) -> None:
     """The state of then is made beside the home: what there was is moved aside as it was, and no row of it changes."""
     settings = shop.settings
