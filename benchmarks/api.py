@@ -36,6 +36,7 @@ SEED = 20260304
 CONNECTIONS = 16
 ZIPF_REQUESTS = 100_000
 ASKED_AGAIN = 1_000  # different questions of the other phases, each asked before its time counts
+CACHED, NEVER_CACHED = ("popular", "similar", "basket"), ("item", "search", "why")
 KILLS = 5
 ALLOWED_REFUSED = 0.01
 PATIENCE_SECONDS = 60
@@ -88,9 +89,9 @@ def measure_api(
             for kind in ("bare", "framework"):
                 with _server([sys.executable, "-m", "benchmarks.contenders.constant", kind], {}) as server:
                     _both(figures, f"constant, {kind}", server, files["popular"], seconds=seconds, tell=say)
-            for state, given in (("cached", {}), ("made anew", uncached)):
+            for state, given, more in (("cached", {}, ()), ("made anew", uncached, NEVER_CACHED)):
                 with _reco(root / f"home-{turn}-{state}", redis_url, given) as server:
-                    for name in ("popular", "similar", "basket"):
+                    for name in (*CACHED, *more):
                         _both(figures, f"{name}, {state}", server, files[name], seconds=seconds, tell=say)
             _limited(figures, root / f"limited-{turn}", redis_url, files["similar"], seconds=seconds, tell=say)
         figures.redis_get = _redis_get(redis_url)
@@ -117,7 +118,23 @@ def _write_questions(root: Path, items: Sequence[str]) -> dict[str, Path]:
         for _ in range(ASKED_AGAIN)
     ]
     popular: list[Question] = [["GET", "/api/v1/popular-items?limit=10"]]
-    sets = {"popular": popular, "similar": similar[:ASKED_AGAIN], "basket": baskets, "zipf": similar}
+    texts = [quote(item, safe="") for item in draw.choices(items, cum_weights=weights, k=ASKED_AGAIN)]
+    item: list[Question] = [["GET", f"/api/v1/items/{text}"] for text in texts]
+    # As somebody types: the beginning of a name.
+    search: list[Question] = [
+        ["GET", f"/api/v1/search?limit=8&q={quote(one[: draw.randint(2, 8)], safe='')}"]
+        for one in draw.choices(items, cum_weights=weights, k=ASKED_AGAIN)
+        if any(letter.isalnum() for letter in one[:2])
+    ]
+    why: list[Question] = [
+        ["GET", f"/api/v1/why/{one}?basket={two}"] for one, two in zip(texts, texts[1:] + texts[:1], strict=True)
+    ]
+    sets = {"item": item, "search": search, "why": why} | {
+        "popular": popular,
+        "similar": similar[:ASKED_AGAIN],
+        "basket": baskets,
+        "zipf": similar,
+    }
     return {name: _write(root / f"{name}.jsonl", questions) for name, questions in sets.items()}
 
 

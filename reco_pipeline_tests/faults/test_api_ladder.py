@@ -78,7 +78,10 @@ def test_whatever_the_network_does_answers_go_on_from_memory(valkey, tmp_path):
 
 
 def test_a_publish_under_load_is_never_half_seen(valkey, tmp_path):
-    """While snapshots change, every answer of every worker is one of a whole snapshot, and names it."""
+    """While snapshots change, every answer of every worker is one of a whole snapshot, and names it.
+
+    How soon the new one is seen is printed, and no claim on a busy machine: each worker looks four times a second.
+    """
     shops = [[{"p", f"only {number}"}, {"p", f"only {number}"}, {"p", "w"}] for number in range(4)]
     expected = {write_tables(tmp_path / "0", shops[0]).publish(valkey).snapshot_id: "only 0"}
     seen, wrong, over = set(), [], threading.Event()
@@ -101,10 +104,11 @@ def test_a_publish_under_load_is_never_half_seen(valkey, tmp_path):
             for number, shop in enumerate(shops[1:], 1):
                 sid = write_tables(tmp_path / str(number), shop).publish(valkey).snapshot_id
                 expected[sid] = f"only {number}"
-                deadline = time.monotonic() + PATIENCE_SECONDS
+                published = time.monotonic()
                 while (sid, expected[sid]) not in seen:
-                    assert time.monotonic() < deadline, seen
+                    assert time.monotonic() < published + PATIENCE_SECONDS, seen
                     time.sleep(0.01)
+                print(f"seen {time.monotonic() - published:.2f} s after the publish")
         finally:
             over.set()
             asking.join()

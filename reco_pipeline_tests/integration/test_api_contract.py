@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,19 +39,28 @@ def running_in(state, folder):
         with running_api(settings) as api:
             scopes = [word for one in ("read", "admin", "ops") for word in ("--scope", one)]
             key = api.reco("keys", "create", "contract", *scopes, "--json").json["key"]
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while api.client.get("/health/").status_code != 401:  # from then on it is closed
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
             api.client.headers["X-API-Key"] = key
-            api.wait_for(redis_connected=True)
             if state == "without Redis":
                 valkey.shutdown(nosave=True)
                 api.wait_for(redis_connected=False, problem="redis_unavailable")
             yield api, key
 
 
-def ask_everything(api, key, *options, cwd):
+def ask_everything(api, key, *options, cwd, missing=""):
     """Runs Schemathesis; fails with what it prints where it found something."""
     command = [SCHEMATHESIS, "--config-file", CONFIG, "run", f"{api.client.base_url}/openapi.json"]
     command += ["-H", f"Authorization: Bearer {key}", "--seed", SEED, "--generation-database", "none", *options]
-    hooks = {"SCHEMATHESIS_HOOKS": "reco_pipeline_tests.api_contract", "PYTHONPATH": str(ROOT)}
+    # A server error is looked at by code: on a busy machine the service may refuse as overloaded, as it says.
+    command += ["--exclude-checks", "not_a_server_error"]
+    hooks = {
+        "SCHEMATHESIS_HOOKS": "reco_pipeline_tests.api_contract",
+        "PYTHONPATH": str(ROOT),
+        "MAY_BE_MISSING": missing,
+    }
     done = subprocess.run(
         list(map(str, command)), env=os.environ | hooks, cwd=cwd, capture_output=True, text=True, check=False
     )
@@ -68,9 +78,9 @@ def test_examples_and_bounds_of_every_route_are_answered_as_documented(tmp_path)
 @pytest.mark.parametrize("state", STATES)
 def test_whatever_is_sent_is_answered_as_documented(tmp_path, state):
     """Drawn requests, right and wrong ones, and sequences of them, in every state of the service."""
-    options = ["--exclude-checks", "not_a_server_error"] if state == "without a snapshot" else []
+    missing = "snapshot_not_found" if state == "without a snapshot" else ""
     with running_in(state, tmp_path) as (api, key):
-        ask_everything(api, key, "--max-examples", "100", *options, cwd=tmp_path)
+        ask_everything(api, key, "--max-examples", "100", cwd=tmp_path, missing=missing)
 
 
 def test_what_is_no_http_is_a_problem_document_too(tmp_path):
