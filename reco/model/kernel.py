@@ -56,6 +56,7 @@ def best_pairs(
     weights: Ints | None,
     settings: ScoreSettings,
     *,
+    items: Items | None = None,
     threads: int | None = None,
     otherwise: Path | None = None,
 ) -> Iterator[Block]:
@@ -67,12 +68,14 @@ def best_pairs(
         baskets: the entries of the orders, with times where age weighs.
         weights: what each order adds to its pairs, in `baskets.UNIT`; None: one each.
         settings: the score, and how many are kept.
+        items: `Items.of` these orders, where they are known already.
         threads: how many count; None: one for each core that this process may use.
         otherwise: see `compiled.load`.
     """
     _, row_block = _functions(otherwise)
-    matrix = _Matrix.of(baskets, weights, otherwise)
-    scoring = _scoring(settings, Items.of(baskets, settings), matrix.by_label)
+    items = items or Items.of(baskets, settings)
+    matrix = _Matrix.of(baskets, weights, items.orders, otherwise)
+    scoring = _scoring(settings, items, matrix.by_label)
     threads = threads or available_cores()
     idle: list[_Scratch] = []
 
@@ -145,14 +148,16 @@ class _Matrix:
         return len(self.arrays[7]) > 0
 
     @classmethod
-    def of(cls, baskets: Baskets, weights: Ints | None, otherwise: Path | None) -> "_Matrix":
+    def of(
+        cls, baskets: Baskets, weights: Ints | None, popularity: NDArray[np.float64], otherwise: Path | None
+    ) -> "_Matrix":
         codes, width = np.ascontiguousarray(baskets.items.codes, np.int32), len(baskets.items)
-        by_label = np.argsort(-baskets.item_totals(None), kind="stable")
+        by_label = np.argsort(-popularity, kind="stable")
         label_of = np.empty(width, np.uint32)
         label_of[by_label] = np.arange(width, dtype=np.uint32)
         starts = np.append(baskets.starts, len(codes)).astype(np.int64, copy=False)
         row_starts, events, place = np.zeros(width + 1, np.int64), np.zeros(width, np.int64), np.empty(width, np.int64)
-        row_orders = np.empty(int(baskets.sizes[baskets.sizes > 1].sum()), np.uint32)
+        row_orders = np.empty(len(codes) - np.count_nonzero(baskets.sizes == 1), np.uint32)
         fill_rows, _ = _functions(otherwise)
         fill_rows(len(starts) - 1, width, starts, codes, row_starts, events, place, row_orders)
         heavy = np.empty(0, np.int64) if weights is None else weights
