@@ -12,8 +12,8 @@ import numpy as np
 
 from benchmarks.matrix.shapes import as_baskets, load
 from reco.model.cooccurrence import KERNEL_EVENTS, build_cooccurrence
-from reco.model.pairs import Pairs, count_pairs
-from reco.model.ranking import Items, rank_pairs
+from reco.model.pairs import count_pairs
+from reco.model.ranking import Items, Ranked, rank_pairs
 from reco.model.scores import ScoreSettings
 from reco.model.similar import build_similar
 
@@ -24,19 +24,18 @@ def neighbours(folder: Path, out: Path) -> int:
     """Cosine neighbours of each item from numbers in memory, as peers give them; returns the distinct pairs."""
     baskets, settings = as_baskets(load(folder)), ScoreSettings()
     items = Items.of(baskets, settings)
-    kept: list[Pairs] = []
+    ranked: list[Ranked] = []
     distinct = 0
     if int((baskets.sizes * (baskets.sizes - 1)).sum()) >= KERNEL_EVENTS and find_spec("numba"):
         from reco.model.kernel import best_pairs  # noqa: PLC0415 - as in a run, for large tables only
 
-        for block in best_pairs(baskets, None, settings):
-            kept.append(block.kept)
+        for block in best_pairs(baskets, None, settings, items=items):
+            ranked.append(rank_pairs(settings, items, block.kept))
             distinct += block.distinct
     else:
         for pairs in count_pairs(baskets):
-            kept.append(pairs)
+            ranked.append(rank_pairs(settings, items, pairs))
             distinct += len(pairs.item)
-    ranked = [rank_pairs(settings, items, one) for one in kept]
     columns = [np.concatenate([getattr(one, name) for one in ranked]) for name in ("item", "other", "score")]
     np.save(out, np.rec.fromarrays(columns, dtype=KIND))
     return distinct // 2

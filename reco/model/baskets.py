@@ -25,6 +25,7 @@ DAY = 86_400_000_000
 NEVER = -(2**62)
 """Stands for an order without a time."""
 
+_PORTION = 2**22
 _ENTRIES = ("source", "order_id", "item_id")
 
 
@@ -118,7 +119,10 @@ class Baskets:
     def item_totals(self, weights: Ints | None) -> Ints:
         """The orders of each item, or the sum of their weights."""
         if weights is None:
-            return np.bincount(self.items.codes, minlength=len(self.items))
+            totals = np.zeros(len(self.items), np.int64)
+            for low in range(0, len(self.items.codes), _PORTION):  # it counts a copy of eight bytes each
+                totals += np.bincount(self.items.codes[low : low + _PORTION], minlength=len(self.items))
+            return totals
         by_item = places_by_code(self.items.codes, len(self.items))
         sums = np.concatenate([[0], np.cumsum(np.repeat(weights, self.sizes)[by_item])])
         ends = np.cumsum(np.bincount(self.items.codes, minlength=len(self.items)))

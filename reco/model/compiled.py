@@ -1,72 +1,165 @@
-"""Where compiled code is kept, so that nobody waits for the compiler twice.
+"""Compiled loops: kept as machine code, so that nobody waits for the compiler twice, nor for loading it.
 
-Belongs here: choosing the folder of compiled functions, and compiling into it. Does not belong here: what is compiled
-(`kernel`).
+Belongs here: keeping, finding, loading and calling machine code. Does not belong here: compiling (`compiling`, the only
+module that imports numba for it), what is compiled (`loops`, `solving`).
 
-Set-up calls `python -m reco.model.compiled`, which compiles into the environment; that may be read-only afterwards.
-Without it a folder of the caller's takes the code, and where that cannot be written either, it is kept for this process
-alone. A folder is named by all sources that are compiled together, for numba looks at the outermost function's only.
+Set-up calls `python -m reco.model.compiled`, which compiles into the environment. Code that is missing there, is
+damaged, or is for another processor or other sources, is compiled when first needed and kept there or, where that
+cannot be written, in a folder of the caller's; where neither can, it serves this process alone. LLVM's linker loads
+it, without numba, in some hundredths of a second.
 """
 
-import atexit
+import ctypes
 import hashlib
+import json
+import logging
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 ENVIRONMENT = Path(sys.prefix) / "share" / "reco" / "compiled"
 """The folder that set-up makes and fills."""
 
-Function = Callable[..., Any]
+Function = Callable[..., None]
+_LOG = logging.getLogger(__name__)
 
 
-def compile_functions(
-    functions: Sequence[Function], sources: Sequence[Path], otherwise: Path | None = None
-) -> list[Function]:
-    """Functions that are compiled when they are first called, or loaded where they were compiled before.
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A function to compile. It returns nothing, allocates nothing and raises nothing.
+
+    name: in its module; arguments: `int64` or `float64`, and `*` after a dtype for an array, which is handed over by
+    its address: as long as the function takes it to be.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+
+
+def load(module: str, loops: Sequence[Loop], sources: Sequence[Path], otherwise: Path | None = None) -> list[Function]:
+    """The functions, compiled; they run without the interpreter's lock.
 
     Args:
-        functions: plain functions in the Python that numba understands; they run without the interpreter's lock.
+        module: where they stand. It is imported to compile, and not to load.
+        loops: the functions.
         sources: every file with code that is compiled together with them.
         otherwise: a folder to keep the code in where set-up made none.
     """
-    import numba  # noqa: PLC0415 - takes half a second, for large tables only
+    name = f"{module}-{_version(loops, sources)}.o"
+    folders = [*([ENVIRONMENT] if ENVIRONMENT.is_dir() else []), *([otherwise] if otherwise else [])]
+    for folder in folders:
+        code = _read(folder / name)
+        if code is not None:
+            with suppress(RuntimeError):  # code that does not link is as good as damaged
+                return _link(code, loops)
+    _LOG.warning("Compiling %s for this machine, which takes some seconds, once.", module)
+    from reco.model.compiling import compile_object  # noqa: PLC0415 - imports numba
 
-    options: Any = numba.config
-    content = hashlib.sha256(f"{numba.__version__} {sys.version}".encode())
-    for source in sources:
+    code = compile_object(module, loops)
+    any(_keep(code, folder / name) for folder in folders)
+    return _link(code, loops)
+
+
+def _version(loops: Sequence[Loop], sources: Sequence[Path]) -> str:
+    """Of what is compiled, by whom and for which processor."""
+    llvm = _llvm()
+    machine = (llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
+    content = hashlib.sha256(repr((_llvm_version(), machine, loops)).encode())
+    for source in [Path(__file__).with_name("compiling.py"), *sources]:
         content.update(source.read_bytes())
-    before = options.CACHE_DIR
-    options.CACHE_DIR = str(_folder(content.hexdigest()[:16], otherwise))
+    return content.hexdigest()[:16]
+
+
+# ------------------------------------------------------------------------------------------------------------- the file
+def _read(path: Path) -> bytes | None:
+    """The code of a file, which begins with a line that says its digest; None where it is missing or damaged."""
     try:
-        return [numba.njit(nogil=True, cache=True)(function) for function in functions]
-    finally:
-        options.CACHE_DIR = before
+        said, _, code = path.read_bytes().partition(b"\n")
+        whole = json.loads(said) == _header(code)
+    except (OSError, ValueError):
+        return None
+    return code if whole else None
 
 
-def _folder(version: str, otherwise: Path | None) -> Path:
-    """The first folder that can be written, filled with what set-up compiled."""
-    ready = ENVIRONMENT / version
-    folders = [*([ready] if ENVIRONMENT.is_dir() else []), *([otherwise / version] if otherwise else [])]
-    folder = next(filter(_writable, folders), None)
-    if folder is None:
-        folder = Path(tempfile.mkdtemp(prefix="reco-compiled-"))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    if folder != ready and ready.is_dir() and not any(folder.iterdir()):
-        shutil.copytree(ready, folder, dirs_exist_ok=True)
-    return folder
-
-
-def _writable(folder: Path) -> bool:
+def _keep(code: bytes, path: Path) -> bool:
+    """Whether it could be written: at once, so that nobody reads half of it."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return True
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
+            file = Path(folder) / path.name
+            file.write_bytes(json.dumps(_header(code)).encode() + b"\n" + code)
+            file.replace(path)
     except OSError:
         return False
+    return True
+
+
+def _header(code: bytes) -> dict[str, Any]:
+    return {"size": len(code), "sha256": hashlib.sha256(code).hexdigest()}
+
+
+# ----------------------------------------------------------------------------------------------------------- the loader
+@cache
+def _llvm() -> Any:
+    from llvmlite import binding  # noqa: PLC0415 - for large tables only
+
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    return binding
+
+
+def _llvm_version() -> str:
+    import llvmlite  # noqa: PLC0415 - as above
+
+    version: str = llvmlite.__version__
+    return version
+
+
+_kept_loaded: list[Any] = []
+"""Code goes from memory with the objects that LLVM gives for it."""
+
+
+def _link(code: bytes, loops: Sequence[Loop]) -> list[Function]:
+    llvm = _llvm()
+    linker = llvm.create_lljit_compiler()
+    library = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
+    for loop in loops:
+        library.export_symbol(loop.name)
+    linked = library.link(linker, "reco")
+    _kept_loaded.extend((linker, linked))
+    return [_callable(linked[loop.name], loop) for loop in loops]
+
+
+def _callable(address: int, loop: Loop) -> Function:
+    kinds = [_KINDS.get(kind, ctypes.c_void_p) for kind in loop.arguments]
+    native = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *kinds)(address)
+
+    def call(*arguments: Any) -> None:
+        given = [_handed(one, kind) for one, kind in zip(arguments, loop.arguments, strict=True)]
+        returned, raised = ctypes.c_void_p(), ctypes.c_void_p()
+        if native(ctypes.byref(returned), ctypes.byref(raised), *given):
+            raise RuntimeError(f"{loop.name} raised, which no loop does.")
+
+    return call
+
+
+_KINDS: dict[str, Any] = {"int64": ctypes.c_int64, "float64": ctypes.c_double}
+
+
+def _handed(argument: Any, kind: str) -> Any:
+    if kind in _KINDS:
+        return argument
+    if argument.dtype != np.dtype(kind[:-1]) or not argument.flags.c_contiguous:
+        raise TypeError(f"an array of {argument.dtype} is no contiguous one of {kind[:-1]}")
+    return argument.ctypes.data
 
 
 def main() -> None:
@@ -75,6 +168,7 @@ def main() -> None:
     ENVIRONMENT.mkdir(parents=True)
     from reco.model import kernel, regression  # noqa: PLC0415 - compile into the folder just made
 
+    logging.getLogger("reco.model.compiled").setLevel(logging.ERROR)  # this is no surprise
     kernel.try_out()
     regression.try_out()
 

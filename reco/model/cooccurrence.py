@@ -24,8 +24,8 @@ from reco.model.scores import ScoreSettings
 from reco.storage.columns import COUNT, REAL, TEXT, Arrow, lake_errors, number_column, text_column, write_table
 from reco.storage.engine import require_files
 
-KERNEL_EVENTS = 2**24
-"""From so many pair events (over all orders n (n - 1)) the compiled kernel is worth the second of loading it."""
+KERNEL_EVENTS = 2**20
+"""From so many pair events (over all orders n (n - 1)) the compiled kernel is worth the time of loading it."""
 
 COOCCURRENCE_SCHEMA = pa.schema([("item_id", TEXT), ("other_id", TEXT), ("pair_orders", COUNT), ("pair_weight", REAL)])
 
@@ -162,7 +162,7 @@ def _by_sorting(baskets: Baskets, settings: ScoreSettings) -> _Counted:
 
 
 def _by_kernel(baskets: Baskets, settings: ScoreSettings, compiled: Path | None) -> _Counted:
-    from reco.model.kernel import best_pairs  # noqa: PLC0415 - half a second, for large tables only
+    from reco.model.kernel import best_pairs  # noqa: PLC0415 - for large tables only
 
     for block in best_pairs(baskets, baskets.weights(settings), settings, otherwise=compiled):
         yield block.kept, block.distinct, block.neighbours

@@ -1,7 +1,10 @@
 """The loops of the kernel, in the Python that numba compiles.
 
 Belongs here: loops over arrays. Does not belong here: what hands them arrays (`kernel`), formulas (`formulas`, compiled
-from there), where compiled code is kept (`compiled`). Importing this module imports numba, which takes half a second.
+from there), where compiled code is kept (`compiled`). Importing this module imports numba: it is for compiling only.
+
+Arrays are bare addresses: what a loop reads, writes and notes for itself is the caller's. Nothing is allocated and
+nothing raised, so that the machine code needs neither numba nor Python.
 
 A row of the matrix is counted into one dense array: for each order with the item, one is added for each item of that
 order. Items are numbered by how many orders hold them, so that the counters used most lie side by side.
@@ -30,30 +33,47 @@ SLACK = 1 - 1e-9
 """For bounds that pass a pair over without its score: far wider than the rounding of any formula."""
 
 
-def fill_rows(codes: Any, starts: Any, width: int) -> Any:
-    """The orders of each item, by counting; orders of one item are left out."""
-    row_starts, events = np.zeros(width + 1, np.int64), np.zeros(width, np.int64)
-    for order in range(len(starts) - 1):
+def fill_rows(
+    orders: int, width: int, starts: Any, codes: Any, row_starts: Any, events: Any, place: Any, row_orders: Any
+) -> None:
+    """The orders of each item, by counting; orders of one item are left out.
+
+    Args:
+        orders: how many there are.
+        width: how many items.
+        starts, codes: where each order begins in the codes of its items, with one more for the end.
+        row_starts, events, row_orders: to fill, the first two from 0; see `kernel`.
+        place: to work with, by item.
+    """
+    for order in range(orders):
         size = starts[order + 1] - starts[order]
         if size > 1:
             for entry in range(starts[order], starts[order + 1]):
                 row_starts[codes[entry] + 1] += 1
                 events[codes[entry]] += size
     for item in range(width):
+        place[item] = row_starts[item]
         row_starts[item + 1] += row_starts[item]
-    row_orders, place = np.empty(row_starts[width], np.uint32), row_starts[:-1].copy()
-    for order in range(len(starts) - 1):
+    for order in range(orders):
         if starts[order + 1] - starts[order] > 1:
             for entry in range(starts[order], starts[order + 1]):
                 row_orders[place[codes[entry]]] = order
                 place[codes[entry]] += 1
-    return row_starts, row_orders, events
 
 
 def row_block(
     low: int,
     high: int,
-    arrays: Any,
+    width: int,
+    weighted: int,
+    row_starts: Any,
+    row_orders: Any,
+    events: Any,
+    starts: Any,
+    labels: Any,
+    label_of: Any,
+    by_label: Any,
+    weights: Any,
     one: Any,
     other: Any,
     score: int,
@@ -62,35 +82,45 @@ def row_block(
     shrinkage: float,
     sharpness: float,
     total: float,
-) -> Any:
+    counts: Any,
+    sums: Any,
+    used: Any,
+    heap_score: Any,
+    heap_count: Any,
+    heap_item: Any,
+    sizes: Any,
+    kept_item: Any,
+    kept_count: Any,
+    kept_sum: Any,
+    told: Any,
+) -> None:
     """Counts the rows low..high-1 and keeps the best pairs of each, by item.
 
-    Returns:
-        How many of each row were kept; the other item, orders and weight (in `UNIT`) of these; how many pairs there
-        were; how many rows had any.
+    Args:
+        low, high, width: rows, and how many items there are.
+        weighted: whether orders have weights.
+        row_starts, row_orders, events, starts, labels, label_of, by_label, weights: see `kernel`.
+        one, other: what a score takes of an item asked for, by item, and of its neighbour, by label.
+        score, top, least, shrinkage, sharpness, total: the settings; the score by its place in `SCORES`.
+        counts, sums: to count in, by label; 0 before and after.
+        used, heap_score, heap_count, heap_item: to work with, by label, and `top` each.
+        sizes: to fill: how many were kept of each row.
+        kept_item, kept_count, kept_sum: to fill: of these the other item, the orders and the weight (in `UNIT`).
+        told: to fill: how many were kept, how many pairs there were, how many rows had any.
     """
-    row_starts, _, events, _, _, label_of, by_label, weights = arrays
-    width, weighted = len(by_label), len(weights) > 0
-    counts = np.zeros(width, np.int32)
-    sums = np.zeros(width if weighted else 1, np.int64)
-    used = np.empty(width, np.uint32)
-    heap_score, heap_count, heap_item = np.empty(top), np.empty(top, np.int64), np.empty(top, np.int64)
-    sizes = np.zeros(high - low, np.int64)
-    room = 0
-    for item in range(low, high):
-        room += min(top, width, events[item])
-    kept_item, kept_count = np.empty(room, np.int64), np.empty(room, np.int64)
-    kept_sum = np.empty(room if weighted else 0, np.int64)
     found = distinct = neighbours = 0
     for item in range(low, high):
         noted = events[item] * WIDE < width
-        touched = _count_row(row_starts[item], row_starts[item + 1], arrays, counts, sums, used, noted)
+        touched = _count_row(
+            *(row_starts[item], row_starts[item + 1], row_orders, starts, labels, weighted, weights),
+            *(counts, sums, used, noted),
+        )
         own, mine = label_of[item], one[item]
         counts[own] = 0  # an item is no neighbour of itself; its sum goes with the others below
         size, seen, cut = 0, 0, 0.0
         for place in range(touched if noted else width):
             label = used[place] if noted else np.uint32(place)
-            count = counts[label]
+            count: Any = np.int64(counts[label])
             if count == 0:
                 continue
             seen += 1
@@ -115,32 +145,39 @@ def row_block(
                 continue
             if size == top:
                 cut = _cut(score, heap_score[0], mine, sharpness)
-        chosen = np.sort(heap_item[:size])
-        for neighbour in chosen:
-            label = label_of[neighbour]
-            kept_item[found], kept_count[found] = neighbour, counts[label]
+        _sort(heap_item, size)
+        for place in range(size):
+            label = label_of[heap_item[place]]
+            kept_item[found], kept_count[found] = heap_item[place], counts[label]
             if weighted:
                 kept_sum[found] = sums[label]
             found += 1
         sizes[item - low] = size
         distinct += seen
         neighbours += seen > 0
-        if noted:
-            for place in range(touched):
-                counts[used[place]] = 0
-                if weighted:
-                    sums[used[place]] = 0
-        else:
-            counts[:] = 0
+        for place in range(touched if noted else width):
+            label = used[place] if noted else np.uint32(place)
+            counts[label] = 0
             if weighted:
-                sums[:] = 0
-    return sizes, kept_item[:found], kept_count[:found], kept_sum[:found], distinct, neighbours
+                sums[label] = 0
+    told[0], told[1], told[2] = found, distinct, neighbours
 
 
-def _count_row(first: int, last: int, arrays: Any, counts: Any, sums: Any, used: Any, noted: bool) -> Any:
+def _count_row(
+    first: int,
+    last: int,
+    row_orders: Any,
+    starts: Any,
+    labels: Any,
+    weighted: int,
+    weights: Any,
+    counts: Any,
+    sums: Any,
+    used: Any,
+    noted: bool,
+) -> Any:
     """Adds the orders row_orders[first:last] up; returns how many counters were noted in `used`."""
-    _, row_orders, _, starts, labels, _, _, weights = arrays
-    weighted, touched = len(weights) > 0, 0
+    touched = 0
     for place in range(first, last):
         if place + 2 * AHEAD < last:
             _fetch(starts, row_orders[place + 2 * AHEAD])
@@ -164,6 +201,21 @@ def _count_row(first: int, last: int, arrays: Any, counts: Any, sums: Any, used:
             for entry in range(begin, end):
                 sums[labels[entry]] += weight
     return touched
+
+
+def _sort(items: Any, size: int) -> None:
+    """Ascending, by Shell's way: a hundred at most, as a rule."""
+    gap = 1
+    while gap < size:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for at in range(gap, size):
+            item, to = items[at], at
+            while to >= gap and items[to - gap] > item:
+                items[to] = items[to - gap]
+                to -= gap
+            items[to] = item
+        gap //= 3
 
 
 def _value(score: int, both: float, one: float, other: float, total: float, sharpness: float) -> Any:
@@ -243,9 +295,8 @@ def _replace(scores: Any, counts: Any, items: Any, size: int, score: float, coun
 def _generate_fetch(_typing: Any, array: Any, index: Any) -> Any:
     """Asks for the cache line of an element that will be read soon."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        address = builder.bitcast(builder.gep(data, [arguments[1]]), cgutils.voidptr_t)
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        address = builder.bitcast(builder.gep(arguments[0], [arguments[1]]), cgutils.voidptr_t)
         number = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, number, number, number])
         prefetch = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call, unused-ignore]
@@ -263,6 +314,6 @@ _fetch: Any = intrinsic(_generate_fetch)
 for _called in (
     *(formulas.log2, formulas.power, formulas.cosine, formulas.jaccard, formulas.powers),
     *(formulas._cell, formulas.mutual_information, formulas.shrunk),
-    *(_count_row, _value, _cut, _is_passed_over, _is_better, _push, _replace),
+    *(_count_row, _sort, _value, _cut, _is_passed_over, _is_better, _push, _replace),
 ):
-    register_jitable(_called)
+    register_jitable(error_model="numpy")(_called)

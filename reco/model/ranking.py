@@ -154,11 +154,23 @@ def _score(settings: ScoreSettings, items: Items, pairs: Pairs) -> NDArray[np.fl
 
 def _best(pairs: Pairs, score: NDArray[np.float64], top: int) -> tuple[Ints, Ints]:
     """The places of the first `top` neighbours of each item, best first, and their ranks."""
-    best = np.lexsort((-pairs.orders, -score, pairs.item))  # stable: equal ones stay in the order of other
+    bits = (score + 0.0).view(np.int64)  # ascending with numbers that are not below 0
+    best = _sorted_by(-pairs.orders, -bits, pairs.item)  # stable: equal ones stay in the order of other
     sizes = _sizes(pairs.item)
     rank = np.arange(1, len(pairs.item) + 1) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     kept = rank <= top
     return best[kept], rank[kept]
+
+
+def _sorted_by(*keys: Ints) -> Ints:
+    """What `np.lexsort` finds, by sixteen bits at a time, which numpy sorts in linear time."""
+    places = np.arange(len(keys[0]))
+    for key in keys if len(places) else ():
+        low, high = int(key.min()), int(key.max())
+        for shift in range(0, (high - low).bit_length(), 16):
+            digit = ((key - low) >> shift).astype(np.uint16)
+            places = places[np.argsort(digit[places], kind="stable")]
+    return places
 
 
 def _sizes(item: Ints) -> Ints:

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from reco.errors import UsageError
 from reco.model import formulas
-from reco.model.compiled import Function, compile_functions
+from reco.model.compiled import Function, Loop, load
 from reco.model.pairs import Pairs
 from reco.model.ranking import Ranked, rank_scored
 from reco.model.scores import ScoreSettings
@@ -39,6 +39,14 @@ BLOCK = 2**9
 """Items that a thread solves at a time."""
 _LEAST = 1e-12
 """Weights below say nothing."""
+SOLVE_BLOCK = Loop(
+    "solve_block",
+    (
+        *("int64", "int64", "float64", "int64"),
+        *("int64*", "int64*", "float64*", "float64*", "float64*", "float64*"),
+        *("int64*", "float64*", "float64*", "float64*"),
+    ),
+)
 
 
 def can_regress() -> bool:
@@ -46,10 +54,11 @@ def can_regress() -> bool:
     return find_spec("numba") is not None
 
 
-def try_out() -> None:
+def try_out(otherwise: Path | None = None) -> None:
     """Uses every compiled function once."""
     pairs = Pairs(np.array([0, 1]), np.array([1, 0]), np.array([1, 1]))
-    regress(ScoreSettings(score="regression", candidates=1, ridge=1.0), np.array([1.0, 1.0]), pairs, threads=1)
+    settings = ScoreSettings(score="regression", candidates=1, ridge=1.0)
+    regress(settings, np.array([1.0, 1.0]), pairs, threads=1, otherwise=otherwise)
 
 
 def require_compiler() -> None:
@@ -76,7 +85,7 @@ def regress(
         orders: n_i, by code.
         pairs: the candidates of every item, sorted by item and other, with weights s_ij.
         threads: how many solve; None: one for each core that this process may use. No result depends on it.
-        otherwise: see `compiled.compile_functions`.
+        otherwise: see `compiled.load`.
 
     Raises:
         UsageError: numba is not installed.
@@ -84,11 +93,11 @@ def regress(
     require_compiler()
     width = len(orders)
     once = np.maximum(orders, 1.0)
-    numbers = (pairs.orders, pairs.orders if pairs.weight is None else pairs.weight, once)
+    weights = pairs.orders if pairs.weight is None else pairs.weight
+    numbers = ((pairs.other, np.int64), (pairs.orders, np.float64), (weights, np.float64), (once, np.float64))
     given = (
         np.searchsorted(pairs.item, np.arange(width + 1)).astype(np.int64),
-        np.array(pairs.other, np.int64),  # copies: the compiled loop is for arrays of one kind, that may be written
-        *(np.array(one, np.float64) for one in numbers),
+        *(np.ascontiguousarray(one, kind) for one, kind in numbers),
         formulas.power(once, -SCALE),
     )
     solved = np.concatenate([*_solve(given, float(settings.ridge), width, threads, otherwise), np.empty(0)])
@@ -106,10 +115,21 @@ def _solve(
     (solve_block,) = _functions(otherwise)
     threads = threads or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     found: list[NDArray[np.float64]] = []
+    starts = given[0]
+    most = int(np.diff(starts).max(initial=0))
+    idle: list[tuple[NDArray[Any], ...]] = []
+
+    def solve(low: int, high: int) -> NDArray[np.float64]:
+        scratch = idle.pop() if idle else (np.full(width, -1, np.int64), np.empty(most * most), np.empty(most))
+        weights = np.zeros(int(starts[high] - starts[low]))
+        solve_block(low, high, ridge, ROUNDS, *given, *scratch, weights)
+        idle.append(scratch)
+        return weights
+
     with ThreadPoolExecutor(threads, thread_name_prefix="regression") as pool:
         waiting: deque[Future[NDArray[np.float64]]] = deque()
         for low in range(0, width, BLOCK):
-            waiting.append(pool.submit(solve_block, low, min(width, low + BLOCK), given, ridge, ROUNDS))
+            waiting.append(pool.submit(solve, low, min(width, low + BLOCK)))
             if len(waiting) > 2 * threads:
                 found.append(waiting.popleft().result())
         found += [one.result() for one in waiting]
@@ -126,6 +146,4 @@ def _turned(pairs: Pairs, score: NDArray[np.float64], top: int) -> Ranked:
 
 @cache
 def _functions(otherwise: Path | None) -> list[Function]:
-    from reco.model import solving  # noqa: PLC0415 - beside numba, which takes half a second
-
-    return compile_functions([solving.solve_block], [Path(solving.__file__)], otherwise)
+    return load("reco.model.solving", [SOLVE_BLOCK], [Path(__file__).with_name("solving.py")], otherwise)

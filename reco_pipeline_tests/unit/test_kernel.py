@@ -1,6 +1,7 @@
 """Promises of the compiled kernel: whatever it counts, scores and keeps is what the plain way gives, to the byte."""
 
 import datetime as dt
+import json
 import math
 import random
 import subprocess
@@ -9,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -139,7 +141,7 @@ def test_threads_and_blocks_do_not_show(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_the_engine_is_chosen_by_the_pair_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few events are sorted, without the half second that loading the kernel takes; many are the kernel's."""
+    """Few events are sorted, without the time that loading the kernel takes; many are the kernel's."""
     orders = orders_file(tmp_path, [["a", "b", "c"]])
     used: list[object] = []
 
@@ -185,43 +187,101 @@ def test_logarithm_and_power_are_accurate() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------ compiled code
-def twice(x: int) -> int:
-    return 2 * x
+TWICE = compiled.Loop("twice", ("int64", "int64*"))
 
 
-def compile_once(otherwise: Path | None) -> tuple[int, int]:
-    """Whether a function had to be compiled, and whether it was loaded."""
-    (function,) = compiled.compile_functions([twice], [Path(__file__)], otherwise)
-    assert function(21) == 42
-    stats = function.stats  # type: ignore[attr-defined]
-    return len(stats.cache_misses), len(stats.cache_hits)
+def twice(size: int, numbers: Any) -> None:
+    for place in range(size):
+        numbers[place] *= 2
 
 
-def test_compiled_code_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What set-up made is used; else the caller's folder keeps it; a folder that refuses is copied or done without."""
-    environment, home = tmp_path / "environment", tmp_path / "home"
-    monkeypatch.setattr(compiled, "ENVIRONMENT", environment)
-    assert compile_once(home) == (1, 0)
-    assert compile_once(home) == (0, 1)
+@pytest.fixture
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An environment in which set-up compiled nothing yet, and made no folder."""
+    folder = tmp_path / "environment"
+    monkeypatch.setattr(compiled, "ENVIRONMENT", folder)
+    return folder
+
+
+def compiles(caplog: pytest.LogCaptureFixture, otherwise: Path | None) -> bool:
+    """Whether a function had to be compiled, which is said; either way it works."""
+    caplog.clear()
+    (function,) = compiled.load(__name__, [TWICE], [], otherwise)
+    numbers = np.array([1, 20])
+    function(2, numbers)
+    assert numbers.tolist() == [2, 40]
+    return "Compiling" in caplog.text
+
+
+def test_compiled_code_is_found_again(
+    environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What set-up made is used; else the caller's folder keeps it; without either it serves the process."""
+    home, blocked = tmp_path / "home", tmp_path / "file"
+    blocked.touch()
+    assert compiles(caplog, home)
+    assert not compiles(caplog, home)
     assert not environment.exists(), "only set-up makes it"
     environment.mkdir()
-    assert compile_once(None) == (1, 0)
-    assert compile_once(None) == (0, 1)
-    allowed = compiled._writable
-    monkeypatch.setattr(compiled, "_writable", lambda folder: environment not in folder.parents and allowed(folder))
-    assert compile_once(tmp_path / "new home") == (0, 1), "a copy of what set-up compiled"
-    blocked = tmp_path / "file"
-    blocked.touch()
-    assert compile_once(blocked) == (0, 1), "and without any folder, a copy for this process"
-    monkeypatch.setattr(compiled, "ENVIRONMENT", tmp_path / "nowhere")
-    assert compile_once(blocked) == (1, 0)
+    assert not compiles(caplog, home)
+    assert compiles(caplog, None)
+    assert not compiles(caplog, blocked)
+    monkeypatch.setattr(compiled, "ENVIRONMENT", blocked)
+    assert compiles(caplog, blocked / "home"), "a folder that refuses is done without"
 
 
-def test_other_sources_are_other_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A change of any file that takes part, not only of the outermost, is a reason to compile anew."""
-    monkeypatch.setattr(compiled, "ENVIRONMENT", tmp_path / "nowhere")
+def test_damaged_code_is_not_run(environment: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A file that is cut short, changed, empty or no machine code is compiled anew and replaced."""
+    environment.mkdir()
+    compiles(caplog, None)
+    (made,) = environment.iterdir()
+    whole = made.read_bytes()
+    other = b"no machine code"
+    foreign = json.dumps(compiled._header(other)).encode() + b"\n" + other
+    flipped = whole[:400] + bytes([whole[400] ^ 1]) + whole[401:]
+    for damaged in (whole[:-1], flipped, b"", b"\n", foreign):
+        made.write_bytes(damaged)
+        assert compiles(caplog, None)
+        assert compiled._read(made)
+    assert list(environment.iterdir()) == [made]
+
+
+def test_code_of_other_sources_or_processors_is_other_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change of any file that takes part, and another processor: an environment may be copied to another machine."""
     source = tmp_path / "formulas.py"
+    versions = set()
     for content in ("1", "2"):
         source.write_text(content, encoding="utf-8")
-        compiled.compile_functions([twice], [source], tmp_path / "home")
-    assert len(list((tmp_path / "home").iterdir())) == 2
+        versions.add(compiled._version([TWICE], [source]))
+    monkeypatch.setattr(compiled._llvm(), "get_host_cpu_name", lambda: "another")
+    versions.add(compiled._version([TWICE], [source]))
+    assert len(versions) == 3
+
+
+@pytest.mark.usefixtures("environment")
+def test_code_that_needs_python_is_refused() -> None:
+    """What allocates would need numba when it is loaded. An array of another kind than the code is for is refused."""
+    from reco.model import compiling  # noqa: PLC0415 - imports numba
+
+    with pytest.raises(RuntimeError, match="allocating needs NRT"):
+        compiling.compile_object(__name__, [compiled.Loop("allocating", ("int64", "int64*"))])
+    (function,) = compiled.load(__name__, [TWICE], [], None)
+    for wrong in (np.zeros(2), np.zeros(4, np.int64)[::2]):
+        with pytest.raises(TypeError, match="no contiguous one of int64"):
+            function(2, wrong)
+
+
+def allocating(size: int, numbers: Any) -> None:
+    numbers[0] = np.ones(size).sum()
+
+
+def test_loading_needs_no_compiler(tmp_path: Path) -> None:
+    """What was compiled once is loaded by LLVM's linker alone: a process counts and regresses without numba."""
+    program = (
+        "import sys; from pathlib import Path; from reco.model import kernel, regression\n"
+        "kernel.try_out(Path(sys.argv[1])); regression.try_out(Path(sys.argv[1])); print('numba' in sys.modules)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    subprocess.run(command, capture_output=True, text=True, check=True)  # may have to compile
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert said.stdout == "False\n", said.stderr

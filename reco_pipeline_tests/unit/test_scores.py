@@ -18,6 +18,8 @@ from reco.errors import ConfigError, LakeError, UsageError
 from reco.model.baskets import UNIT, Baskets
 from reco.model.checks import check_similar_bounds, check_symmetry
 from reco.model.cooccurrence import build_cooccurrence
+from reco.model.pairs import Pairs
+from reco.model.ranking import rank_scored
 from reco.model.scores import PAIR_SCORES, ScoreSettings
 from reco.model.similar import build_similar
 from reco.settings import Settings, load_settings
@@ -233,3 +235,26 @@ def test_the_settings_of_a_shop() -> None:
     with pytest.raises(ConfigError, match="add up to less than 1"):
         load_settings(score="powers", score_item_power=0.2, score_other_power=0.2)
     assert np.isclose(powers.item_power + powers.other_power, 1.1)
+
+
+@given(
+    scored=st.lists(
+        st.tuples(
+            st.sampled_from([0, 1, 2, 70_000, 2**40]),
+            st.sampled_from([0.0, 5e-324, 1e-12, 0.1, 0.1 + 2**-56, 0.30000000000000004, 0.3, 1.0]),
+            st.sampled_from([1, 2, 65_536, 65_537, 2**33]),
+        ),
+        max_size=60,
+    ),
+    top=st.integers(1, 9),
+)
+def test_neighbours_are_ranked_by_score_orders_and_id(scored: list[tuple[int, float, int]], top: int) -> None:
+    """Whatever is equal, nearly equal or far apart: what a plain sort of tuples says, and ties as they came in."""
+    scored = sorted(scored, key=lambda row: row[0])
+    item, orders = (np.array([row[n] for row in scored], np.int64) for n in (0, 2))
+    score = np.array([row[1] for row in scored], np.float64)
+    ranked = rank_scored(Pairs(item, np.arange(len(scored)), orders), score, top)
+    best = sorted(range(len(scored)), key=lambda n: (scored[n][0], -scored[n][1], -scored[n][2], n))
+    places = [[n for n in best if scored[n][0] == one] for one in sorted({row[0] for row in scored})]
+    assert ranked.other.tolist() == [n for of_one in places for n in of_one[:top]]
+    assert ranked.rank.tolist() == [n + 1 for of_one in places for n in range(len(of_one[:top]))]
