@@ -26,7 +26,7 @@ def main() -> int:
         path = FOLDER / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
-            print(f"docs/reference/{name}", file=sys.stderr)  # noqa: T201 - a command
+            print(f"docs/reference/{name}", file=sys.stderr)
     return 0
 
 
