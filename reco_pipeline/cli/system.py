@@ -215,7 +215,7 @@ def dagster_config(as_json: JsonFlag = False) -> None:
     if as_json:
         print_json({"folder": str(folder), "dagster_yaml": found, "ours": found == dagster_yaml(settings)})
     else:
-        print(folder)
+        say(str(folder))
 
 
 def doctor(as_json: JsonFlag = False) -> None:

@@ -67,6 +67,7 @@ def test_a_redis_that_is_gone_or_read_only_makes_no_backup(shop: BackupShop, tmp
     assert shop.back_up().manifest.good
 
 
+@pytest.mark.slow
 def test_a_redis_that_is_loading_makes_no_backup(shop: BackupShop, tmp_path: Path) -> None:
     """What it answers until it has read its files is not what it holds: it is told, and nothing is listed."""
     with running_valkey(tmp_path) as full:

@@ -20,6 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from pydantic import SecretStr
 
+from reco.backup.manifest import REDIS, SETTINGS, SQL, Entry, Manifest, make_backup_id, write_manifest
 from reco.backup.place import open_vault
 from reco.backup.prune import prune
 from reco.backup.retention import Policy
@@ -218,11 +219,26 @@ def test_a_server_that_answers_but_keeps_nothing_yet_is_waited_for(home: Path, m
 def test_room_of_freed_versions_goes_back_to_the_disk(home: Path) -> None:
     """Removed objects take their room until their versions are freed; then the files of the server are smaller."""
     settings = Settings(home=home, backup_identity=SecretStr(str(pyrage.x25519.Identity.generate())))
+    now, zero = dt.datetime.now(dt.UTC), dt.timedelta(0)
     with open_vault(settings) as vault:
+        entries = tuple(Entry(name, "0" * 64, 1, "f" * 64, 1) for name in (REDIS, SQL, SETTINGS))
+        listed = Manifest(
+            make_backup_id(1, now, "0" * 8),
+            1,
+            vault.namespace,
+            now,
+            "",
+            1,
+            "1",
+            "r",
+            predecessors=(),
+            entries=entries,
+            facts={},
+        )  # without any backup nobody knows what is stray
+        vault.store.put_bytes(write_manifest(listed, vault.keys), vault.manifest_key(listed.backup_id))
         for number in range(8):
             vault.store.put_bytes(os.urandom(1 << 20), vault.object_key(f"{number:064x}"))
         full = size_of(home / "s3" / "data")
-        now, zero = dt.datetime.now(dt.UTC), dt.timedelta(0)
         done = prune(vault, Policy(), grace=zero, now=now, keep_versions=dt.timedelta(days=1), dry_run=False)
         assert (done.objects, done.size_bytes, done.versions) == (8, 8 << 20, 0)
         assert size_of(home / "s3" / "data") >= full

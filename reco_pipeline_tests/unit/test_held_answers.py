@@ -104,7 +104,7 @@ def test_given_quantities_add_up_and_repetitions_do_not(tmp_path):
     """One and one are two, by id, by name or by both; a text without a quantity says nothing of how many there are."""
 
     def counted(*items):
-        return Basket.model_validate({"items": items}).counted()
+        return Basket.model_validate({"items": list(items)}).counted()
 
     one = {"item": "a", "quantity": 1}
     assert counted(one, one) == {"a": 2}
