@@ -20,7 +20,7 @@ test: ## set up, then the tests a newcomer needs (no browser, nothing slow)
 
 test-rest: ## only the tests that `make test` leaves out
 	@scripts/bootstrap.sh dev
-	$(PYTEST) -m "slow or browser" $(ARGS)
+	$(PYTEST) -n 2 --dist loadfile -m "slow or browser" $(ARGS)
 
 test-full: ## all tests; coverage of reco/ must reach the bound in pyproject.toml
 	@scripts/bootstrap.sh dev
