@@ -93,6 +93,7 @@ def test_the_image_holds_what_the_roles_call() -> None:
     copied = set(re.findall(r"docker/([\w.]+)", re.search(r"^COPY docker/.*$", DOCKERFILE, re.MULTILINE)[0]))  # type: ignore[index]
     allowed = set((ROOT / ".dockerignore").read_text(encoding="utf-8").split())
     assert named <= copied - {"reco"}
+    assert "-m reco.model.compiled" in DOCKERFILE  # so that a run need not compile
     for one in re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE, re.MULTILINE):
         for path in one.split():
             assert (ROOT / path).exists()
@@ -116,7 +117,7 @@ def dagster_roles() -> set[str]:
 
 @pytest.mark.parametrize("name", sorted(dagster_roles()))
 def test_dagster_finds_its_records_by_our_settings(name: str) -> None:
-    """Also what goes around the entry point, a health check or `exec`: its folder is where the entry point writes it."""
+    """Also what goes around the entry point, a health check or `exec`: its folder is the one that is prepared."""
     environment = SERVICES[name]["environment"]
     assert environment["DAGSTER_HOME"] == f"{environment['RECO_HOME']}/dagster"
     for key in ("RECO_HOME", "DAGSTER_HOME"):  # `docker run` of the image alone
@@ -129,7 +130,7 @@ def start(folder: Path) -> "subprocess.CompletedProcess[str]":
     """The entry point, with a command that shows what the role gets."""
     environment = {"PATH": os.environ["PATH"], "RECO_HOME": str(folder / "home"), "DAGSTER_HOME": "elsewhere"}
     environment |= {"RECO_DAGSTER_DATABASE_URL_FILE": str(folder / "url")}
-    words = [sys.executable, DOCKER / "start.py", "printenv", "DAGSTER_HOME"]
+    words = [sys.executable, str(DOCKER / "start.py"), "printenv", "DAGSTER_HOME"]
     return subprocess.run(words, cwd=folder, env=environment, check=False, capture_output=True, text=True)
 
 
