@@ -167,10 +167,10 @@ def _crowded(context: dg.SensorEvaluationContext, now: dt.datetime) -> list[Aler
         return []
     at, cpu_seconds = json.loads(context.cursor) if context.cursor else (now.timestamp(), found.cpu_seconds)
     context.update_cursor(json.dumps([now.timestamp(), found.cpu_seconds]))
-    passed, used = now.timestamp() - at, found.cpu_seconds - cpu_seconds
-    # It began anew where it has used less than before; a look after a short while would tell of a peak.
-    known = used >= 0 and passed >= SECONDS_BETWEEN_LOOKS / 2
-    return crowded(found, used / passed if known else None)
+    passed = now.timestamp() - at
+    if passed < SECONDS_BETWEEN_LOOKS / 2:  # so short a while would tell of a peak
+        return crowded(found, None)
+    return crowded(found, (found.cpu_seconds - cpu_seconds) / passed)  # less than nothing: the container began anew
 
 
 def _no_run(instance: dg.DagsterInstance, home_age_seconds: float | None, now: dt.datetime) -> Alert | None:
