@@ -21,7 +21,6 @@ from reco.backup.vault import Listed, Vault, time_of
 from reco.backup.versions import Freed, free_versions
 from reco.errors import ObjectStoreRefused, RetentionRefused
 from reco.progress import report
-from reco.settings import Settings
 
 DRILLS_KEPT = dt.timedelta(days=366)
 
@@ -42,17 +41,6 @@ class Pruned:
     versions_refused: str
     locked: tuple[str, ...]
     dry_run: bool
-
-
-def policy_of(settings: Settings) -> Policy:
-    """The rules of the settings."""
-    return Policy(
-        days=settings.backup_keep_days,
-        daily=settings.backup_keep_daily,
-        weekly=settings.backup_keep_weekly,
-        monthly=settings.backup_keep_monthly,
-        minimum=settings.backup_keep_minimum,
-    )
 
 
 def prune(
