@@ -144,28 +144,16 @@ def target_of(own: "Settings", config: RestoreConfig) -> "tuple[Settings, str | 
 
 
 @dg.op(pool=POOL)
-def prune_backups(context: dg.OpExecutionContext, database: DatabaseResource, vault: VaultResource) -> None:
+def prune_backups(context: dg.OpExecutionContext, database: DatabaseResource) -> None:
     """Removes what retention lets go, in both buckets; refuses where the clock or the list cannot be right.
 
     The second bucket keeps what the first one has, which would be copied there again.
     """
-    from reco.backup.prune import policy_of, prune
+    from reco.backup.prune_buckets import prune_buckets
 
-    settings = database.home().settings
     told: dict[str, int] = {}
-    elsewhere: list[str] = []
-    for where in ("", "replica/") if settings.s3_replica_bucket else ("",):
-        with vault.open(replica=bool(where)) as backups:
-            found = prune(
-                backups,
-                policy_of(settings),
-                grace=dt.timedelta(hours=settings.backup_grace_hours),
-                keep_versions=dt.timedelta(days=settings.backup_version_days),
-                elsewhere=elsewhere,
-                now=dt.datetime.now(dt.UTC),
-                dry_run=False,
-            )
-            elsewhere = backups.ids()
+    done = prune_buckets(database.home().settings, now=dt.datetime.now(dt.UTC), dry_run=False)
+    for where, found in zip(("", "replica/"), done, strict=False):
         figures = {"kept": len(found.plan.keep), "removed": len(found.plan.remove), "objects_removed": found.objects}
         figures |= {"bytes_removed": found.size_bytes, "bytes_freed": found.version_bytes, "locked": len(found.locked)}
         told |= {f"{where}{name}": value for name, value in figures.items()}

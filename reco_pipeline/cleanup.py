@@ -95,29 +95,26 @@ def old_runs(instance: "dg.DagsterInstance", settings: "Settings", *, now: dt.da
 
 
 def old_backups(settings: "Settings", *, now: dt.datetime, dry_run: bool) -> list[Removed]:
-    """Backups that retention lets go, and old objects of none, in each bucket there is."""
-    from reco.backup.place import open_vault
-    from reco.backup.prune import policy_of, prune
+    """Backups that retention lets go, and old objects of none, in each bucket there is, as far as it comes."""
+    from reco.backup.prune_buckets import prune_buckets
 
     if settings.s3_bucket is None and settings.profile != "production" and not (settings.home / "s3" / "data").exists():
         return []
+    buckets = prune_buckets(settings, now=now, dry_run=dry_run)
 
-    def of(*, replica: bool) -> Removed:
-        with open_vault(settings, replica=replica) as vault:
-            found = prune(
-                vault,
-                policy_of(settings),
-                grace=dt.timedelta(hours=settings.backup_grace_hours),
-                keep_versions=dt.timedelta(days=settings.backup_version_days),
-                now=now,
-                dry_run=dry_run,
-            )
+    def of(kind: str) -> Removed:
+        found = next(buckets)
         kept = f"RECO_BACKUP_KEEP_*: {len(found.plan.keep)} backups"
-        kind = "backups in the second bucket" if replica else "backups"
         return Removed(kind, kept, len(found.plan.remove), found.objects, found.size_bytes + found.version_bytes)
 
-    steps = [("backups", False)] + [("backups in the second bucket", True)] * (settings.s3_replica_bucket is not None)
-    return [_done(kind, partial(of, replica=replica)) for kind, replica in steps]
+    done = [_done("backups", partial(of, "backups"))]
+    if settings.s3_replica_bucket is not None:
+        kind = "backups in the second bucket"
+        if done[0].problem:
+            done.append(Removed(kind, "", problem="left as it is, since the first bucket could not be pruned"))
+        else:
+            done.append(_done(kind, partial(of, kind)))
+    return done
 
 
 def _referred_to(instance: "dg.DagsterInstance") -> set[str]:

@@ -11,7 +11,7 @@ every backup that is listed is whole.
 
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from reco.backup.lease import BackupLease
@@ -21,7 +21,6 @@ from reco.backup.vault import Listed, Vault, time_of
 from reco.backup.versions import Freed, free_versions
 from reco.errors import ObjectStoreRefused, RetentionRefused
 from reco.progress import report
-from reco.settings import Settings
 
 DRILLS_KEPT = dt.timedelta(days=366)
 
@@ -42,17 +41,6 @@ class Pruned:
     versions_refused: str
     locked: tuple[str, ...]
     dry_run: bool
-
-
-def policy_of(settings: Settings) -> Policy:
-    """The rules of the settings."""
-    return Policy(
-        days=settings.backup_keep_days,
-        daily=settings.backup_keep_daily,
-        weekly=settings.backup_keep_weekly,
-        monthly=settings.backup_keep_monthly,
-        minimum=settings.backup_keep_minimum,
-    )
 
 
 def prune(
@@ -85,7 +73,8 @@ def prune(
         store_now = vault.store.head(f"{vault.namespace}/lease.json").now
         listed = vault.list()
         checks = vault.checks()
-        bad = vault.standing(listed, checks).backups
+        standing = vault.standing(listed, checks)
+        bad = standing.backups
         removed, dates = vault.removed(), vault.dates()
         _require_whole_list(listed, lease.newest, removed)
         unreadable = [one.backup_id for one in listed if one.manifest is None]
@@ -127,7 +116,8 @@ def prune(
             dry_run=dry_run,
         )
         if not dry_run:
-            locked += _take_away(vault, lease, _marks_over(vault, removed | gone, checks, now))
+            damaged = standing.objects & used if known else standing.objects
+            locked += _take_away(vault, lease, _marks_over(vault, removed | gone, checks, damaged, now))
             _forget_stones(vault, removed, freed)
             if freed.versions:
                 vault.compact(freed.size_bytes)
@@ -193,15 +183,26 @@ def _forget_stones(vault: Vault, removed: frozenset[str], freed: Freed) -> None:
         vault.store.remove(f"{vault.namespace}/removed/{backup_id}.json")
 
 
-def _marks_over(vault: Vault, removed: Collection[str], checks: Sequence[Checked], now: dt.datetime) -> list[str]:
-    """The keys of what is said of backups that are no more; the drills of a year stay, and the last that passed."""
+def _marks_over(
+    vault: Vault, removed: Collection[str], checks: Sequence[Checked], damaged: Collection[str], now: dt.datetime
+) -> list[str]:
+    """The keys of what is said of backups that are no more; the drills of a year stay, and the last that passed.
+
+    So does a finding, whatever backup it was made on, while objects that it found damaged are named by another one:
+    of these alone, since what cleared the others goes.
+    """
     there = {*vault.ids()}
     last = next((one for one in reversed(checks) if one.kind == "drill" and one.passed), None)
     found = []
     for one in checks:
-        over = now - one.at >= DRILLS_KEPT or (one.kind == "verify" and one.backup_id in removed)
-        if over and one is not last and one.backup_id not in there:
+        over = now - one.at >= DRILLS_KEPT or (one.kind == "verify" and (one.damaged or one.backup_id in removed))
+        if not over or one is last or one.backup_id in there:
+            continue
+        left = tuple(name for name in one.damaged if name in damaged)
+        if not left:
             found.append(vault.mark_key(one))
+        elif left != one.damaged:
+            vault.mark_checked(replace(one, damaged=left))
     return [*found, *vault.keys_about({*removed} - there)]
 
 

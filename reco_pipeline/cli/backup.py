@@ -209,22 +209,13 @@ def prune(
     Example: reco backup prune --yes
     """
     from reco.backup.place import open_vault
-    from reco.backup.prune import policy_of
-    from reco.backup.prune import prune as remove
+    from reco.backup.prune_buckets import prune_bucket
 
     with ExitStack() as stack:
         opened = stack.enter_context(opened_backups(replica=replica))
-        settings = opened.settings
+        settings, now = opened.settings, dt.datetime.now(dt.UTC)
         elsewhere = stack.enter_context(open_vault(settings)).ids() if replica else []
-        found = remove(
-            opened.vault,
-            policy_of(settings),
-            grace=dt.timedelta(hours=settings.backup_grace_hours),
-            keep_versions=dt.timedelta(days=settings.backup_version_days),
-            elsewhere=elsewhere,
-            now=dt.datetime.now(dt.UTC),
-            dry_run=not yes,
-        )
+        found = prune_bucket(opened.vault, settings, now=now, elsewhere=elsewhere, dry_run=not yes)
     if as_json:
         kept = {key: list(why) for key, why in found.plan.keep.items()}
         print_json(asdict(found) | {"plan": {"keep": kept, "remove": list(found.plan.remove)}})

@@ -558,3 +558,39 @@ def test_what_is_said_of_a_backup_goes_with_it(shop: BackupShop) -> None:
     vault.mark_checked(Checked(last.backup_id, "drill", shop.now, passed=True))
     prune(vault, TIGHT, grace=HOUR, now=dt.datetime.now(dt.UTC), dry_run=False)
     assert old.backup_id not in {one.backup_id for one in vault.checks()}
+
+
+def test_damage_is_known_for_as_long_as_a_backup_names_it(shop: BackupShop) -> None:
+    """Also when the backup that was checked is gone; once it reads right in another one the finding goes too."""
+    vault, home, real = shop.vault(), shop.settings.home, shop.minute
+    shop.minute -= 40 * 24 * 60
+    checked = shop.back_up().manifest
+    shop.minute = real
+    shop.give("tuesday", {"9": ["Kit"]})
+    neighbour = shop.back_up().manifest
+    shared = next(one for one in checked.entries if one in neighbour.entries and one.name.startswith("lake/"))
+    key = vault.object_key(shared.object)
+    whole = vault.store.get_bytes(key)
+    vault.store.put_bytes(b"other", key)
+    alone = checked.entry("sql.jsonl").object
+    assert alone not in {one.object for one in neighbour.entries}
+    vault.store.put_bytes(b"other", vault.object_key(alone))
+    assert not verify(vault, checked, home, part=(1, 1), now=shop.now).passed
+    later = shop.back_up().manifest
+
+    def bad() -> frozenset[str]:
+        return vault.standing(vault.list()).backups
+
+    assert bad() == {checked.backup_id, neighbour.backup_id}
+    assert prune(vault, TIGHT, grace=HOUR, now=dt.datetime.now(dt.UTC), dry_run=False).plan.remove == (
+        checked.backup_id,
+    )
+    assert vault.standing(vault.list()).objects == {shared.object}, "what no backup names is said of nobody"
+    shop.back_up()
+    prune(vault, TIGHT, grace=HOUR, now=dt.datetime.now(dt.UTC), dry_run=False)
+    assert bad() == {neighbour.backup_id}
+    assert later.backup_id not in bad()
+    vault.store.put_bytes(whole, key)
+    assert verify(vault, neighbour, home, part=(1, 1), now=shop.now).passed
+    prune(vault, TIGHT, grace=HOUR, now=dt.datetime.now(dt.UTC), dry_run=False)
+    assert [one.backup_id for one in vault.checks()] == [neighbour.backup_id]

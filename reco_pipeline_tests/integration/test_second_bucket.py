@@ -4,6 +4,7 @@ import datetime as dt
 import json
 
 import pytest
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from reco.backup.marks import Checked
@@ -13,7 +14,9 @@ from reco.backup.replicate import replicate
 from reco.backup.retention import Policy
 from reco.backup.vault import Vault
 from reco.backup.verify import verify
+from reco.settings import Settings
 from reco.storage.objects import ObjectStore
+from reco_pipeline.cleanup import old_backups
 from reco_pipeline.cli.app import app
 from reco_pipeline_tests.backup_shop import IDENTITY, KEYS, NOON, BackupShop
 from reco_pipeline_tests.faulty_store import QUICK
@@ -70,6 +73,45 @@ def test_retention_decides_alike_and_nothing_is_copied_twice(shop: BackupShop, s
         assert {*vault.ids()} == {*second.ids()} == stay
     vault.unpin(pinned.backup_id)
     assert clean(second, elsewhere=vault.ids()) == (), "what the first bucket has would be copied again"
+
+
+def both_buckets(shop: BackupShop) -> Settings:
+    """Settings of the shop that name both buckets, with tight rules."""
+    rules = {f"backup_keep_{name}": getattr(TIGHT, name) for name in ("days", "daily", "weekly", "monthly", "minimum")}
+    buckets = {
+        "s3_bucket": shop.server.bucket,
+        "s3_replica_bucket": "replica",
+        "backup_identity": SecretStr(str(IDENTITY)),
+    }
+    urls = {"s3_endpoint_url": shop.server.url, "s3_replica_endpoint_url": shop.server.url}
+    return shop.settings.model_copy(update={**rules, **buckets, **urls})
+
+
+def test_a_cleanup_leaves_the_second_bucket_what_the_first_one_has(shop: BackupShop, second: Vault) -> None:
+    """As the job and the command do; where the first one refuses, it leaves the second one as it is."""
+    vault = shop.vault()
+    real_now(shop, days_ago=40)
+    old = shop.back_up().manifest
+    real_now(shop, days_ago=3)
+    newest = shop.back_up().manifest
+    replicate(vault, second, shop.settings.home, now=shop.now)
+    vault.hold(old.backup_id, "another", "A restore")  # it stays in the first bucket for now
+    now = dt.datetime.now(dt.UTC)
+    for dry_run in (True, False):
+        done = old_backups(both_buckets(shop), now=now, dry_run=dry_run)
+        assert [(one.problem, one.rows) for one in done] == [("", 0), ("", 0)]
+    vault.release(old.backup_id, "another")
+    raw = vault.store.get_bytes(vault.manifest_key(newest.backup_id))
+    vault.store.remove(vault.manifest_key(newest.backup_id))
+    refused, left = old_backups(both_buckets(shop), now=now, dry_run=False)
+    assert "lacks" in refused.problem
+    assert "first bucket" in left.problem
+    assert second.ids() == [old.backup_id, newest.backup_id]
+    vault.store.put_bytes(raw, vault.manifest_key(newest.backup_id))
+    for dry_run in (True, False):
+        done = old_backups(both_buckets(shop), now=now, dry_run=dry_run)
+        assert [(one.problem, one.rows) for one in done] == [("", 1), ("", 1)]
+    assert vault.ids() == second.ids() == [newest.backup_id]
 
 
 def test_findings_of_the_first_bucket_say_nothing_of_objects_of_the_second(shop: BackupShop, second: Vault) -> None:
