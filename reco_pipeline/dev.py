@@ -13,8 +13,9 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 from reco.alerts.tell import Alert, tell
 from reco.errors import ConfigError, ServiceEnded
@@ -28,7 +29,7 @@ from reco.storage.redis import open_redis, worries
 from reco_pipeline.instance import dagster_home, open_instance
 from reco_pipeline.pending import close_runs_of_dead_services, write_first_sample
 from reco_pipeline.production import require_ready
-from reco_pipeline.services import Running, Service
+from reco_pipeline.services import ENDS_SECONDS, Running, Service
 
 START_SECONDS = 180.0
 WATCH_SECONDS = 0.5
@@ -80,48 +81,46 @@ def services(settings: Settings, say: Say) -> Iterator[list[Running]]:
         yield running
 
 
-def watch(running: list[Running], settings: Settings, say: Say, *, sleep: Sleep = time.sleep) -> None:
-    """Starts again what ends by itself or does not answer any more, and tells it; returns never.
+def watch(running: list[Running], settings: Settings, say: Say, *, sleep: Sleep = time.sleep) -> NoReturn:
+    """Starts again what ends by itself or does not answer any more, and tells it.
 
-    Raises:
-        ServiceEnded: one of them ended more than five times within ten minutes.
+    What ended more than five times within ten minutes is left alone for ten more, and then tried anew: the others are
+    kept up meanwhile.
     """
     while True:
         for one in running:
+            now = time.monotonic()
+            if one.rests(now):
+                continue
             try:
                 one.check()
-                one.probe(time.monotonic())
+                one.probe(now)
             except ServiceEnded as ended:
                 revive(one, ended, settings, say, sleep=sleep)
         time.sleep(WATCH_SECONDS)
 
 
 def revive(one: Running, ended: ServiceEnded, settings: Settings, say: Say, *, sleep: Sleep = time.sleep) -> None:
-    """Starts a service again, after a pause that grows with each end.
-
-    Raises:
-        ServiceEnded: it ended too often; the last reason.
-    """
-    while True:
-        name, pause = one.service.name, one.pause(time.monotonic())
-        first = ended.message.splitlines()[0].partition(" It said")[0]
-        if pause is None:
-            step = f"Its log is {one.service.log}; start again with `reco dev`."
-            tell(Alert("service_lost", name, f"{first} It ended again and again.", step), settings)
-            raise ended
-        tell(
-            Alert("service_ended", name, first, f"Nothing: it is started again. Its log is {one.service.log}."),
-            settings,
-        )
-        say(f"{first} Starting it again in {pause:.0f} s.")
-        sleep(pause)
-        try:
-            one.again(START_SECONDS)
-        except ServiceEnded as error:
-            ended = error
-            continue
-        say(f"{name} is up again: {one.service.url}")
+    """Tries once to start a service again, after a pause that grows with each end; `one.check` tells why it failed."""
+    service, pause = one.service, one.pause(time.monotonic())
+    first = ended.message.splitlines()[0].partition(" It said")[0]
+    if pause is None:
+        one.stop()
+        minutes = f"{ENDS_SECONDS / 60:.0f} minutes"
+        step = f"Its log is {service.log}; it is tried again in {minutes}, or at once by a new `reco dev`."
+        tell(Alert("service_lost", service.name, f"{first} It ended again and again.", step), settings)
+        say(f"{first} It ended again and again and is left alone for {minutes}; the others stay up.")
         return
+    tell(
+        Alert("service_ended", service.name, first, f"Nothing: it is started again. Its log is {service.log}."),
+        settings,
+    )
+    say(f"{first} Starting it again in {pause:.0f} s.")
+    sleep(pause)
+    # What went wrong stays with it: between two tries the others are looked after.
+    with suppress(ServiceEnded):
+        one.again(START_SECONDS)
+        say(f"{service.name} is up again: {service.url}")
 
 
 def _close_dead_runs(settings: Settings) -> None:

@@ -3,6 +3,8 @@
 import os
 import signal
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from structlog.testing import capture_logs
 
 from reco.errors import ServiceEnded
 from reco.settings import load_settings
-from reco_pipeline.dev import revive, watch
+from reco_pipeline.dev import watch
 from reco_pipeline.services import ENDS_SECONDS, MOST_ENDS, Running, Service
 
 LIVES = "import sys, time; print('at work', flush=True); open(sys.argv[1], 'a').write('x'); time.sleep(600)"
@@ -73,20 +75,76 @@ def test_a_service_that_is_killed_is_started_again(tmp_path: Path) -> None:
         running.stop()
 
 
-def test_a_service_that_ends_again_and_again_is_given_up_with_its_reason(tmp_path: Path) -> None:
-    """Five times it is started again; then the reason it gave last is the error, and people are told."""
+def test_a_service_that_ends_again_and_again_rests_and_the_others_stay_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five times it is started again; then people are told why, and what else died meanwhile is still started again."""
+    monkeypatch.setattr("reco_pipeline.dev.WATCH_SECONDS", 0.01)
+    (tmp_path / "api").mkdir()
     made, _, between = service(tmp_path, DIES)
-    running = Running(made)
+    other, _, _ = service(tmp_path / "api", LIVES)
+    lost, kept = Running(made), Running(replace(other, name="API"))
     pauses: list[float] = []
     said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        if "left alone for 10 minutes" in line:
+            os.kill(kept.pid, signal.SIGKILL)
+        if line.startswith("API is up again"):
+            raise Stop
+
     try:
-        with pytest.raises(ServiceEnded) as first:
-            running.wait_until_ready(60)
-        with capture_logs() as logs, pytest.raises(ServiceEnded, match="no such table"):
-            revive(running, first.value, load_settings(home=tmp_path / "home"), said.append, sleep=pauses.append)
-        assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0]
+        kept.wait_until_ready(60)
+        with capture_logs() as logs, pytest.raises(Stop):
+            watch([lost, kept], load_settings(home=tmp_path / "home"), say, sleep=pauses.append)
+        assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 1.0]
         assert len(between) == MOST_ENDS
-        assert [one["event"] for one in logs if one["log_level"] == "error"] == ["service_ended", "service_lost"]
+        assert [one["event"] for one in logs if one["log_level"] == "error"] == [
+            "service_ended",
+            "service_lost",
+            "service_ended",
+        ]
+        with pytest.raises(ServiceEnded, match="no such table"):
+            lost.check()
+        now = time.monotonic()
+        assert (lost.rests(now), lost.rests(now + ENDS_SECONDS), kept.rests(now)) == (True, False, False)
+    finally:
+        lost.stop()
+        kept.stop()
+
+
+def test_what_cannot_be_started_yet_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that is away while the runs of a dead Dagster are closed counts as one more end, and ends nothing."""
+    monkeypatch.setattr("reco_pipeline.dev.WATCH_SECONDS", 0.01)
+    made, _, _ = service(tmp_path, LIVES)
+    tries: list[str] = []
+
+    def close_runs() -> None:
+        tries.append("closed")
+        if len(tries) < 3:
+            raise LookupError("too many retries for DB connection\nand a trace")
+
+    running = Running(replace(made, before_again=close_runs))
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        if "is up again" in line:
+            raise Stop
+
+    try:
+        running.wait_until_ready(60)
+        os.kill(running.pid, signal.SIGKILL)
+        with pytest.raises(Stop):
+            watch([running], load_settings(home=tmp_path / "home"), say, sleep=lambda _: None)
+        reason = "Dagster UI could not be started: LookupError: too many retries for DB connection"
+        assert said[1:] == [
+            f"{reason} Starting it again in 2 s.",
+            f"{reason} Starting it again in 4 s.",
+            "Dagster UI is up again: http://here",
+        ]
+        running.check()
     finally:
         running.stop()
 
