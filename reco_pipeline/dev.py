@@ -5,13 +5,12 @@ process is kept (`reco_pipeline.services`), or what is printed (`reco_pipeline.c
 """
 
 import datetime as dt
+import http.client
 import json
 import os
 import socket
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -32,9 +31,11 @@ from reco_pipeline.production import require_ready
 from reco_pipeline.services import ENDS_SECONDS, Running, Service
 
 START_SECONDS = 180.0
+ANSWER_SECONDS = 10.0
 WATCH_SECONDS = 0.5
 PORTS_TRIED = 50
 HOST = "127.0.0.1"
+LOCAL = {"0.0.0.0": HOST, "::": "::1"}  # noqa: S104 - where a service that listens on all addresses is asked
 STATE = """{
   workspaceOrError { ... on Workspace { locationEntries { loadStatus locationOrLoadError {
     __typename ... on PythonError { message } } } } }
@@ -154,13 +155,15 @@ def _dagster(settings: Settings, say: Say) -> Service:
         environment=_environment(settings) | {"DAGSTER_HOME": str(folder)},
         log=folder / "dev.log",
         url=url,
-        ready=lambda: _dagster_ready(url),
+        ready=lambda: _dagster_ready(port),
         before_again=lambda: _close_dead_runs(settings),
     )
 
 
 def _api(settings: Settings, say: Say) -> Service:
     """The API, by the command that serves it alone."""
+    host = settings.api_host.removeprefix("[").removesuffix("]")
+    host = LOCAL.get(host, host)
     port = _port(settings, "api_port", say)
     return Service(
         name="API",
@@ -168,8 +171,8 @@ def _api(settings: Settings, say: Say) -> Service:
         folder=settings.home,
         environment=_environment(settings) | {"RECO_API_PORT": str(port)},
         log=settings.home / "api.log",
-        url=f"http://{HOST}:{port}",
-        ready=lambda: not _is_free(port),
+        url=f"http://{f'[{host}]' if ':' in host else host}:{port}",
+        ready=lambda: _answer(host, port, "GET", "/livez") is not None,
     )
 
 
@@ -190,15 +193,31 @@ def _environment(settings: Settings) -> dict[str, str]:
     return found | {"PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore")}
 
 
-def _dagster_ready(url: str) -> bool:
-    body = json.dumps({"query": STATE}).encode()
-    request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})  # noqa: S310 - our own server
+def _answer(host: str, port: int, method: str, path: str, body: str | None = None) -> bytes | None:
+    """The body of a good answer; None where there is none in time.
+
+    That its port is taken proves nothing: the system takes connections for a process that hangs.
+    """
+    wire = http.client.HTTPConnection(host, port, timeout=ANSWER_SECONDS)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own server
-            data = json.load(answer)["data"]
-    except (OSError, ValueError, KeyError):
-        return False
-    entries = data["workspaceOrError"].get("locationEntries", [])
+        wire.request(method, path, body, {"Content-Type": "application/json"})
+        answer = wire.getresponse()
+        text = answer.read()
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        wire.close()
+    return text if answer.status == 200 else None
+
+
+def _dagster_ready(port: int) -> bool:
+    answer = _answer(HOST, port, "POST", "/graphql", json.dumps({"query": STATE}))
+    try:
+        data = json.loads(answer or b"{}")["data"]
+        entries = data["workspaceOrError"].get("locationEntries", [])
+        daemons = data["instance"]["daemonHealth"]["allDaemonStatuses"]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return False  # Dagster cannot tell, as while its database is away
     for entry in entries:
         found = entry["locationOrLoadError"]
         if found and found["__typename"] == "PythonError":
@@ -206,7 +225,6 @@ def _dagster_ready(url: str) -> bool:
                 f"Dagster cannot load the graph: {found['message'].strip()}", hint="Correct that, then `reco dev`."
             )
     loaded = bool(entries) and all(e["loadStatus"] == "LOADED" and e["locationOrLoadError"] for e in entries)
-    daemons = data["instance"]["daemonHealth"]["allDaemonStatuses"]
     return loaded and all(one["healthy"] for one in daemons if one["required"])
 
 

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import socket
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +14,9 @@ from structlog.testing import capture_logs
 
 from reco.errors import ServiceEnded
 from reco.settings import load_settings
-from reco_pipeline.dev import watch
+from reco_pipeline.dev import _api, _dagster_ready, watch
 from reco_pipeline.services import ENDS_SECONDS, MOST_ENDS, Running, Service
+from reco_pipeline_tests.servers import port_of, running_valkey
 
 LIVES = "import sys, time; print('at work', flush=True); open(sys.argv[1], 'a').write('x'); time.sleep(600)"
 DIES = "print('no such table', flush=True); raise SystemExit(7)"
@@ -174,3 +177,63 @@ def test_a_service_that_lives_and_does_not_answer_counts_as_ended(tmp_path: Path
         running.check()
     finally:
         running.stop()
+
+
+def test_an_api_that_hangs_counts_as_ended_and_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds its port, and the system takes connections for it: only an answer counts."""
+    monkeypatch.setattr("reco_pipeline.services.STOP_SECONDS", 0.4)
+    with running_valkey(tmp_path) as valkey, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        monkeypatch.setenv("RECO_REDIS_URL", f"redis://127.0.0.1:{port_of(valkey)}/0")
+        monkeypatch.setenv("RECO_API_PORT", str(port))
+        (home := tmp_path / "home").mkdir()
+        running = Running(_api(load_settings(home=home), print))
+        try:
+            running.wait_until_ready(60)
+            hung = running.pid
+            os.kill(hung, signal.SIGSTOP)
+            with monkeypatch.context() as hurried:
+                hurried.setattr("reco_pipeline.dev.ANSWER_SECONDS", 0.2)
+                running.probe(1000)
+                running.check()
+                with pytest.raises(ServiceEnded, match="API has not answered for 60 seconds"):
+                    running.probe(1060)
+            running.again(60)
+            assert running.pid != hung
+            running.probe(1200)
+            running.probe(1260)
+        finally:
+            running.stop()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"garbage\r\n\r\n",
+        b'HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"da',
+        b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"data":null}',
+        b'HTTP/1.1 200 OK\r\nContent-Length: 37\r\n\r\n{"data":{"workspaceOrError":null}}    ',
+        b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+def test_a_dagster_that_answers_nonsense_is_not_ready(answer: bytes) -> None:
+    """As while it starts, or while its database is away: it is asked again, and `reco dev` goes on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+
+        def reply() -> None:
+            wire, _ = listener.accept()
+            with wire:
+                wire.recv(65536)
+                wire.sendall(answer)
+
+        replying = threading.Thread(target=reply)
+        replying.start()
+        ready = _dagster_ready(listener.getsockname()[1])
+        replying.join()
+    assert not ready
