@@ -5,16 +5,16 @@ process is kept (`reco_pipeline.services`), or what is printed (`reco_pipeline.c
 """
 
 import datetime as dt
+import http.client
 import json
 import os
 import socket
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 from reco.alerts.tell import Alert, tell
 from reco.errors import ConfigError, ServiceEnded
@@ -28,12 +28,14 @@ from reco.storage.redis import open_redis, worries
 from reco_pipeline.instance import dagster_home, open_instance
 from reco_pipeline.pending import close_runs_of_dead_services, write_first_sample
 from reco_pipeline.production import require_ready
-from reco_pipeline.services import Running, Service
+from reco_pipeline.services import ENDS_SECONDS, Running, Service
 
 START_SECONDS = 180.0
+ANSWER_SECONDS = 10.0
 WATCH_SECONDS = 0.5
 PORTS_TRIED = 50
 HOST = "127.0.0.1"
+LOCAL = {"0.0.0.0": HOST, "::": "::1"}  # noqa: S104 - where a service that listens on all addresses is asked
 STATE = """{
   workspaceOrError { ... on Workspace { locationEntries { loadStatus locationOrLoadError {
     __typename ... on PythonError { message } } } } }
@@ -80,48 +82,46 @@ def services(settings: Settings, say: Say) -> Iterator[list[Running]]:
         yield running
 
 
-def watch(running: list[Running], settings: Settings, say: Say, *, sleep: Sleep = time.sleep) -> None:
-    """Starts again what ends by itself or does not answer any more, and tells it; returns never.
+def watch(running: list[Running], settings: Settings, say: Say, *, sleep: Sleep = time.sleep) -> NoReturn:
+    """Starts again what ends by itself or does not answer any more, and tells it.
 
-    Raises:
-        ServiceEnded: one of them ended more than five times within ten minutes.
+    What ended more than five times within ten minutes is left alone for ten more, and then tried anew: the others are
+    kept up meanwhile.
     """
     while True:
         for one in running:
+            now = time.monotonic()
+            if one.rests(now):
+                continue
             try:
                 one.check()
-                one.probe(time.monotonic())
+                one.probe(now)
             except ServiceEnded as ended:
                 revive(one, ended, settings, say, sleep=sleep)
         time.sleep(WATCH_SECONDS)
 
 
 def revive(one: Running, ended: ServiceEnded, settings: Settings, say: Say, *, sleep: Sleep = time.sleep) -> None:
-    """Starts a service again, after a pause that grows with each end.
-
-    Raises:
-        ServiceEnded: it ended too often; the last reason.
-    """
-    while True:
-        name, pause = one.service.name, one.pause(time.monotonic())
-        first = ended.message.splitlines()[0].partition(" It said")[0]
-        if pause is None:
-            step = f"Its log is {one.service.log}; start again with `reco dev`."
-            tell(Alert("service_lost", name, f"{first} It ended again and again.", step), settings)
-            raise ended
-        tell(
-            Alert("service_ended", name, first, f"Nothing: it is started again. Its log is {one.service.log}."),
-            settings,
-        )
-        say(f"{first} Starting it again in {pause:.0f} s.")
-        sleep(pause)
-        try:
-            one.again(START_SECONDS)
-        except ServiceEnded as error:
-            ended = error
-            continue
-        say(f"{name} is up again: {one.service.url}")
+    """Tries once to start a service again, after a pause that grows with each end; `one.check` tells why it failed."""
+    service, pause = one.service, one.pause(time.monotonic())
+    first = ended.message.splitlines()[0].partition(" It said")[0]
+    if pause is None:
+        one.stop()
+        minutes = f"{ENDS_SECONDS / 60:.0f} minutes"
+        step = f"Its log is {service.log}; it is tried again in {minutes}, or at once by a new `reco dev`."
+        tell(Alert("service_lost", service.name, f"{first} It ended again and again.", step), settings)
+        say(f"{first} It ended again and again and is left alone for {minutes}; the others stay up.")
         return
+    tell(
+        Alert("service_ended", service.name, first, f"Nothing: it is started again. Its log is {service.log}."),
+        settings,
+    )
+    say(f"{first} Starting it again in {pause:.0f} s.")
+    sleep(pause)
+    # What went wrong stays with it: between two tries the others are looked after.
+    with suppress(ServiceEnded):
+        one.again(START_SECONDS)
+        say(f"{service.name} is up again: {service.url}")
 
 
 def _close_dead_runs(settings: Settings) -> None:
@@ -155,13 +155,15 @@ def _dagster(settings: Settings, say: Say) -> Service:
         environment=_environment(settings) | {"DAGSTER_HOME": str(folder)},
         log=folder / "dev.log",
         url=url,
-        ready=lambda: _dagster_ready(url),
+        ready=lambda: _dagster_ready(port),
         before_again=lambda: _close_dead_runs(settings),
     )
 
 
 def _api(settings: Settings, say: Say) -> Service:
     """The API, by the command that serves it alone."""
+    host = settings.api_host.removeprefix("[").removesuffix("]")
+    host = LOCAL.get(host, host)
     port = _port(settings, "api_port", say)
     return Service(
         name="API",
@@ -169,8 +171,8 @@ def _api(settings: Settings, say: Say) -> Service:
         folder=settings.home,
         environment=_environment(settings) | {"RECO_API_PORT": str(port)},
         log=settings.home / "api.log",
-        url=f"http://{HOST}:{port}",
-        ready=lambda: not _is_free(port),
+        url=f"http://{f'[{host}]' if ':' in host else host}:{port}",
+        ready=lambda: _answer(host, port, "GET", "/livez") is not None,
     )
 
 
@@ -191,15 +193,31 @@ def _environment(settings: Settings) -> dict[str, str]:
     return found | {"PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore")}
 
 
-def _dagster_ready(url: str) -> bool:
-    body = json.dumps({"query": STATE}).encode()
-    request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})  # noqa: S310 - our own server
+def _answer(host: str, port: int, method: str, path: str, body: str | None = None) -> bytes | None:
+    """The body of a good answer; None where there is none in time.
+
+    That its port is taken proves nothing: the system takes connections for a process that hangs.
+    """
+    wire = http.client.HTTPConnection(host, port, timeout=ANSWER_SECONDS)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own server
-            data = json.load(answer)["data"]
-    except (OSError, ValueError, KeyError):
-        return False
-    entries = data["workspaceOrError"].get("locationEntries", [])
+        wire.request(method, path, body, {"Content-Type": "application/json"})
+        answer = wire.getresponse()
+        text = answer.read()
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        wire.close()
+    return text if answer.status == 200 else None
+
+
+def _dagster_ready(port: int) -> bool:
+    answer = _answer(HOST, port, "POST", "/graphql", json.dumps({"query": STATE}))
+    try:
+        data = json.loads(answer or b"{}")["data"]
+        entries = data["workspaceOrError"].get("locationEntries", [])
+        daemons = data["instance"]["daemonHealth"]["allDaemonStatuses"]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return False  # Dagster cannot tell, as while its database is away
     for entry in entries:
         found = entry["locationOrLoadError"]
         if found and found["__typename"] == "PythonError":
@@ -207,7 +225,6 @@ def _dagster_ready(url: str) -> bool:
                 f"Dagster cannot load the graph: {found['message'].strip()}", hint="Correct that, then `reco dev`."
             )
     loaded = bool(entries) and all(e["loadStatus"] == "LOADED" and e["locationOrLoadError"] for e in entries)
-    daemons = data["instance"]["daemonHealth"]["allDaemonStatuses"]
     return loaded and all(one["healthy"] for one in daemons if one["required"])
 
 

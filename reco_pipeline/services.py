@@ -20,7 +20,7 @@ STOP_SECONDS = 20.0
 TAIL_LINES = 15
 PROBE_SECONDS, SILENT_SECONDS = 10.0, 60.0
 ENDS_SECONDS, MOST_ENDS = 600.0, 5
-"""So many ends within ten minutes have a cause that starting again does not mend."""
+"""So many ends within ten minutes have a cause that starting again at once does not mend: it rests for as long."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ class Running:
         self._ends: list[float] = []
         self._probe_at = 0.0
         self._silent_since: float | None = None
+        self._rests_until = 0.0
+        self._failure: ServiceEnded | None = None
         service.log.parent.mkdir(parents=True, exist_ok=True)
         self._process = self._start()
 
@@ -71,21 +73,47 @@ class Running:
     def pause(self, now: float) -> float | None:
         """For how long to wait before it is started again: 1 s, 2 s, ... 16 s; None where it ends again and again.
 
+        It then rests for as long as ends count: what comes after that begins with 1 s.
+
         Args:
             now: seconds of a clock that only goes forward.
         """
         self._ends = [*(at for at in self._ends if now - at < ENDS_SECONDS), now]
-        return None if len(self._ends) > MOST_ENDS else 2.0 ** (len(self._ends) - 1)
+        if len(self._ends) <= MOST_ENDS:
+            return 2.0 ** (len(self._ends) - 1)
+        self._rests_until = now + ENDS_SECONDS
+        return None
+
+    def rests(self, now: float) -> bool:
+        """Whether it is left alone for now, since it ended again and again."""
+        return now < self._rests_until
 
     def again(self, seconds: float) -> None:
         """Ends what is left of it, and starts it anew; returns once it answers.
 
         Raises:
-            ServiceEnded: it ended once more, or did not answer in time.
+            ServiceEnded: it ended once more, did not answer in time, or could not be started; `check` raises it again,
+                until it was started.
         """
-        self.stop()
-        self.service.before_again()
-        self._process = self._start()
+        try:
+            self._again(seconds)
+        except ServiceEnded as error:
+            self._failure = error
+            raise
+        self._failure = None
+
+    def _again(self, seconds: float) -> None:
+        try:
+            self.stop()
+            self.service.before_again()
+            self._process = self._start()
+        except Exception as error:  # the boundary: whatever keeps one service down must not end the others
+            reason = (str(error).splitlines() or [""])[0]
+            raise ServiceEnded(
+                f"{self.service.name} could not be started: {type(error).__name__}: {reason}",
+                hint=f"Its log is {self.service.log}.",
+                service=self.service.name,
+            ) from error
         self.wait_until_ready(seconds)
 
     @property
@@ -94,7 +122,9 @@ class Running:
         return self._process.pid
 
     def check(self) -> None:
-        """Raises ServiceEnded where the process has ended by itself."""
+        """Raises ServiceEnded where the process has ended by itself, or could not be started again."""
+        if self._failure is not None:
+            raise self._failure
         code = self._process.poll()
         if code is not None:
             raise self._failed(f"ended by itself (exit code {code})")

@@ -39,7 +39,7 @@ class Connection:
     for a longer one (`Retry-After`), the error is raised at once. most_kept: so many answers with an ETag are kept.
 
     Raises:
-        UsageError: the address is none of http or https.
+        UsageError: the address is none of http or https, or the key has characters that no key has; it is not quoted.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Connection:
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
             raise UsageError("The address of the service is not valid.", hint="Write it like http://127.0.0.1:8000.")
         self._base = parts.path.rstrip("/")
-        self._headers = {"Accept": "application/json"} | ({} if key is None else {"Authorization": f"Bearer {key}"})
+        self._headers = {"Accept": "application/json"} | ({} if key is None else {"Authorization": _bearer(key)})
         self._tries = tries
         self._patience_seconds = patience_seconds
         self._most_kept = most_kept
@@ -145,6 +145,16 @@ class Connection:
         self._kept.move_to_end(path)
         while len(self._kept) > self._most_kept:
             self._kept.popitem(last=False)
+
+
+def _bearer(key: str) -> str:
+    key = key.strip()  # what is read from a file often ends with the end of its line
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise UsageError(
+            "The API key is empty, or has characters that no key has: a space, an end of line, or one beyond ASCII.",
+            hint="Give it as `reco keys create` printed it.",
+        )
+    return f"Bearer {key}"
 
 
 def _seconds(text: str | None) -> float | None:

@@ -69,7 +69,7 @@ def answering(*answers):
 
         def do_GET(self):
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            asked.append((self.command, self.path, self.headers.get("If-None-Match")))
+            asked.append((self.command, self.path, self.headers.get("Authorization")))
             status, fields, body = left.pop(0)
             self.send_response(status)
             for name, value in {**fields, "Content-Length": str(len(body))}.items():
@@ -247,6 +247,23 @@ def test_a_service_that_is_away_or_none_of_ours_is_told():
         for kind in kinds:
             with pytest.raises(kind):
                 shop.health()
+
+
+@pytest.mark.parametrize("key", ["", " ", "reco_one\nreco_two", "reco_one two", "reco_one\N{HORIZONTAL ELLIPSIS}"])
+def test_a_key_that_cannot_be_one_is_refused_and_not_quoted(key):
+    """Before anything is asked, and without a trace that names it."""
+    with pytest.raises(UsageError, match="characters that no key has") as refused:
+        Client("http://127.0.0.1:9", key)
+    assert "reco_one" not in f"{refused.value}{refused.value.hint}{refused.value.details}"
+    assert refused.value.__cause__ is refused.value.__context__ is None
+
+
+def test_a_key_may_come_with_the_end_of_its_line():
+    """As it does from a file: it is sent without."""
+    with answering(GOOD) as (url, asked):
+        with Client(url, "reco_one\n") as shop:
+            shop.popular()
+        assert asked == [("GET", "/api/v1/popular-items", "Bearer reco_one")]
 
 
 def test_it_needs_the_standard_library_alone():
