@@ -320,21 +320,22 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor.close()
 
 
-def _version_schema(engine: sa.Engine) -> str | None:
+def schema_of(engine: sa.Engine | sa.Connection) -> str | None:
+    """Where our tables stand: SQLite has no schemas."""
     return None if engine.dialect.name == "sqlite" else SCHEMA
 
 
 def current_version(engine: sa.Engine) -> str | None:
     """The applied version, read without Alembic: importing it costs a third of a second and is rarely needed."""
-    table = sa.table(VERSION_TABLE, sa.column("version_num"), schema=_version_schema(engine))
-    if not sa.inspect(engine).has_table(VERSION_TABLE, schema=_version_schema(engine)):
+    table = sa.table(VERSION_TABLE, sa.column("version_num"), schema=schema_of(engine))
+    if not sa.inspect(engine).has_table(VERSION_TABLE, schema=schema_of(engine)):
         return None
     with engine.connect() as connection:
         return connection.scalar(sa.select(table.c.version_num))
 
 
 @contextmanager
-def _only_one(engine: sa.Engine) -> Iterator[sa.Connection]:
+def changing_tables(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A transaction in which nobody else changes the tables; on Postgres their schema exists."""
     with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
@@ -349,7 +350,7 @@ def _only_one(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 def _create(engine: sa.Engine) -> bool:
     """Makes the tables of an empty database at once, as the migrations would; False where it has tables already."""
-    schema = _version_schema(engine)
+    schema = schema_of(engine)
     stamps = sa.Table(
         VERSION_TABLE,
         sa.MetaData(),
@@ -357,7 +358,7 @@ def _create(engine: sa.Engine) -> bool:
         sa.PrimaryKeyConstraint("version_num", name=f"{VERSION_TABLE}_pkc"),
         schema=schema,
     )
-    with _only_one(engine) as connection:
+    with changing_tables(engine) as connection:
         if sa.inspect(connection).get_table_names(schema=schema):
             return False
         metadata.create_all(connection)
@@ -368,17 +369,22 @@ def _create(engine: sa.Engine) -> bool:
     return True
 
 
-def migrate(engine: sa.Engine, to: str = "head", *, down: bool = False) -> None:
-    """Brings the tables to a version, the newest unless one is named; safe twice, and from two processes at once."""
+def migrate(engine: sa.Engine, to: str = "head") -> None:
+    """Brings the tables up to a version, the newest unless one is named; safe twice, and from two processes at once."""
+    with changing_tables(engine) as connection:
+        migrate_in(connection, to)
+
+
+def migrate_in(connection: sa.Connection, to: str, *, down: bool = False) -> None:
+    """Brings the tables to a version within a transaction of `changing_tables`."""
     from alembic import command  # noqa: PLC0415 - a third of a second that only an older database needs
     from alembic.config import Config  # noqa: PLC0415 - see above
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    with _only_one(engine) as connection:
-        config.attributes["connection"] = connection
-        config.attributes["version_schema"] = _version_schema(engine)
-        (command.downgrade if down else command.upgrade)(config, to)
+    config.attributes["connection"] = connection
+    config.attributes["version_schema"] = schema_of(connection)
+    (command.downgrade if down else command.upgrade)(config, to)
 
 
 _engines: dict[str, sa.Engine] = {}

@@ -1,4 +1,4 @@
-"""Alembic's environment: runs the migrations on the connection that `reco.storage.sql.migrate` hands over."""
+"""Alembic's environment: runs the migrations on the connection that `reco.storage.sql.migrate_in` hands over."""
 
 from alembic import context
 
