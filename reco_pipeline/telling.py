@@ -55,8 +55,9 @@ def failure_sensor() -> dg.SensorDefinition:
             return
         reason, kind = _reason(context)
         # First told, then marked: killed in between, it is neither lost nor told twice.
-        if kind != BROKEN_CHECK:
-            tell(_run_alert(run, reason, home.settings), home.settings, now=now)
+        checks = _checks_that_ended_it(context, home.settings) if kind == BROKEN_CHECK else []
+        for alert in checks or [_run_alert(run, reason, home.settings)]:
+            tell(alert, home.settings, now=now)
         with recording(engine) as connection:
             append(
                 connection,
@@ -69,6 +70,18 @@ def failure_sensor() -> dg.SensorDefinition:
             )
 
     return run_failed
+
+
+def _checks_that_ended_it(context: dg.RunFailureSensorContext, settings: Settings) -> list[Alert]:
+    """Of the checks that failed in this run those that fail still and are told: then the run need not be.
+
+    None where a check is not told for itself, such as one of a single drop, or passed in a later run already.
+    """
+    run_id = context.dagster_run.run_id
+    found = context.instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
+    made = [one.event_log_entry.get_dagster_event().asset_check_evaluation_data for one in found]
+    failed = {f"{CHECK}:{one.asset_key.to_user_string()}:{one.check_name}" for one in made if not one.passed}
+    return [alert for alert in check_alerts(context.instance, settings) if alert.told_as in failed]
 
 
 def _run_alert(run: dg.DagsterRun, reason: str, settings: Settings) -> Alert:

@@ -10,7 +10,11 @@ receiver answers is shown without the parts of the address that it may quote.
 import hashlib
 import logging
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 from urllib.parse import unquote
 
 from reco.errors import ConfigError
@@ -19,6 +23,8 @@ from reco.settings import Settings
 _BETWEEN = re.compile(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)")
 _PARTS = re.compile(r"[/:@?&=,\s]+")
 MOST_CHARACTERS = 300
+_HTTP = ("urllib3", "requests")
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -39,12 +45,11 @@ class Target:
 
     def send(self, title: str, text: str) -> Answer:
         """Sends one message, within the seconds that Apprise gives a receiver. Raises nothing."""
-        import apprise  # noqa: PLC0415 - a tenth of a second, for the few who are told something
-
+        apprise = _apprise()
         service = apprise.Apprise()
         service.add(self._url)
         try:
-            with apprise.LogCapture(level=logging.DEBUG, fmt="%(levelname)s\t%(message)s") as heard:  # type: ignore[no-untyped-call]
+            with _unheard(), apprise.LogCapture(level=logging.DEBUG, fmt="%(levelname)s\t%(message)s") as heard:
                 sent = bool(service.notify(body=text, title=title, notify_type=apprise.NotifyType.FAILURE))
                 said = _said(heard.getvalue())
         except Exception as error:  # noqa: BLE001 - the boundary to some hundred plugins: an alert fails, and nothing else
@@ -66,9 +71,7 @@ def open_targets(settings: Settings) -> list[Target]:
     """
     if settings.alert_targets is None:
         return []
-    import apprise  # noqa: PLC0415 - as above
-
-    found = []
+    apprise, found = _apprise(), []
     for number, url in enumerate(_BETWEEN.split(settings.alert_targets.get_secret_value().strip(" \t\r\n,")), start=1):
         service = apprise.Apprise.instantiate(url)
         if service is None:
@@ -81,6 +84,32 @@ def open_targets(settings: Settings) -> list[Target]:
         key = hashlib.sha256(url.encode()).hexdigest()[:12]
         found.append(Target(f"{number} ({service.service_name})", key, url))
     return found
+
+
+def _apprise() -> ModuleType:
+    """Apprise, whose own events nobody but us hears: they hold addresses in full."""
+    import apprise  # noqa: PLC0415 - a tenth of a second, for the few who are told something
+
+    logging.getLogger("apprise").propagate = False
+    return apprise
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Keeps from the handlers of this process what the HTTP libraries note of a request: its path may be a token.
+
+    One send at a time, since both this and what is captured are the whole process's.
+    """
+    loggers = [logging.getLogger(name) for name in _HTTP]
+    with _ONE_AT_A_TIME:
+        before = [one.propagate for one in loggers]
+        try:
+            for one in loggers:
+                one.propagate = False
+            yield
+        finally:
+            for one, propagates in zip(loggers, before, strict=True):
+                one.propagate = propagates
 
 
 def _said(heard: str) -> str:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -138,6 +139,33 @@ def test_a_target_that_is_none_is_named_without_its_secret(tmp_path: Path) -> No
     with pytest.raises(ConfigError, match=r"Target 2 .*nonsense") as error:
         open_targets(settings_of(tmp_path, "json://127.0.0.1/a", "nonsense://planted-secret"))
     assert "planted" not in str(error.value)
+
+
+def test_no_handler_of_the_process_hears_of_an_address(tmp_path: Path, hook: Webhook) -> None:
+    """Of whatever level a handler on the root logger is: no token of a target that answers, refuses or is wrong."""
+
+    class Ears(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            heard.append(record.getMessage())
+
+    heard: list[str] = []
+    ears, root = Ears(logging.NOTSET), logging.getLogger()
+    level = root.level
+    root.addHandler(ears)
+    root.setLevel(logging.NOTSET)
+    try:
+        (target,) = open_targets(settings_of(tmp_path, hook.url))
+        assert target.send("a", "b").sent
+        hook.status = 403
+        assert not target.send("a", "b").sent
+        with pytest.raises(ConfigError):
+            open_targets(settings_of(tmp_path, "slack://planted-token"))
+        logging.getLogger("urllib3").debug("heard again")
+    finally:
+        root.setLevel(level)
+        root.removeHandler(ears)
+    assert "heard again" in heard
+    assert [one for one in heard if "planted" in one] == []
 
 
 def test_the_command_tries_every_target_and_tells_the_answers(

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.events import StepMaterializationData
 
+from assets.checks.standing import failing_now
 from reco.alerts.outbox import Outbox
 from reco.audit.trail import Event, append, events, recording
 from reco.orders.home import open_home
@@ -113,7 +115,6 @@ def test_a_blocking_check_is_told_as_a_check_and_not_as_a_run_too(watched: Watch
     ).resolve_job_def("check")
     failed = job.execute_in_process(instance=watched.instance, raise_on_error=False)
     watched.hear_of(failed)
-    assert watched.titles == []
     cursor = watched.look()
     assert watched.titles == ["check_failed: order_lines:lines_reconcile (blocking)"]
     assert "3 lines are missing" in watched.hook.got[0]["message"]
@@ -121,6 +122,78 @@ def test_a_blocking_check_is_told_as_a_check_and_not_as_a_run_too(watched: Watch
     watched.look(cursor)
     watched.look()
     assert len(watched.titles) == 1
+
+
+def test_a_run_that_a_check_ended_is_told_where_no_check_is(watched: Watched) -> None:
+    """A blocking check that is not told for itself, or that passed in a later run before anybody looked."""
+
+    @dg.asset_check(asset="order_lines", blocking=True)
+    def not_of_the_catalogue() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=False)
+
+    @dg.asset_check(asset="order_lines", blocking=True)
+    def lines_reconcile() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=False)
+
+    for check in (not_of_the_catalogue, lines_reconcile):
+        job = dg.Definitions(
+            asset_checks=[check], jobs=[dg.define_asset_job("check", dg.AssetSelection.all_asset_checks())]
+        ).resolve_job_def("check")
+        failed = job.execute_in_process(instance=watched.instance, raise_on_error=False)
+        judge(watched, "lines_reconcile", passed=True, severity=dg.AssetCheckSeverity.ERROR)
+        watched.hear_of(failed)
+    assert [title.split(" ")[0] for title in watched.titles] == ["run_failed:", "run_failed:"]
+
+
+def reconciling_job(*, passed: bool) -> dg.JobDefinition:
+    """A job that makes an asset and checks it."""
+
+    @dg.asset(name="order_lines", check_specs=[dg.AssetCheckSpec("lines_reconcile", asset="order_lines")])
+    def made() -> dg.MaterializeResult:
+        return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=passed, description="3 lines.")])
+
+    return dg.Definitions(
+        assets=[made], jobs=[dg.define_asset_job("make", dg.AssetSelection.assets("order_lines"))]
+    ).resolve_job_def("make")
+
+
+def test_a_check_that_a_run_only_plans_says_nothing_yet(watched: Watched) -> None:
+    """What failed is neither over nor told again while runs wait, or when one ended before it made anything."""
+    job = reconciling_job(passed=False)
+    job.execute_in_process(instance=watched.instance, raise_on_error=False)
+    watched.look()
+    assert watched.titles == ["check_failed: order_lines:lines_reconcile (blocking)"]
+    waits = watched.instance.create_run_for_job(job)
+    watched.look()
+    watched.instance.report_run_failed(waits)
+    watched.look()
+    job.execute_in_process(instance=watched.instance, raise_on_error=False)
+    watched.look()
+    assert len(watched.titles) == 1
+    reconciling_job(passed=True).execute_in_process(instance=watched.instance)
+    watched.look()
+    watched.instance.report_run_failed(watched.instance.create_run_for_job(job))
+    assert failing_now(watched.instance) == []
+    assert "check_failed:order_lines:lines_reconcile" not in Outbox(Path(watched.overrides["home"])).told()
+
+
+def test_what_was_made_and_not_checked_is_told(watched: Watched) -> None:
+    """A run that was lost between making an asset and checking it leaves a failing check, until a run checks it."""
+    job = reconciling_job(passed=True)
+    job.execute_in_process(instance=watched.instance)
+    lost = watched.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    made = StepMaterializationData(dg.AssetMaterialization("order_lines"))
+    event = dg.DagsterEvent(dg.DagsterEventType.ASSET_MATERIALIZATION.value, "make", event_specific_data=made)
+    watched.instance.report_dagster_event(event, lost.run_id)
+    assert failing_now(watched.instance) == [], "it is at work"
+    watched.instance.report_run_failed(lost)
+    watched.look()
+    assert watched.titles == ["check_failed: order_lines:lines_reconcile (blocking)"]
+    assert "the run ended before the check did" in watched.hook.got[0]["message"]
+    watched.instance.create_run_for_job(job)
+    assert len(failing_now(watched.instance)) == 1, "the one that is to check it waits"
+    job.execute_in_process(instance=watched.instance)
+    assert failing_now(watched.instance) == []
 
 
 def judge(watched: Watched, name: str, *, passed: bool, severity: dg.AssetCheckSeverity) -> None:
