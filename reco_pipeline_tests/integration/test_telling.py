@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -149,7 +150,7 @@ def reconciling_job(*, passed: bool) -> dg.JobDefinition:
     """A job that makes an asset and checks it."""
 
     @dg.asset(name="order_lines", check_specs=[dg.AssetCheckSpec("lines_reconcile", asset="order_lines")])
-    def made() -> dg.MaterializeResult:
+    def made() -> dg.MaterializeResult[Any]:
         return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=passed, description="3 lines.")])
 
     return dg.Definitions(
