@@ -5,22 +5,17 @@ backup the state of that moment (`reco.backup.past`).
 """
 
 import datetime as dt
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-
-import structlog
 
 from reco import __version__
 from reco.audit.trail import AuditEvent, Event
-from reco.backup.manifest import SQL, Manifest
-from reco.backup.prepare import fetch_entry
-from reco.backup.told import CHANGES, FORGETTING, publish_event, read_trail, state_after
+from reco.backup.forgotten import find_forgotten
+from reco.backup.manifest import Manifest
+from reco.backup.told import CHANGES, head_of, publish_event, state_after, trail_of
 from reco.backup.vault import Vault
-from reco.errors import BackupDamaged, BackupNotFound
-
-log = structlog.get_logger(__name__)
+from reco.errors import BackupNotFound
+from reco.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -28,7 +23,8 @@ class Moment:
     """A moment and the backup that leads to it.
 
     event_id: the last event of then; None: the backup is that state. passed_over: earlier made backups that would lead
-    there and are known to be bad; version: of the code that made the snapshot of then.
+    there and are known to be bad; version: of the code that made the snapshot of then; unread: backups whose trail, and
+    with it who was forgotten by then, is not known.
     """
 
     at: dt.datetime
@@ -36,9 +32,10 @@ class Moment:
     event_id: int | None
     passed_over: tuple[str, ...] = ()
     version: str = __version__
+    unread: tuple[str, ...] = ()
 
 
-def find_moment(vault: Vault, at: dt.datetime) -> Moment:
+def find_moment(vault: Vault, settings: Settings, at: dt.datetime) -> Moment:
     """The backup that leads to a moment, by its trail: the first one made after it.
 
     One that a check or a drill found bad is used only where nothing else leads there. One made before the moment is
@@ -46,8 +43,8 @@ def find_moment(vault: Vault, at: dt.datetime) -> Moment:
     would bring back, nor the trail since.
 
     Raises:
-        BackupNotFound: the moment is after the newest backup, before anything had happened, or of a state that a
-            restore of an older backup put an end to before another backup was made.
+        BackupNotFound: the moment is after the newest backup, before anything had happened, of a state that a restore
+            of an older backup put an end to before another backup was made, or no backup knows who was forgotten since.
         BackupKeyWrong, BackupDamaged: the trail cannot be read.
     """
     listed, dates = vault.list(), vault.dates()
@@ -62,16 +59,23 @@ def find_moment(vault: Vault, at: dt.datetime) -> Moment:
             hint=f"Restore that one (`--id {newest.backup_id}`); what came after it is in the home that was lost.",
         )
     bad = vault.standing(listed).backups
-    # What was forgotten by the newest trail is in every backup whose own trail ends before that.
-    known = _newest_trail(vault, good)
-    forgotten = max((one.id for one in known if one.event in FORGETTING), default=0)
-    heads = {one.hash: one.id for one in known}
-    clean = [one for one in good if not forgotten or heads.get(_head(one), 0) >= forgotten]
-    leading = [one for one in clean if one.created_at >= at] or good[-1:]
+    # Who was forgotten since stays so: a backup is used only if its own trail knows of all of them.
+    forgotten = find_forgotten(vault, settings, listed, good)
+    told = [one for one in forgotten.told if one.created_at >= at] or good[-1:]
+    leading = [one for one in told if one.backup_id not in forgotten.outdated]
+    if not leading:
+        newest = told[-1]
+        raise BackupNotFound(
+            f"No backup leads to {at.isoformat()}: somebody was forgotten since {newest.backup_id} was made, and it "
+            "would bring them back.",
+            hint="Make a backup first (`reco backup create`), then restore to the moment. "
+            f"`--id {newest.backup_id}` brings everything of then back, people too: forget them again after it.",
+            backup_id=newest.backup_id,
+        )
     # One that is known to be bad is used only where nothing else leads there.
     later = next((one for one in leading if one.backup_id not in bad), leading[0])
     passed_over = tuple(one.backup_id for one in leading if one.backup_id < later.backup_id)
-    trail = _trail_of(vault, later)
+    trail = trail_of(vault, later)
     past = [one for one in trail if one.at <= at]
     earlier = next((one for one in reversed(good) if one.created_at < at), None)
     _require_told(trail, earlier, later, at)
@@ -82,17 +86,7 @@ def find_moment(vault: Vault, at: dt.datetime) -> Moment:
     last = past[-1].id
     changed = any(one.id > last and one.event in CHANGES for one in trail)
     version = _version_of(trail, last, (earlier or later).code_version)
-    return Moment(at, later, last if changed else None, passed_over, version)
-
-
-def _newest_trail(vault: Vault, good: Sequence[Manifest]) -> list[AuditEvent]:
-    """The trail of the newest backup in which it can be read: a damaged one must not hold the others up."""
-    for one in reversed(good[1:]):
-        try:
-            return _trail_of(vault, one)
-        except BackupDamaged as error:
-            log.warning("backup_trail_unreadable", backup_id=one.backup_id, reason=error.message)
-    return _trail_of(vault, good[0])
+    return Moment(at, later, last if changed else None, passed_over, version, forgotten.unread)
 
 
 def _version_of(trail: Sequence[AuditEvent], last: int, otherwise: str) -> str:
@@ -103,27 +97,16 @@ def _version_of(trail: Sequence[AuditEvent], last: int, otherwise: str) -> str:
 
 def _require_told(trail: Sequence[AuditEvent], earlier: Manifest | None, later: Manifest, at: dt.datetime) -> None:
     """Refuses a moment of a state that is not in the trail that would lead to it: it went with a restore since."""
-    if earlier is None or not _head(earlier):
+    if earlier is None or not head_of(earlier):
         return
     returned = any(one.event is Event.HOME_RESTORED and earlier.created_at <= one.at <= at for one in trail)
-    if not returned and _head(earlier) not in {one.hash for one in trail}:
+    if not returned and head_of(earlier) not in {one.hash for one in trail}:
         raise BackupNotFound(
             f"No backup leads to {at.isoformat()}: the trail of the next one, {later.backup_id}, does not hold what "
             f"{earlier.backup_id} of {earlier.created_at.isoformat()} does, since an older one was restored later.",
             hint=f"Restore that one (`--id {earlier.backup_id}`), or give a time no later than it.",
             backup_id=earlier.backup_id,
         )
-
-
-def _head(manifest: Manifest) -> str:
-    return str(manifest.facts["sql"]["audit_head"])
-
-
-def _trail_of(vault: Vault, manifest: Manifest) -> list[AuditEvent]:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        fetch_entry(vault, manifest.entry(SQL), folder / "sealed", folder / SQL, vault.keys.require_identities())
-        return read_trail(folder / SQL)
 
 
 def _in_time(backups: Sequence[Manifest]) -> list[Manifest]:

@@ -19,7 +19,8 @@ def plan_notes(vault: Vault, manifest: Manifest, moment: Moment | None, *, named
         moment: the state it leads to, where that is one between two backups.
         named: a person chose the backup.
     """
-    return (*_known_bad(vault, manifest, moment, named=named), *_other_version(manifest, moment))
+    bad = _known_bad(vault, manifest, moment, named=named)
+    return (*bad, *_unread_trails(moment), *_other_version(manifest, moment))
 
 
 def _known_bad(vault: Vault, manifest: Manifest, moment: Moment | None, *, named: bool) -> list[str]:
@@ -37,6 +38,17 @@ def _known_bad(vault: Vault, manifest: Manifest, moment: Moment | None, *, named
             "refuses what is damaged. Try `--replica` too."
         )
     return notes
+
+
+def _unread_trails(moment: Moment | None) -> list[str]:
+    if moment is None or not moment.unread:
+        return []
+    told = (
+        f"The trail of {', '.join(moment.unread)} cannot be read, and that of the database in use does not go on from "
+        "there: whoever was forgotten by then and not in an earlier backup comes back. Try `--replica`; else forget "
+        "them again after the restore (`reco audit forget`)."
+    )
+    return [told]
 
 
 def _other_version(manifest: Manifest, moment: Moment | None) -> list[str]:

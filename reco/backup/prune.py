@@ -90,7 +90,7 @@ def prune(
                 "the first bucket has it": elsewhere,
             },
             verified=[one.backup_id for one in checks if one.proves and one.backup_id not in bad],
-            removed=removed,
+            removed={*removed, *elsewhere},  # what could not be copied here yet is not lost
         )
         locked = [] if dry_run else _remove(vault, lease, plan, now)
         # Who put a hold just before its manifest went has read that, and will read its objects.
@@ -118,7 +118,7 @@ def prune(
         if not dry_run:
             damaged = standing.objects & used if known else standing.objects
             locked += _take_away(vault, lease, _marks_over(vault, removed | gone, checks, damaged, now))
-            _forget_stones(vault, removed, freed)
+            _forget_stones(vault, removed - {lease.newest}, freed)  # of the newest the lease goes on to speak
             if freed.versions:
                 vault.compact(freed.size_bytes)
     return Pruned(

@@ -135,7 +135,7 @@ def make_plan(
     """
     moment = None
     if at is not None:
-        moment = find_moment(vault, at)
+        moment = find_moment(vault, settings, at)
         manifest = moment.base
     else:
         manifest = vault.read(backup_id) if backup_id else vault.newest_good()
@@ -214,6 +214,13 @@ def _require_free(plan: Plan, settings: Settings, *, force: bool) -> None:
         )
     if plan.replaced == {"redis"} and plan.into is None:
         require_whole(settings.home)
+    if plan.moment is not None and plan.moment.unread and not force:
+        raise RestoreRefused(
+            f"Who was forgotten by the time of {', '.join(plan.moment.unread)} is not known: the restore could bring "
+            "them back.",
+            hint="See the notes of the plan (--dry-run); --force restores all the same.",
+            backups=list(plan.moment.unread),
+        )
     if plan.lives and not force:
         raise RestoreRefused(
             f"The target is not empty: {'; '.join(plan.lives)}.",

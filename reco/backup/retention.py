@@ -65,7 +65,7 @@ def plan_retention(
         store_now: the clock of the store that lists them.
         stay: ids that stay whatever the rules say, by the reason.
         verified: ids that passed a drill or a whole check, the latest last.
-        removed: ids that were removed on purpose before.
+        removed: ids that were removed on purpose before, or need not be here: their missing is no loss.
 
     Raises:
         RetentionRefused: the clock or the listing cannot be right; nothing may be removed.

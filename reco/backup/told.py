@@ -5,12 +5,16 @@ backup (`reco.backup.moments`), or making a home that state (`reco.backup.past`)
 """
 
 import datetime as dt
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from reco.audit.trail import AuditEvent, Event
+from reco.backup.manifest import SQL, Manifest
+from reco.backup.prepare import fetch_entry
 from reco.backup.sql_dump import rows_of
+from reco.backup.vault import Vault
 from reco.orders.ledger import DropStatus
 
 CATALOGUE = "catalogue"
@@ -64,6 +68,23 @@ def read_trail(path: Path) -> list[AuditEvent]:
         row |= {"at": dt.datetime.fromisoformat(row["at"]), "event": Event(row["event"])}
         found.append(AuditEvent(**row))
     return sorted(found, key=lambda one: one.id)
+
+
+def trail_of(vault: Vault, manifest: Manifest) -> list[AuditEvent]:
+    """The audit trail of a backup, oldest first.
+
+    Raises:
+        BackupKeyWrong, BackupDamaged: it cannot be read.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        fetch_entry(vault, manifest.entry(SQL), folder / "sealed", folder / SQL, vault.keys.require_identities())
+        return read_trail(folder / SQL)
+
+
+def head_of(manifest: Manifest) -> str:
+    """The hash of the last event in the trail of a backup; empty where there is none."""
+    return str(manifest.facts["sql"]["audit_head"])
 
 
 def state_after(trail: Sequence[AuditEvent], last: int) -> StateThen:

@@ -594,3 +594,17 @@ def test_damage_is_known_for_as_long_as_a_backup_names_it(shop: BackupShop) -> N
     assert verify(vault, neighbour, home, part=(1, 1), now=shop.now).passed
     prune(vault, TIGHT, grace=HOUR, now=dt.datetime.now(dt.UTC), dry_run=False)
     assert [one.backup_id for one in vault.checks()] == [neighbour.backup_id]
+
+
+def test_the_removal_of_the_newest_one_stops_no_later_one(shop: BackupShop) -> None:
+    """A newest backup that a drill found bad goes like others; that it was removed on purpose stays known."""
+    vault, zero = shop.vault(), dt.timedelta(0)
+    shop.minute -= 40 * 24 * 60
+    good, newest = shop.back_up().manifest, shop.back_up().manifest
+    vault.mark_checked(Checked(newest.backup_id, "drill", shop.now, passed=False))
+    gone = [
+        prune(vault, TIGHT, grace=HOUR, now=dt.datetime.now(dt.UTC), keep_versions=zero, dry_run=False).plan.remove
+        for _ in range(4)
+    ]
+    assert gone == [(newest.backup_id,), (), (), ()]
+    assert vault.ids() == [good.backup_id]

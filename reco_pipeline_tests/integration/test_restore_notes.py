@@ -10,8 +10,8 @@ from reco.audit.trail import Event, append, recording
 from reco.backup.create import create
 from reco.backup.manifest import write_manifest
 from reco.backup.marks import Checked
-from reco.backup.restore import make_plan
-from reco.errors import BackupNotFound
+from reco.backup.restore import make_plan, restore
+from reco.errors import BackupNotFound, RestoreRefused
 from reco.orders.home import open_home
 from reco.orders.pseudonyms import Pseudonyms
 from reco.settings import Settings
@@ -62,6 +62,29 @@ def test_a_newest_backup_that_cannot_be_read_holds_no_moment_up(shop: BackupShop
     vault = shop.vault()
     vault.store.put_bytes(b"other", vault.object_key(last.entry("sql.jsonl").object))
     assert make_plan(vault, shop.settings, at=at).manifest == first
+
+
+def test_who_was_forgotten_by_a_backup_that_cannot_be_read_does_not_come_back_unsaid(shop: BackupShop) -> None:
+    """The database in use knows of them: no earlier backup is used. Without it a person is told, and has to agree."""
+    at = shop.now
+    shop.give("tuesday", {"9": ["Kit"]})
+    first = shop.back_up().manifest
+    with recording(shop.home.ledger.engine) as connection:
+        append(connection, Event.CUSTOMER_FORGOTTEN, at=shop.now)
+    last = shop.back_up().manifest
+    vault = shop.vault()
+    vault.store.put_bytes(b"other", vault.object_key(last.entry("sql.jsonl").object))
+    with pytest.raises(BackupNotFound, match=f"forgotten since {first.backup_id}"):
+        make_plan(vault, shop.settings, at=at)
+    new = shop.settings.model_copy(update={"home": shop.folder / "new"})
+    for spoilt in (vault.object_key(last.entry("sql.jsonl").object), vault.manifest_key(last.backup_id)):
+        vault.store.put_bytes(b"other", spoilt)
+        plan = make_plan(vault, new, at=at)
+        assert plan.manifest == first
+        (note,) = plan.notes
+        assert f"The trail of {last.backup_id} cannot be read" in note
+        with pytest.raises(RestoreRefused, match=f"forgotten by the time of {last.backup_id}"):
+            restore(vault, new, plan, now=shop.now)
 
 
 @pytest.fixture

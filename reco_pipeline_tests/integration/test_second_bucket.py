@@ -14,6 +14,7 @@ from reco.backup.replicate import replicate
 from reco.backup.retention import Policy
 from reco.backup.vault import Vault
 from reco.backup.verify import verify
+from reco.errors import RetentionRefused
 from reco.settings import Settings
 from reco.storage.objects import ObjectStore
 from reco_pipeline.cleanup import old_backups
@@ -73,6 +74,23 @@ def test_retention_decides_alike_and_nothing_is_copied_twice(shop: BackupShop, s
         assert {*vault.ids()} == {*second.ids()} == stay
     vault.unpin(pinned.backup_id)
     assert clean(second, elsewhere=vault.ids()) == (), "what the first bucket has would be copied again"
+
+
+def test_a_backup_that_cannot_be_copied_stops_no_retention(shop: BackupShop, second: Vault) -> None:
+    """It is in the first bucket: that the second one lacks it is no loss."""
+    vault = shop.vault()
+    real_now(shop, days_ago=40)
+    old, broken = shop.back_up().manifest, shop.back_up().manifest
+    replicate(vault, second, shop.settings.home, now=shop.now)
+    second.store.remove(second.manifest_key(broken.backup_id))  # as if its objects had been damaged by then
+    second.store.remove(f"{second.namespace}/lease.json")
+    real_now(shop, days_ago=3)
+    newest = shop.back_up().manifest
+    key = second.manifest_key(newest.backup_id)
+    second.store.put_bytes(vault.store.get_bytes(key), key)
+    with pytest.raises(RetentionRefused, match=broken.backup_id):
+        clean(second)
+    assert clean(second, elsewhere=[broken.backup_id, newest.backup_id]) == (old.backup_id,)
 
 
 def both_buckets(shop: BackupShop) -> Settings:
