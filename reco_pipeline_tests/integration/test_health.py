@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from reco.alerts.outbox import Outbox
+from reco.alerts.tell import TELL_AGAIN
 from reco.audit.standing import FailingCheck
 from reco.health import examine, shortages
 from reco.orders.home import open_home
@@ -72,7 +73,8 @@ def test_each_thing_to_act_upon_is_a_sentence(shop: BackupShop) -> None:
     late = shop.now + dt.timedelta(days=9)
     settings = load_settings(**overrides(shop, disk_warn_free="1"))
     home = open_home(settings)
-    Outbox(settings.home).put("title", "text", at=shop.now)
+    with Outbox(settings.home).first("key", at=shop.now, again=TELL_AGAIN, message=("title", "text")):
+        pass
     found = examine(home, shop.client, [BROKEN], now=late)
     told = " ".join(found.problems)
     for part in (
