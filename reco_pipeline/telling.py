@@ -17,7 +17,7 @@ from reco.alerts.tell import Alert, over, send_waiting, tell
 from reco.audit.trail import Event, append, events, recording
 from reco.backup.status import absences, home_seconds, look, may_be_overdue
 from reco.errors import RecoError, error_names
-from reco.health import shortages
+from reco.health import disk_short, redis_memory_short
 from reco.settings import Settings
 from reco_pipeline.automation import ATTEMPT, KIND, SUBJECT
 from reco_pipeline.jobs import restore_drill_job
@@ -32,8 +32,6 @@ RUN_HOURS = 26
 """A day and its delays: the daily schedules alone make several runs a day."""
 BROKEN_CHECK = "DagsterAssetCheckFailedError"
 CHECK, NO_RUN, ABSENT = "check_failed", "no_run", ("backup_missing", "drill_missing", "replica_behind")
-
-SHORT = ("disk_short", "redis_memory_short")
 
 
 def failure_sensor() -> dg.SensorDefinition:
@@ -214,12 +212,13 @@ def protection_sensor() -> dg.SensorDefinition:
     def overdue(database: DatabaseResource, redis: RedisResource) -> dg.SkipReason:
         now, home = dt.datetime.now(dt.UTC), database.home()
         prefixes: tuple[str, ...] = (*ABSENT, "protection_unknown")
+        looked = {"disk_short": disk_short(home.settings)}
         try:
             with redis.client() as client:
-                standing = shortages(home.settings, client)
-        except RecoError:  # a run that needs Redis fails, and is told
-            standing = []
-        tell_standing(standing, SHORT, home.settings, now)
+                looked["redis_memory_short"] = redis_memory_short(client)
+        except RecoError as error:  # it holds what it held; a run that needs it fails, and is told
+            log.warning("redis_not_looked_at", reason=error.message)
+        tell_standing([alert for found in looked.values() for alert in found], looked, home.settings, now)
         if not may_be_overdue(home.ledger.engine, now=now):
             return dg.SkipReason("There is nothing to protect, or not for long enough that anything could be overdue.")
         try:
