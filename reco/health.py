@@ -95,24 +95,27 @@ def examine(
     return found
 
 
-def shortages(settings: Settings, client: redis.Redis) -> list[Alert]:
-    """What is running out: the disk of the home, and the memory of Redis, as alerts.
+def disk_short(settings: Settings) -> list[Alert]:
+    """An alert where the disk of the home runs out."""
+    free, rate = _free(settings)
+    if rate >= settings.disk_warn_free:
+        return []
+    return [Alert("disk_short", "home", _disk(rate, free, settings), "`reco cleanup` removes what may go.")]
+
+
+def redis_memory_short(client: redis.Redis) -> list[Alert]:
+    """An alert where the memory of Redis runs out.
 
     Raises:
         RedisUnavailable: Redis does not answer.
     """
-    alerts = []
-    free, rate = _free(settings)
-    if rate < settings.disk_warn_free:
-        alerts.append(Alert("disk_short", "home", _disk(rate, free, settings), "`reco cleanup` removes what may go."))
     with redis_errors(client):
         memory = memory_of(client)
-    if memory.max_bytes and memory.used_bytes > REDIS_FULL * memory.max_bytes:
-        held = f"Redis holds {memory.used_bytes:,} of the {memory.max_bytes:,} bytes it may"
-        reason = f"{held}: a publish needs room for a copy."
-        step = "`reco snapshot gc`, fewer snapshots (RECO_KEEP_SNAPSHOTS), or more memory."
-        alerts.append(Alert("redis_memory_short", "redis", reason, step))
-    return alerts
+    if not memory.max_bytes or memory.used_bytes <= REDIS_FULL * memory.max_bytes:
+        return []
+    held = f"Redis holds {memory.used_bytes:,} of the {memory.max_bytes:,} bytes it may"
+    step = "`reco snapshot gc`, fewer snapshots (RECO_KEEP_SNAPSHOTS), or more memory."
+    return [Alert("redis_memory_short", "redis", f"{held}: a publish needs room for a copy.", step)]
 
 
 def crowded(found: Container, cores_used: float | None) -> list[Alert]:

@@ -19,7 +19,7 @@ from reco.audit.trail import Event, append, events, recording
 from reco.backup.status import absences, home_seconds, look, may_be_overdue
 from reco.container import container
 from reco.errors import RecoError, error_names
-from reco.health import crowded, shortages
+from reco.health import crowded, disk_short, redis_memory_short
 from reco.settings import Settings
 from reco_pipeline.automation import ATTEMPT, KIND, SUBJECT
 from reco_pipeline.jobs import restore_drill_job
@@ -35,7 +35,6 @@ RUN_HOURS = 26
 BROKEN_CHECK = "DagsterAssetCheckFailedError"
 CHECK, NO_RUN, ABSENT = "check_failed", "no_run", ("backup_missing", "drill_missing", "replica_behind")
 
-SHORT = ("disk_short", "redis_memory_short")
 CROWDED = ("memory_short", "processor_busy")
 
 
@@ -233,12 +232,13 @@ def protection_sensor() -> dg.SensorDefinition:
         if home.settings.profile == "production":  # elsewhere the container is not one for the runs
             tell_standing(_crowded(context, now), CROWDED, home.settings, now)
         prefixes: tuple[str, ...] = (*ABSENT, "protection_unknown")
+        looked = {"disk_short": disk_short(home.settings)}
         try:
             with redis.client() as client:
-                standing = shortages(home.settings, client)
-        except RecoError:  # a run that needs Redis fails, and is told
-            standing = []
-        tell_standing(standing, SHORT, home.settings, now)
+                looked["redis_memory_short"] = redis_memory_short(client)
+        except RecoError as error:  # it holds what it held; a run that needs it fails, and is told
+            log.warning("redis_not_looked_at", reason=error.message)
+        tell_standing([alert for found in looked.values() for alert in found], looked, home.settings, now)
         if not may_be_overdue(home.ledger.engine, now=now):
             return dg.SkipReason("There is nothing to protect, or not for long enough that anything could be overdue.")
         try:

@@ -69,15 +69,25 @@ class Outbox:
         """What was told lately, and when."""
         return {key: dt.datetime.fromisoformat(at) for key, at in self._read().told.items()}
 
-    def first(self, key: str, at: dt.datetime, again: dt.timedelta) -> bool:
-        """Whether this is to be told now: it was not within that time. It then counts as told."""
+    @contextmanager
+    def first(
+        self, key: str, *, at: dt.datetime, again: dt.timedelta, message: tuple[str, str] | None
+    ) -> Iterator[bool]:
+        """Whether this is to be told now, which the block does: it was not within that time.
+
+        With the block it counts as told, and its message, a title and a text, waits to be sent: both or, after a kill
+        before that, neither.
+        """
         with self._changed() as state:
             before = state.told.get(key)
             if before is not None and at - dt.datetime.fromisoformat(before) < again:
-                return False
+                yield False
+                return
+            yield True
             state.told = {k: t for k, t in state.told.items() if at - dt.datetime.fromisoformat(t) < KEPT_TOLD}
             state.told[key] = at.isoformat()
-            return True
+            if message is not None:
+                state.waiting.append(Waiting(os.urandom(6).hex(), at.isoformat(), *message))
 
     def forget(self, keys: Iterable[str]) -> None:
         """These are over: they count as not told."""
@@ -85,11 +95,6 @@ class Outbox:
         if gone & self._read().told.keys():
             with self._changed() as state:
                 state.told = {key: at for key, at in state.told.items() if key not in gone}
-
-    def put(self, title: str, text: str, *, at: dt.datetime) -> None:
-        """Writes a message down, to be sent."""
-        with self._changed() as state:
-            state.waiting.append(Waiting(os.urandom(6).hex(), at.isoformat(), title, text))
 
     def send(self, targets: Sequence[Target], *, now: dt.datetime, due_only: bool = True) -> int:
         """Sends what waits, at most five messages; returns how many of them every target has now."""

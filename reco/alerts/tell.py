@@ -48,14 +48,14 @@ def tell(alert: Alert, settings: Settings, *, now: dt.datetime | None = None) ->
     """
     at = now or dt.datetime.now(dt.UTC)
     facts = {name: value for name, value in asdict(alert).items() if value and name not in {"what", "key"}}
-    outbox = Outbox(settings.home)
+    waits = message(alert, settings) if settings.alert_targets is not None else None
     try:
-        if not outbox.first(alert.told_as, at, TELL_AGAIN):
+        with Outbox(settings.home).first(alert.told_as, at=at, again=TELL_AGAIN, message=waits) as first:
+            if first:
+                log.error(alert.what, **facts)
+        if not first:
             log.info("alert_told_before", alert=alert.what, subject=alert.subject)
             return False
-        log.error(alert.what, **facts)
-        if settings.alert_targets is not None:
-            outbox.put(*message(alert, settings), at=at)
     except OSError as error:
         log.error(alert.what, **facts, not_written_down=str(error))  # noqa: TRY400 - the alert is the event, not the trace
         if settings.alert_targets is not None:

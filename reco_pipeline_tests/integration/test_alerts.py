@@ -99,6 +99,36 @@ def test_what_cannot_be_sent_waits_is_logged_and_sent_later(tmp_path: Path, hook
     assert outbox.waiting() == []
 
 
+@pytest.mark.parametrize("writes", [0, 1])
+def test_an_alert_is_not_lost_to_a_kill(
+    tmp_path: Path, hook: Webhook, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    """Killed before any of its writes, it is told by whoever comes to it again, or waits already."""
+
+    class Killed(BaseException):
+        """Nothing catches it, as nothing catches a kill."""
+
+    left, replace = [None] * writes, Path.replace
+
+    def kill(self: Path, target: Path) -> Path:
+        if not left:
+            raise Killed
+        left.pop()
+        return replace(self, target)
+
+    settings = settings_of(tmp_path, hook.url)
+    hook.status = 503
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", kill)
+        with pytest.raises(Killed):
+            tell(ALERT, settings, now=NOW)
+    hook.status = 200
+    tell(ALERT, settings, now=NOW)
+    send_waiting(settings, now=NOW + dt.timedelta(minutes=1))
+    assert [one["title"] for one in hook.got] == ["[reco] run_failed: drops_to_recommendations 1a2b"]
+    assert Outbox(settings.home).waiting() == []
+
+
 def test_without_targets_nothing_that_waits_is_lost(tmp_path: Path, hook: Webhook) -> None:
     """Taking the targets out of the settings keeps what waits for the next ones."""
     hook.status = 500

@@ -10,8 +10,9 @@ import pytest
 import redis
 
 from reco.alerts.outbox import Outbox
+from reco.alerts.tell import TELL_AGAIN
 from reco.audit.standing import FailingCheck
-from reco.health import examine, shortages
+from reco.health import disk_short, examine, redis_memory_short
 from reco.orders.home import open_home
 from reco.settings import load_settings
 from reco_pipeline.definitions import build_defs
@@ -72,7 +73,8 @@ def test_each_thing_to_act_upon_is_a_sentence(shop: BackupShop) -> None:
     late = shop.now + dt.timedelta(days=9)
     settings = load_settings(**overrides(shop, disk_warn_free="1"))
     home = open_home(settings)
-    Outbox(settings.home).put("title", "text", at=shop.now)
+    with Outbox(settings.home).first("key", at=shop.now, again=TELL_AGAIN, message=("title", "text")):
+        pass
     found = examine(home, shop.client, [BROKEN], now=late)
     told = " ".join(found.problems)
     for part in (
@@ -84,7 +86,7 @@ def test_each_thing_to_act_upon_is_a_sentence(shop: BackupShop) -> None:
         "1 alerts could not be sent",
     ):
         assert part in told
-    assert [one.what for one in shortages(settings, shop.client)] == ["disk_short"]
+    assert [one.what for one in disk_short(settings)] == ["disk_short"]
     away = examine(home, None, [], now=shop.now, trouble="Redis does not answer. Start it.")
     assert away.problems[0] == "Redis does not answer. Start it."
     assert away.snapshot_id is None
@@ -93,12 +95,12 @@ def test_each_thing_to_act_upon_is_a_sentence(shop: BackupShop) -> None:
 def test_redis_that_fills_up_is_told_before_a_publish_is_refused(shop: BackupShop) -> None:
     """From nine tenths of its limit on."""
     used = int(shop.client.info("memory")["used_memory"])
-    settings = shop.settings.model_copy(update={"disk_warn_free": 0.0})
+    assert disk_short(shop.settings.model_copy(update={"disk_warn_free": 0.0})) == []
     try:
         shop.client.config_set("maxmemory", int(used * 1.05))
-        assert [one.what for one in shortages(settings, shop.client)] == ["redis_memory_short"]
+        assert [one.what for one in redis_memory_short(shop.client)] == ["redis_memory_short"]
         shop.client.config_set("maxmemory", used * 4)
-        assert shortages(settings, shop.client) == []
+        assert redis_memory_short(shop.client) == []
     finally:
         shop.client.config_set("maxmemory", 0)
 

@@ -12,6 +12,7 @@ from dagster._core.events import StepMaterializationData
 
 from assets.checks.standing import failing_now
 from reco.alerts.outbox import Outbox
+from reco.alerts.tell import Alert, tell
 from reco.audit.trail import Event, append, events, recording
 from reco.orders.home import open_home
 from reco.settings import load_settings
@@ -150,7 +151,7 @@ def reconciling_job(*, passed: bool) -> dg.JobDefinition:
     """A job that makes an asset and checks it."""
 
     @dg.asset(name="order_lines", check_specs=[dg.AssetCheckSpec("lines_reconcile", asset="order_lines")])
-    def made() -> dg.MaterializeResult[Any]:
+    def made() -> dg.MaterializeResult:  # type: ignore[type-arg] # Dagster reads no argument here
         return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=passed, description="3 lines.")])
 
     return dg.Definitions(
@@ -256,3 +257,17 @@ def test_an_alert_that_waits_is_sent_by_the_sensor(watched: Watched) -> None:
     state.write_text(state.read_text().replace(waiting.due_at, waiting.at))
     watched.look(cursor)
     assert len(watched.titles) == 1
+
+
+def test_the_disk_is_looked_at_without_redis(watched: Watched) -> None:
+    """A disk that is short is told while Redis is away, and once; what was told of Redis is not over then."""
+    watched.overrides |= {"redis_url": "redis://127.0.0.1:1/0", "disk_warn_free": "0.9999"}
+    settings = load_settings(**watched.overrides)
+    tell(Alert("redis_memory_short", "redis", "It is full.", "Give it more."), settings)
+    for _ in range(2):
+        with dg.build_sensor_context(
+            instance=watched.instance, resources=build_defs(watched.overrides).resources
+        ) as context:
+            watched.sensor("protection_overdue").evaluate_tick(context)
+    assert watched.titles == ["redis_memory_short: redis", "disk_short: home"]
+    assert set(Outbox(settings.home).told()) == {"redis_memory_short:redis", "disk_short:home"}
