@@ -76,13 +76,14 @@ def unreferenced_parts(home: Home, *, now: dt.datetime, dry_run: bool) -> Remove
     return _files("parts of the lake", "those that a drop, replay or catalogue has", gone, dry_run=dry_run)
 
 
-def scratch(home: Home, *, dry_run: bool) -> Removed:
-    """Temporary files and folders whose process is gone."""
-    left = home.lake.litter()
+def scratch(home: Home, *, now: dt.datetime, dry_run: bool) -> Removed:
+    """Temporary files and folders whose process is gone; the caller holds the lock of the home."""
+    left = home.lake.litter(now)
     sizes = sum(_size(path) for path in left)
     if not dry_run:
-        home.lake.sweep()
-    return Removed("scratch files", "those whose process lives", 0, len(left), sizes)
+        home.lake.sweep(now)
+    rule = "those whose process lives; of other containers, those of a day"
+    return Removed("scratch files", rule, 0, len(left), sizes)
 
 
 def logs(settings: Settings, *, dry_run: bool) -> Removed:

@@ -61,7 +61,7 @@ def clean(
     steps: list[tuple[str, Callable[[], Removed]]] = [
         ("quarantined text", lambda: under_lock(cleanup.quarantined_text)),
         ("parts of the lake", lambda: under_lock(cleanup.unreferenced_parts)),
-        ("scratch files", lambda: cleanup.scratch(home, dry_run=dry_run)),
+        ("scratch files", lambda: under_lock(cleanup.scratch)),
         ("logs", lambda: cleanup.logs(settings, dry_run=dry_run)),
         ("runs", lambda: old_runs(instance, settings, now=now, dry_run=dry_run)),
     ]

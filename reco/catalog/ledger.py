@@ -21,6 +21,7 @@ from reco.orders.files import partition_key
 from reco.orders.ledger import DropStatus, LedgerRow, Seen
 from reco.orders.profiles import SourceProfile
 from reco.storage.lake import Lake, fsync_folder
+from reco.storage.makers import maker
 from reco.storage.sql import LINE_COUNTS
 from reco.storage.sql import catalogue_drops as table
 
@@ -119,7 +120,7 @@ class CatalogueLedger:
         if not path.is_file():
             raise DropMissing(f"{path} does not exist or is not a file.", hint="Check the path given.", name=path.name)
         folder = self.lake.root / RAW_CATALOGUES
-        temporary = folder / f".catalogue.{os.getpid()}.{os.urandom(4).hex()}.tmp"
+        temporary = folder / f".catalogue.{maker()}.{os.urandom(4).hex()}.tmp"
         digest = hashlib.sha256()
         try:
             folder.mkdir(parents=True, exist_ok=True)

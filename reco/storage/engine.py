@@ -17,12 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reco.errors import LakeError
+from reco.storage.makers import maker
 
 MEMORY_CEILING = 4 * 2**30
 """Bytes an engine takes at most unless told otherwise; what does not fit is spilled to disk."""
 
 SPILL_SUFFIX = ".spill"
-"""Ends the name of a spill folder, `.{file}.{pid}.{random}.spill`; only a killed process leaves one behind."""
+"""Ends the name of a spill folder, `.{file}.{maker}.{random}.spill`; only a killed process leaves one behind."""
 
 INTERRUPTED = "Query interrupted"
 
@@ -58,7 +59,7 @@ def open_engine(what: str, scratch: Path, limits: Limits | None = None) -> Itera
         LakeError: an input is missing, damaged or has other columns, the disk is full, or memory does not do.
     """
     limits = limits or Limits()
-    name = f".{scratch.name.lstrip('.')}.{os.getpid()}.{os.urandom(4).hex()}{SPILL_SUFFIX}"
+    name = f".{scratch.name.lstrip('.')}.{maker()}.{os.urandom(4).hex()}{SPILL_SUFFIX}"
     spill = scratch.with_name(name)
     try:
         with duckdb.connect(":memory:") as con:

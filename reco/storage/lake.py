@@ -4,10 +4,10 @@ Belongs here: where a table's files lie and how they are replaced so that a read
 belong here: what a table's columns mean.
 """
 
+import datetime as dt
 import hashlib
 import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from reco.errors import LakeError
+from reco.storage.makers import is_left, maker
 
 RAW = "raw_orders"
 SCRATCH = ".scratch."
@@ -77,7 +78,7 @@ class Lake:
         """
         final = self.path(table, part)
         final.parent.mkdir(parents=True, exist_ok=True)
-        temporary = final.with_name(f".{final.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+        temporary = final.with_name(f".{final.name}.{maker()}.{os.urandom(4).hex()}.tmp")
         try:
             yield temporary
             with temporary.open("rb+") as handle:
@@ -98,7 +99,7 @@ class Lake:
         """Records beside a table what it was made from; returns the record with the table's own digest."""
         stamp = Stamp(file_digest(self.existing(table)), dict(inputs))
         path = self.root / table / "stamp.json"
-        temporary = path.with_name(f".stamp.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+        temporary = path.with_name(f".stamp.{maker()}.{os.urandom(4).hex()}.tmp")
         temporary.write_text(json.dumps(asdict(stamp), indent=1), encoding="utf-8")
         temporary.replace(path)
         return stamp
@@ -111,18 +112,20 @@ class Lake:
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
-    def litter(self) -> list[Path]:
+    def litter(self, now: dt.datetime | None = None) -> list[Path]:
         """What killed writers left behind: files and folders.
 
-        Every temporary name of the lake holds the id of the process that made it: one whose process is gone is litter.
+        Every temporary name of the lake holds the process that made it: one whose process is gone is litter. Whether
+        one of another container is gone cannot be seen: what it made is litter after a day without a write.
         """
+        now = now or dt.datetime.now(dt.UTC)
         litter = [p for pattern in ("*/.*.tmp*", "raw_orders/*/.*.tmp") for p in self.root.glob(pattern)]
         litter += [*self.root.glob("*/.*.spill"), *self.root.glob(f"{SCRATCH}*")]
-        return [path for path in litter if not _maker_lives(path.name)]
+        return [path for path in litter if is_left(path, now)]
 
-    def sweep(self) -> int:
+    def sweep(self, now: dt.datetime | None = None) -> int:
         """Removes the litter; returns how many files and folders it was."""
-        dead = self.litter()
+        dead = self.litter(now)
         for path in dead:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
@@ -134,22 +137,8 @@ class Lake:
     def scratch(self) -> Iterator[Path]:
         """A folder on the lake's disk for the length of the block."""
         self.root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}.", dir=self.root) as folder:
+        with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{maker()}.", dir=self.root) as folder:
             yield Path(folder)
-
-
-def _maker_lives(name: str) -> bool:
-    """Whether the process whose id stands in a temporary name is alive; a reused id only delays the sweep."""
-    found = re.search(r"\.(\d+)(?=\.)", name)
-    if found is None:
-        return False
-    try:
-        os.kill(int(found[1]), 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
 
 
 def file_digest(path: Path) -> str:

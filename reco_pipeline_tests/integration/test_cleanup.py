@@ -13,6 +13,7 @@ import redis
 from reco import cleanup
 from reco.orders.home import open_home
 from reco.settings import load_settings
+from reco.storage.makers import maker
 from reco_pipeline.cleanup import clean, old_runs
 from reco_pipeline.definitions import build_defs
 from reco_pipeline.instance import open_instance
@@ -65,10 +66,10 @@ def test_parts_that_no_drop_knows_go_a_day_later(shop: BackupShop) -> None:
 def test_leftovers_of_processes_that_are_gone_go(shop: BackupShop) -> None:
     """Those of a living process stay."""
     table = shop.home.lake.path("orders").parent
-    dead, alive = table / ".orders.parquet.99999999.ab.tmp", table / f".orders.parquet.{os.getpid()}.ab.tmp"
+    dead, alive = (table / f".orders.parquet.{maker(pid)}.ab.tmp" for pid in (99999999, os.getpid()))
     for path in (dead, alive):
         path.write_bytes(b"12345")
-    found = cleanup.scratch(shop.home, dry_run=False)
+    found = cleanup.scratch(shop.home, now=dt.datetime.now(dt.UTC), dry_run=False)
     assert (found.files, found.size_bytes) == (1, 5)
     assert (dead.exists(), alive.exists()) == (False, True)
 
@@ -155,7 +156,7 @@ def test_what_cannot_be_cleaned_now_stops_nothing_else(shop: BackupShop, monkeyp
         with (shop.settings.home / "run.lock").open("w") as other:  # as another process would hold it
             fcntl.flock(other, fcntl.LOCK_EX)
             found = clean(shop.home, instance, now=dt.datetime.now(dt.UTC), dry_run=False)
-        assert {one.kind for one in found if one.problem} == {"quarantined text", "parts of the lake"}
+        assert {one.kind for one in found if one.problem} == {"quarantined text", "parts of the lake", "scratch files"}
         job = build_defs(overrides(shop)).resolve_job_def("cleanup")
         assert job.execute_in_process(instance=instance).success
         away = build_defs(overrides(shop) | {"redis_url": "redis://127.0.0.1:1/0"}).resolve_job_def("cleanup")
@@ -175,7 +176,7 @@ def test_the_command_says_what_would_go(
     )
     for name, value in given.items():
         monkeypatch.setenv(f"RECO_{name.upper()}", value)
-    dead = shop.home.lake.path("orders").with_name(".orders.parquet.99999999.ab.tmp")
+    dead = shop.home.lake.path("orders").with_name(f".orders.parquet.{maker(99999999)}.ab.tmp")
     dead.write_bytes(b"12345")
     told = json.loads(printed(capsys, "cleanup", "--dry-run", "--json"))
     kinds = {one["kind"]: one for one in told["removed"]}

@@ -1,5 +1,7 @@
 """Promises of the lake: a reader sees the old file or the new one, never half of one."""
 
+import datetime as dt
+import os
 import subprocess
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from reco.errors import LakeError
 from reco.storage.lake import Lake
+from reco.storage.makers import UNWRITTEN_FOR, maker
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -65,9 +68,9 @@ def test_sweep_removes_only_what_dead_processes_left(tmp_path: Path) -> None:
     with lake.replace("orders") as path, lake.scratch() as scratch:
         path.write_bytes(b"one")
         dead = [
-            path.with_name(f".orders.parquet.{gone.pid}.12345678.tmp"),
-            path.with_name(f".orders.parquet.{gone.pid}.87654321.spill"),
-            tmp_path / f".scratch.{gone.pid}.abc",
+            path.with_name(f".orders.parquet.{maker(gone.pid)}.12345678.tmp"),
+            path.with_name(f".orders.parquet.{maker(gone.pid)}.87654321.spill"),
+            tmp_path / f".scratch.{maker(gone.pid)}.abc",
         ]
         dead[0].write_bytes(b"dead")
         dead[1].mkdir()
@@ -77,6 +80,22 @@ def test_sweep_removes_only_what_dead_processes_left(tmp_path: Path) -> None:
         assert not any(one.exists() for one in dead)
         assert scratch.is_dir()
     assert lake.existing("orders").read_bytes() == b"one"
+
+
+def test_what_another_container_writes_stays_for_a_day(tmp_path: Path) -> None:
+    """There a process has an id that nobody or somebody else has here: only the time of the last write tells."""
+    lake = Lake(tmp_path)
+    (tmp_path / "orders").mkdir()
+    folder = tmp_path / ".scratch.99999999-1.abc"
+    files = [folder / "part", *(tmp_path / "orders" / f".orders.20.parquet.{by}.ab.tmp" for by in ("99999999-1", "7"))]
+    folder.mkdir()
+    for file in files:
+        file.write_bytes(b"half")
+    now = dt.datetime.now(dt.UTC)
+    os.utime(folder, (0, 0))  # it is what is in it that was written to
+    assert lake.sweep(now) == 0
+    assert lake.sweep(now + UNWRITTEN_FOR + dt.timedelta(minutes=1)) == 3
+    assert not any(path.exists() for path in (*files, folder))
 
 
 def test_parts_are_files_of_their_own(tmp_path: Path) -> None:
