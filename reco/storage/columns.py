@@ -362,7 +362,7 @@ def lake_errors(what: str) -> Iterator[None]:
     """Turns the errors of reading, computing and writing `what` into a `LakeError`."""
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeError) as error:
         raise LakeError(
             f"{what} could not be computed: {str(error).splitlines()[0].rstrip('.')}.",
             hint="If the message names an input file, materialize that file's asset again: it is missing, damaged or "

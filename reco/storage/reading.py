@@ -39,6 +39,9 @@ from reco.storage.columns import (
     sums,
 )
 
+WAITING_BYTES = 2**26
+"""From so many of texts that may be equal on, or as many as are known to differ, equal ones become one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Columns:
@@ -68,14 +71,15 @@ class Columns:
         codes = _Filled(len(self), np.int32)
         dictionaries: list[Arrow] = []
         base, last, ascending = 0, None, True
+        waiting, done = 0, 0
         for start, stop, column in self._groups(name, CODED):
             held = column.dictionary
             if len(held):
-                ascending = ascending and ascends(held) and (last is None or last <= held[0].as_py())
-                if ascending and last == held[0].as_py():
+                ascending = ascending and ascends(held) and (last is None or last <= _bytes(held[0]))
+                if ascending and last == _bytes(held[0]):
                     base -= 1  # the text that ended the group before
                     dictionaries[-1] = dictionaries[-1].slice(0, len(dictionaries[-1]) - 1)
-                last = held[-1].as_py() if ascending else None
+                last = _bytes(held[-1]) if ascending else None
                 dictionaries.append(held)
             if column.null_count == len(column):
                 codes.fill(start, stop, NULL)
@@ -84,9 +88,17 @@ class Columns:
             else:
                 mine = index_array(column.indices)
                 codes.put(start, stop, np.where(mine == NULL, NULL, mine + base) if column.null_count else mine + base)
-            base += len(held)
-        values: Arrow = pa.concat_arrays(dictionaries) if dictionaries else nothing(0, TEXT)
-        return Texts(values, codes.values) if ascending else _united(values, codes.values)
+            base, waiting = base + len(held), waiting + held.nbytes
+            if not ascending and waiting > max(WAITING_BYTES, dictionaries[0].nbytes):
+                values, places = _united(dictionaries)
+                codes.translate(done, stop, places)  # those before stay: texts are in the order of their first use
+                dictionaries, base, waiting, done = [values], len(values), 0, stop
+        if ascending:
+            return Texts(pa.concat_arrays(dictionaries) if dictionaries else nothing(0, TEXT), codes.values)
+        values, places = _united(dictionaries)
+        found = distinct_texts(values, places)
+        codes.translate(0, len(self), found.codes)
+        return Texts(found.values, codes.values)
 
     def numbers(self, name: str, *, null: int = 0) -> Ints:
         """A column of 64-bit integers, `null` where it has no value."""
@@ -164,14 +176,25 @@ class _Filled:
             self.values, self._whole = whole, True
         self.values[start:stop] = values
 
+    def translate(self, start: int, stop: int, places: NDArray[np.int32]) -> None:
+        """Gives codes in a run of places the code that stands at their place; null stays."""
+        places = np.append(places, np.int32(NULL))  # the last place, which is that of index -1
+        if not self._whole:
+            self.values = np.broadcast_to(places[self.values[:1]], len(self.values))
+            return
+        for low in range(start, stop, PORTION):
+            high = min(low + PORTION, stop)
+            self.values[low:high] = places[self.values[low:high]]
 
-def _united(values: Arrow, codes: NDArray[np.int32]) -> Texts:
-    """The column of these codes of these texts, some of which may be equal; the codes may be overwritten."""
-    encoded = values.dictionary_encode()
-    united = distinct_texts(encoded.dictionary, index_array(encoded.indices))
-    places = np.append(united.codes, np.int32(NULL))  # the last place, which is that of index -1
-    if not codes.flags.writeable:
-        return Texts(united.values, np.broadcast_to(places[codes[:1]], len(codes)))
-    for start in range(0, len(codes), PORTION):
-        codes[start : start + PORTION] = places[codes[start : start + PORTION]]
-    return Texts(united.values, codes)
+
+def _united(dictionaries: list[Arrow]) -> tuple[Arrow, NDArray[np.int32]]:
+    """Their distinct texts by first use, and the place there of each text of all of them.
+
+    They are not joined before: together they may hold more bytes than one array can, whose texts are few.
+    """
+    encoded: Any = pa.chunked_array(dictionaries).dictionary_encode()
+    return encoded.chunk(0).dictionary, np.concatenate([index_array(chunk.indices) for chunk in encoded.chunks])
+
+
+def _bytes(text: Any) -> bytes:
+    return bytes(text.as_buffer())

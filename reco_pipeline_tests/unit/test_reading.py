@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reco.errors import LakeError
-from reco.storage.columns import MONEY, Texts, pair_codes, text_array, texts
+from reco.storage import reading
+from reco.storage.columns import MONEY, Texts, lake_errors, pair_codes, text_array, texts
 from reco.storage.reading import Columns
 
 WORDS = st.one_of(st.none(), st.sampled_from(["", "a", "b", "B", "é", "a b", "10", "9"]))
@@ -25,23 +26,56 @@ def write(path: Path, values: list[Any], kind: pa.DataType, group: int) -> Path:
     return path
 
 
+@pytest.mark.parametrize("waiting", [0, 2**26])
 @given(ROWS, st.integers(1, 3), st.booleans())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 def test_texts_of_row_groups_are_the_texts_of_the_whole(
-    tmp_path: Path, files: list[list[str | None]], group: int, in_order: bool
+    tmp_path: Path, waiting: int, files: list[list[str | None]], group: int, in_order: bool
 ) -> None:
     """Whatever is null, repeated, constant or in order, and however it is divided, codes and texts are the same."""
     if in_order:
         flat = iter(sorted(word for words in files for word in words if word is not None))
         files = [[next(flat) for word in words if word is not None] for words in files]
     paths = [write(tmp_path / f"{i}.parquet", words, pa.string(), group) for i, words in enumerate(files)]
-    read = Columns.of(paths, ["x"]).texts("x")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "WAITING_BYTES", waiting)
+        read = Columns.of(paths, ["x"]).texts("x")
     whole = texts(pa.chunked_array([pa.array([word for words in files for word in words], pa.string())]))
     assert read.codes.tolist() == whole.codes.tolist()
     assert [str(read.values[code]) for code in read.codes if code >= 0] == [
         str(whole.values[code]) for code in whole.codes if code >= 0
     ]
     assert len(set(read.values.to_pylist())) == len(read), "no text twice"
+
+
+def test_equal_texts_of_many_row_groups_do_not_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many row groups hold them, no more wait than the limit says, beside those known to differ."""
+    words = [f"{place * 7 % 100:02}" for place in range(100)]
+    file = write(tmp_path / "x.parquet", words * 50, pa.string(), 100)
+    monkeypatch.setattr(reading, "WAITING_BYTES", 2**11)
+    united, sizes = reading._united, []
+
+    def watched(dictionaries: list[Any]) -> Any:
+        sizes.append(sum(one.nbytes for one in dictionaries))
+        return united(dictionaries)
+
+    monkeypatch.setattr(reading, "_united", watched)
+    read = Columns.of([file], ["x"]).texts("x")
+    assert len(sizes) > 10
+    assert max(sizes) < 2**11 + 3 * pa.array(words).nbytes
+    assert read.values.to_pylist() == sorted(words)
+    assert read.codes.tolist() == [int(word) for word in words] * 50
+
+
+def test_text_that_is_no_utf8_is_an_error_of_the_lake(tmp_path: Path) -> None:
+    """Such a column is read and compared by bytes; where its characters are needed, the table is named."""
+    ends = pa.array([0, 4, 7], pa.int32()).buffers()[1]
+    bad = pa.Array.from_buffers(pa.string(), 2, [None, ends, pa.py_buffer(b"Caf\xe9tea")])
+    pq.write_table(pa.table({"x": bad}), tmp_path / "x.parquet")
+    read = Columns.of([tmp_path / "x.parquet"], ["x"]).texts("x")
+    assert read.codes.tolist() == [0, 1]
+    with pytest.raises(LakeError, match="item_stats could not be computed: 'utf-8'"), lake_errors("item_stats"):
+        read.values.to_pylist()
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(-5, 5)), max_size=9), st.integers(1, 4))
