@@ -42,6 +42,7 @@ inside() { build run --isolation chroot --user 10001:10001 "$probe" -- "$@"; }
 inside python /opt/reco/docker/start.py reco --version
 inside python -c 'import os; assert os.getuid() == 10001; assert not os.access("/opt/reco/venv", os.W_OK)'
 inside python -c 'import reco, pathlib; assert list(pathlib.Path(reco.__file__).parent.glob("__pycache__/*.pyc"))'
+inside python -c 'from reco.model import compiled; assert list(compiled.ENVIRONMENT.glob("*.o"))'
 inside dagster-webserver --version
 inside dagster-daemon --version
 inside weed version

@@ -37,7 +37,7 @@ write backup_recipients "$recipients"
 write redis_loader_url "redis://loader:$(cat redis_loader)@redis:6379/0"
 write redis_reader_url "redis://reader:$(cat redis_reader)@redis:6379/0"
 write database_url "postgresql+psycopg://reco:$(cat reco_postgres)@postgres:5432/reco"
-write dagster_url "postgresql+psycopg2://dagster:$(cat dagster_postgres)@postgres:5432/dagster"
+write dagster_url "postgresql://dagster:$(cat dagster_postgres)@postgres:5432/dagster"
 access=reco-backups secret=$(random)
 if [ ! -s s3_config ] || [ ! -s s3_credentials ]; then
     rm -f s3_config s3_credentials

@@ -1,42 +1,32 @@
-"""What every container of ours starts with: where Dagster keeps its runs, then the command of the role.
+"""What every container of ours starts with: the folder of Dagster for the settings, then the command of the role.
 
-Belongs here: what a role needs before its command that no setting of `reco` can say. Does not belong here: settings of
-`reco` (environment and secret files), or what Dagster does with its runs (`reco_pipeline.instance`).
+Belongs here: what must be there before Dagster's own programs start, which do not know our settings. Does not belong
+here: what Dagster is told (`reco_pipeline.instance`), or where its records lie (RECO_DAGSTER_DATABASE_URL).
 
-Dagster reads a secret from its environment or from nowhere. So the URL of its database comes from the file that
-DAGSTER_POSTGRES_URL_FILE names, and stands in no image and in nothing that `docker inspect` shows.
+A command that starts later, beside the role (a health check, `docker compose exec`), needs none of this: the folder is
+there then, and DAGSTER_HOME names it.
 """
 
 import os
 import sys
-from pathlib import Path
-
-URL = "DAGSTER_POSTGRES_URL"
-STORAGE = f"""\
-storage:
-  postgres:
-    postgres_url: {{env: {URL}}}
-"""
 
 
-def prepare_dagster(home: Path, secret: Path) -> None:
-    """Writes `dagster.yaml` as `reco` does for one machine, but with its storage in Postgres."""
-    from reco_pipeline.instance import DAGSTER_YAML  # noqa: PLC0415 - the API and the store must not wait for it
+def prepare_dagster() -> None:
+    """Writes `dagster.yaml` where there is none, or an older one of ours, as `reco config dagster` does."""
+    from reco.errors import RecoError  # noqa: PLC0415 - the API and the stores must not wait for it
+    from reco.settings import load_settings  # noqa: PLC0415
+    from reco_pipeline.instance import dagster_home  # noqa: PLC0415
 
-    os.environ[URL] = secret.read_text(encoding="utf-8").strip()
-    config, text = home / "dagster.yaml", DAGSTER_YAML + STORAGE
-    home.mkdir(parents=True, exist_ok=True)
-    if not config.exists() or config.read_text(encoding="utf-8") != text:
-        whole = home / f".dagster.yaml.{os.getpid()}"
-        whole.write_text(text, encoding="utf-8")
-        whole.replace(config)
+    try:
+        os.environ["DAGSTER_HOME"] = str(dagster_home(load_settings().home))
+    except RecoError as error:
+        sys.exit(f"{sys.argv[1]} does not start: {error}")
 
 
 def main() -> None:
-    """Prepares, then becomes the command."""
-    secret = os.environ.get(f"{URL}_FILE")
-    if secret:
-        prepare_dagster(Path(os.environ["DAGSTER_HOME"]), Path(secret))
+    """Prepares a role that works with Dagster, then becomes the command."""
+    if "RECO_DAGSTER_DATABASE_URL_FILE" in os.environ:
+        prepare_dagster()
     os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606 - the command of the role, from compose.yaml
 
 

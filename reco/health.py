@@ -18,6 +18,7 @@ from reco.alerts.tell import Alert
 from reco.audit.quality import quarantine_rates
 from reco.audit.standing import FailingCheck
 from reco.backup.status import absences, look
+from reco.container import Container
 from reco.errors import RecoError
 from reco.orders.home import Home
 from reco.orders.ledger import DropStatus
@@ -28,6 +29,8 @@ from reco.storage.redis import redis_errors
 OLD_SNAPSHOT = dt.timedelta(hours=50)
 """Two days and their delays: a shop that sells daily has published since."""
 REDIS_FULL = 0.9
+CROWDED = 0.7
+"""Share of its memory or processor time above which a container has too little left for a peak."""
 ALERT_WAITS_TOO_LONG = dt.timedelta(hours=1)
 
 
@@ -109,6 +112,25 @@ def shortages(settings: Settings, client: redis.Redis) -> list[Alert]:
         reason = f"{held}: a publish needs room for a copy."
         step = "`reco snapshot gc`, fewer snapshots (RECO_KEEP_SNAPSHOTS), or more memory."
         alerts.append(Alert("redis_memory_short", "redis", reason, step))
+    return alerts
+
+
+def crowded(found: Container, cores_used: float | None) -> list[Alert]:
+    """What the container of the runs is short of, as alerts; nothing of what has no bound.
+
+    Args:
+        found: its use and its bounds.
+        cores_used: processors' worth of time since an earlier look, on average; None: not known.
+    """
+    alerts = []
+    if found.memory_limit_bytes and found.memory_bytes > CROWDED * found.memory_limit_bytes:
+        held = f"The container of the runs holds {found.memory_bytes:,} of {found.memory_limit_bytes:,} bytes"
+        reason = f"{held}: at all of them the kernel ends a process."
+        alerts.append(Alert("memory_short", "runs", reason, "Raise its limit (`mem_limit`)."))
+    if found.cores and cores_used is not None and cores_used > CROWDED * found.cores:
+        reason = f"The container of the runs used {cores_used:.2f} of its {found.cores:.2f} processors for an hour."
+        step = "See in the Dagster UI what it works at; raise its limit (`cpus`)."
+        alerts.append(Alert("processor_busy", "runs", reason, step, "/runs"))
     return alerts
 
 

@@ -53,8 +53,6 @@ retention:
   sensor:
     purge_after_days: {skipped: 3, failure: %(days)d, success: %(days)d}
 """
-DAGSTER_YAML = _BODY % {"days": 90}
-"""What every role of production has in common, wherever its runs are kept."""
 # The password stands in no file and no command line: the class asks the settings for it.
 _STORAGE = """\
 storage:
@@ -63,11 +61,12 @@ storage:
 _HEADER = "# Written by reco ({digest}); yours to change: a changed file is left alone.\n"
 
 
-# What `dagster.yaml` was before it named its own digest, by sha256.
+# What `dagster.yaml` was before it named its own digest, by sha256; the last one in containers.
 _FORMER = frozenset(
     {
         "954fc671c57a48db077f319015c97877426d3adcb5379a98352d7de3f80f20b8",
         "65a59949c5f10304dca1a5e5a5b8e36d2865887fffb59cc5b9fc239d4da16a12",
+        "6e3d652f702536d4878a85d5ee2492c7b8948dcb984e6ce3eea00f034b466293",
     }
 )
 

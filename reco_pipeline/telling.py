@@ -5,6 +5,7 @@ is told once (`reco.alerts`), what is overdue (`reco.backup.status`), or which c
 """
 
 import datetime as dt
+import json
 import urllib.request
 from collections.abc import Iterable
 
@@ -16,8 +17,9 @@ from reco.alerts.outbox import Outbox
 from reco.alerts.tell import Alert, over, send_waiting, tell
 from reco.audit.trail import Event, append, events, recording
 from reco.backup.status import absences, home_seconds, look, may_be_overdue
+from reco.container import container
 from reco.errors import RecoError, error_names
-from reco.health import shortages
+from reco.health import crowded, shortages
 from reco.settings import Settings
 from reco_pipeline.automation import ATTEMPT, KIND, SUBJECT
 from reco_pipeline.jobs import restore_drill_job
@@ -34,6 +36,7 @@ BROKEN_CHECK = "DagsterAssetCheckFailedError"
 CHECK, NO_RUN, ABSENT = "check_failed", "no_run", ("backup_missing", "drill_missing", "replica_behind")
 
 SHORT = ("disk_short", "redis_memory_short")
+CROWDED = ("memory_short", "processor_busy")
 
 
 def failure_sensor() -> dg.SensorDefinition:
@@ -157,6 +160,19 @@ def tell_standing(standing: list[Alert], prefixes: Iterable[str], settings: Sett
     over([key for key in Outbox(settings.home).told() if key.startswith(ours) and key not in names], settings)
 
 
+def _crowded(context: dg.SensorEvaluationContext, now: dt.datetime) -> list[Alert]:
+    """What the container is short of: memory now, processor time since the look before, which the cursor holds."""
+    found = container()
+    if found is None:
+        return []
+    at, cpu_seconds = json.loads(context.cursor) if context.cursor else (now.timestamp(), found.cpu_seconds)
+    context.update_cursor(json.dumps([now.timestamp(), found.cpu_seconds]))
+    passed = now.timestamp() - at
+    if passed < SECONDS_BETWEEN_LOOKS / 2:  # so short a while would tell of a peak
+        return crowded(found, None)
+    return crowded(found, (found.cpu_seconds - cpu_seconds) / passed)  # less than nothing: the container began anew
+
+
 def _no_run(instance: dg.DagsterInstance, home_age_seconds: float | None, now: dt.datetime) -> Alert | None:
     if (home_age_seconds or 0.0) < RUN_HOURS * 3600:
         return None
@@ -196,10 +212,13 @@ def protection_sensor() -> dg.SensorDefinition:
         minimum_interval_seconds=SECONDS_BETWEEN_LOOKS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Tells, once a day each, that no good backup was made for 26 hours, no drill passed for 8 days, "
-        "the second bucket is behind, the buckets do not say, or disk or Redis are nearly full.",
+        "the second bucket is behind, the buckets do not say, disk or Redis are nearly full, or the container of the "
+        "runs has little left.",
     )
-    def overdue(database: DatabaseResource, redis: RedisResource) -> dg.SkipReason:
+    def overdue(context: dg.SensorEvaluationContext, database: DatabaseResource, redis: RedisResource) -> dg.SkipReason:
         now, home = dt.datetime.now(dt.UTC), database.home()
+        if home.settings.profile == "production":  # elsewhere the container is not one for the runs
+            tell_standing(_crowded(context, now), CROWDED, home.settings, now)
         prefixes: tuple[str, ...] = (*ABSENT, "protection_unknown")
         try:
             with redis.client() as client:

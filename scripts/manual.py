@@ -7,12 +7,13 @@ what only a person can say stands in a page of its own, or in the code that the 
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from inspect import cleandoc, signature, unwrap
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
 import click
 import typer
+from typer.core import TyperArgument
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 USUAL_INTERVAL_SECONDS = 30  # of Dagster, where a sensor names none
@@ -73,7 +74,7 @@ def _leaves(group: click.Group, before: str) -> Iterable[tuple[str, click.Comman
 
 def _command(name: str, command: click.Command) -> str:
     text, example = _told(command)
-    rows = [_parameter(command, one) for one in command.params if one.name not in {"as_json", "help"}]
+    rows = [_parameter(one) for one in command.params if one.name not in {"as_json", "help"}]
     shown = [f"## `{name}`", text]
     if example:
         shown.append(f"    {example}")
@@ -91,10 +92,9 @@ def _told(command: click.Command) -> tuple[str, str]:
     return told.strip(), " ".join(example.split())
 
 
-def _parameter(command: click.Command, parameter: click.Parameter) -> tuple[str, str]:
-    if isinstance(parameter, click.Argument):
-        annotation = signature(unwrap(command.callback or _parameter)).parameters[parameter.name or ""].annotation
-        return f"`{parameter.metavar or (parameter.name or '').upper()}`", annotation.__metadata__[0].help or ""
+def _parameter(parameter: click.Parameter) -> tuple[str, str]:
+    if isinstance(parameter, TyperArgument):
+        return f"`{parameter.metavar or (parameter.name or '').upper()}`", parameter.help or ""
     assert isinstance(parameter, click.Option)
     kind = "" if parameter.is_flag else f" {parameter.metavar or parameter.type.name.upper()}"
     names = ", ".join(f"`{one}`" for one in (*parameter.opts[:-1], parameter.opts[-1] + kind))

@@ -166,6 +166,15 @@ class Metrics:
         self.cpu = self._counter("recs_process_cpu_seconds", "Processor time used.")
         self.started = self._gauge("recs_process_start_time_seconds", "When the youngest one started.", "livemax")
         self.workers = self._gauge("recs_workers", "Processes that answer.", "livesum")
+        self.container_memory = self._gauge(
+            "recs_container_memory_bytes", "Memory of the container, without what can go at any time.", "livemax"
+        )
+        self.container_limit = self._gauge(
+            "recs_container_memory_limit_bytes", "Memory that the container may hold; 0: no bound.", "livemax"
+        )
+        self.container_cores = self._gauge(
+            "recs_container_cpu_limit_cores", "Processors' worth of time it may use; 0: no bound.", "livemax"
+        )
 
     def _counter(
         self, name: str, told: str, labels: tuple[str, ...] = (), values: Iterable[str] | None = None

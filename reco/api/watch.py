@@ -18,6 +18,7 @@ from reco.api.breaker import State
 from reco.api.follower import Follower
 from reco.api.keyring import KeyRing
 from reco.api.metrics import Metrics
+from reco.container import container
 from reco.errors import RedisUnavailable
 from reco.snapshot.manifest import sold_items
 
@@ -91,3 +92,8 @@ class Watch:
             self._metrics.resident.set(bytes_held)
             self._metrics.largest.set(bytes_held)
             self._metrics.descriptors.set(sum(1 for _ in Path("/proc/self/fd").iterdir()))
+        found = container()
+        if found is not None:
+            self._metrics.container_memory.set(found.memory_bytes)
+            self._metrics.container_limit.set(found.memory_limit_bytes or 0)
+            self._metrics.container_cores.set(found.cores or 0)

@@ -57,6 +57,20 @@ def test_every_number_has_bounds() -> None:
     assert loose == BOUNDED_BY_THE_WORK
 
 
+def test_the_help_says_what_each_argument_is() -> None:
+    """What stands behind a command without a name is explained by its `--help`, like each option."""
+    explained = 0
+    for path, command in commands():
+        context = click.Context(command, info_name=" ".join(path), terminal_width=1000)  # so that no line is broken
+        shown = " ".join(command.get_help(context).split())
+        for param in command.params:
+            told = getattr(param, "help", None)
+            assert told, (path, param.name)
+            assert " ".join(told.split()) in shown, (path, param.name)
+            explained += isinstance(param, click.Argument)
+    assert explained >= 10
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -1,14 +1,15 @@
 """Promises of docker/: what each role is denied, what is published, who gets which secret, and that the parts agree."""
 
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from reco_pipeline.instance import DAGSTER_YAML
 from reco_pipeline_tests.compose import DOCKER, compose, secrets_of
 from reco_pipeline_tests.shop import ROOT
 
@@ -92,6 +93,7 @@ def test_the_image_holds_what_the_roles_call() -> None:
     copied = set(re.findall(r"docker/([\w.]+)", re.search(r"^COPY docker/.*$", DOCKERFILE, re.MULTILINE)[0]))  # type: ignore[index]
     allowed = set((ROOT / ".dockerignore").read_text(encoding="utf-8").split())
     assert named <= copied - {"reco"}
+    assert "-m reco.model.compiled" in DOCKERFILE  # so that a run need not compile
     for one in re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE, re.MULTILINE):
         for path in one.split():
             assert (ROOT / path).exists()
@@ -106,7 +108,45 @@ def test_dagster_remembers_by_the_same_names() -> None:
     assert names[0]["grpc_server"]["location_name"] == names[1]["python_module"]["location_name"]
     assert "--location-name" in SERVICES["code"]["command"]
     assert SERVICES["code"]["command"][-1] == names[1]["python_module"]["location_name"]
-    assert "storage" not in yaml.safe_load(DAGSTER_YAML)  # start.py adds it
+
+
+def dagster_roles() -> set[str]:
+    """The roles that work with Dagster's records."""
+    return {name for name, role in SERVICES.items() if "dagster_url" in secrets_of(role).values()}
+
+
+@pytest.mark.parametrize("name", sorted(dagster_roles()))
+def test_dagster_finds_its_records_by_our_settings(name: str) -> None:
+    """Also what goes around the entry point, a health check or `exec`: its folder is the one that is prepared."""
+    environment = SERVICES[name]["environment"]
+    assert environment["DAGSTER_HOME"] == f"{environment['RECO_HOME']}/dagster"
+    for key in ("RECO_HOME", "DAGSTER_HOME"):  # `docker run` of the image alone
+        assert f"{key}={environment[key]} \\\n" in DOCKERFILE
+    assert secrets_of(SERVICES[name])[environment["RECO_DAGSTER_DATABASE_URL_FILE"]] == "dagster_url"
+    assert not any("start.py" in str(word) for word in SERVICES[name].get("healthcheck", {}).get("test", []))
+
+
+def start(folder: Path) -> "subprocess.CompletedProcess[str]":
+    """The entry point, with a command that shows what the role gets."""
+    environment = {"PATH": os.environ["PATH"], "RECO_HOME": str(folder / "home"), "DAGSTER_HOME": "elsewhere"}
+    environment |= {"RECO_DAGSTER_DATABASE_URL_FILE": str(folder / "url")}
+    words = [sys.executable, str(DOCKER / "start.py"), "printenv", "DAGSTER_HOME"]
+    return subprocess.run(words, cwd=folder, env=environment, check=False, capture_output=True, text=True)
+
+
+def test_the_entry_point_prepares_dagster_and_writes_no_password(tmp_path: Path) -> None:
+    """What `reco config dagster` would write is there before the command starts; what is missing is said in a line."""
+    secret = tmp_path / "url"
+    secret.write_text("postgresql://dagster:planted@db.example/dagster")
+    done = start(tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path}/home/dagster\n"), done.stderr
+    written = (tmp_path / "home" / "dagster" / "dagster.yaml").read_text(encoding="utf-8")
+    assert yaml.safe_load(written)["storage"]["custom"]["class"] == "PostgresOfSettings"
+    assert "planted" not in written + done.stderr
+    secret.unlink()
+    refused = start(tmp_path)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert re.fullmatch(r"printenv does not start: .*RECO_DAGSTER_DATABASE_URL.*\n", refused.stderr), refused.stderr
 
 
 def test_every_volume_is_described() -> None:
