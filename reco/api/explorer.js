@@ -108,13 +108,17 @@ function needKey(problem) {
     { ...problem, message: wrong ? problem.message : "Whoever runs it makes one with `reco keys create`.", hint: "" });
   if (!here) return;
   const field = make("input", { type: "password", autocomplete: "off", required: true, placeholder: "reco_…" });
+  const odd = make("p", { className: "notice bad", role: "alert", hidden: true }, "A key has no spaces, and no letters or signs but those of a plain keyboard: copy the whole of it.");
   const form = make("form", { onsubmit: event => {
     event.preventDefault();
-    sessionStorage.setItem(KEY, field.value.trim());
+    const given = field.value.trim();
+    odd.hidden = /^[!-~]+$/.test(given);
+    if (!odd.hidden) return field.focus(); // the browser could not send it
+    sessionStorage.setItem(KEY, given);
     here.dataset.code = "";
     look(true);
   } }, labelled(field, "API key"), make("button", { className: "main" }, "Use it"));
-  here.append(form, make("p", { className: "dim small" }, "A key with the scope read shows the shop; read and ops also the data behind it. It stays in this tab, and goes to this service alone."));
+  here.append(form, odd, make("p", { className: "dim small" }, "A key with the scope read shows the shop; read and ops also the data behind it. It stays in this tab, and goes to this service alone."));
   field.focus();
 }
 
@@ -394,7 +398,6 @@ function notice(parts, bad) {
 let first = null; // what is shown while nothing was asked for
 async function draw() {
   const { item, basket } = asked();
-  place("forget").hidden = !sessionStorage.getItem(KEY);
   const now = { item: item || first, basket: JSON.stringify(basket) };
   if (!drawn || drawn.item !== now.item) show("item", () => now.item ? itemPanel(now.item) : [make("p", { className: "dim" }, "No item was sold yet.")]);
   if (!drawn || drawn.basket !== now.basket) {
@@ -421,6 +424,7 @@ async function all() {
 let shown = null, next = 0;
 async function look(anew = false) {
   clearTimeout(next);
+  place("forget").hidden = !sessionStorage.getItem(KEY); // also where nothing else is shown: it is the way out
   let again = true;
   try {
     health = await ask("/health/");

@@ -197,6 +197,10 @@ def test_a_closed_service_asks_for_a_key_and_keeps_it_in_the_tab(valkey, shop, t
             page.get_by_role("heading", name="This service asks for an API key").wait_for()
             assert not page.locator("#shop").is_visible()
             keep(page, "key")
+            page.get_by_label("API key", exact=True).fill(key[:12] + "\N{HORIZONTAL ELLIPSIS}")
+            page.keyboard.press("Enter")
+            page.get_by_text("copy the whole of it").wait_for()
+            assert page.evaluate("sessionStorage.length") == 0
             page.get_by_label("API key", exact=True).fill(key[:-1])
             page.keyboard.press("Enter")
             page.get_by_role("heading", name="The API key was refused").wait_for()
@@ -213,6 +217,10 @@ def test_a_closed_service_asks_for_a_key_and_keeps_it_in_the_tab(valkey, shop, t
             page.get_by_role("heading", name="This service asks for an API key").wait_for()
             assert page.evaluate("sessionStorage.length") == 0
             assert all(REFUSED in one for one in heard)
+            page.evaluate("sessionStorage.setItem('reco-api-key', 'reco_\\u2026')")  # as a version before kept it
+            page.reload()
+            page.get_by_role("button", name="Forget the API key").click()
+            page.get_by_role("heading", name="This service asks for an API key").wait_for()
 
 
 def test_it_shows_what_is_missing_and_recovers_by_itself(shop, tmp_path):
