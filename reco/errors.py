@@ -41,6 +41,12 @@ class ConfigError(UsageError):
     code = "config_invalid"
 
 
+class CompilerUnavailable(UsageError):
+    """Compiled loops can be neither loaded nor compiled on this machine."""
+
+    code = "compiler_unavailable"
+
+
 class ProfileError(UsageError):
     """A source profile is unknown or not valid."""
 

@@ -75,6 +75,12 @@ def move(engine: sa.Engine, to: str, *, now: dt.datetime, drop: bool = False) ->
         )
     with sql.database_errors(engine.url):
         before = sql.current_version(engine)
+        if before is not None and before not in known_versions():
+            raise UsageError(
+                f"The database {sql.shown(engine.url)} was made by a newer reco ({before}). Nothing was changed.",
+                hint="Use the newer release to move it: only that one knows what is to be undone.",
+                version=before,
+            )
         if before is None or to >= before:
             sql.migrate(engine, to)
             return Move(before, {}, (), ())

@@ -16,14 +16,16 @@ import logging
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from reco.errors import CompilerUnavailable
 
 ENVIRONMENT = Path(sys.prefix) / "share" / "reco" / "compiled"
 """The folder that set-up makes and fills."""
@@ -52,26 +54,61 @@ def load(module: str, loops: Sequence[Loop], sources: Sequence[Path], otherwise:
         loops: the functions.
         sources: every file with code that is compiled together with them.
         otherwise: a folder to keep the code in where set-up made none.
-    """
-    name = f"{module}-{_version(loops, sources)}.o"
-    folders = [*([ENVIRONMENT] if ENVIRONMENT.is_dir() else []), *([otherwise] if otherwise else [])]
-    for folder in folders:
-        code = _read(folder / name)
-        if code is not None:
-            with suppress(RuntimeError):  # code that does not link is as good as damaged
-                return _link(code, loops)
-    _LOG.warning("Compiling %s for this machine, which takes some seconds, once.", module)
-    from reco.model.compiling import compile_object  # noqa: PLC0415 - imports numba
 
-    code = compile_object(module, loops)
-    any(_keep(code, folder / name) for folder in folders)
-    return _link(code, loops)
+    Raises:
+        CompilerUnavailable: this machine can neither load nor compile them.
+    """
+    with _compiler_errors():
+        name = _name(module, loops, sources)
+        folders = [*([ENVIRONMENT] if ENVIRONMENT.is_dir() else []), *([otherwise] if otherwise else [])]
+        for folder in folders:
+            code = _read(folder / name)
+            if code is not None:
+                with suppress(RuntimeError):  # code that does not link is as good as damaged
+                    return _link(code, loops)
+        _LOG.warning("Compiling %s for this machine, which takes some seconds, once.", module)
+        from reco.model.compiling import compile_object  # noqa: PLC0415 - imports numba
+
+        code = compile_object(module, loops)
+        any(_keep(code, folder / name) for folder in folders)
+        return _link(code, loops)
+
+
+def require(module: str, loops: Sequence[Loop], sources: Sequence[Path]) -> None:
+    """Asks, without compiling anything, whether functions can be had here; imports numba only where set-up kept none.
+
+    Raises:
+        CompilerUnavailable: they cannot.
+    """
+    with _compiler_errors():
+        if _read(ENVIRONMENT / _name(module, loops, sources)) is None:
+            from reco.model.compiling import compile_object  # noqa: F401, PLC0415 - imports numba
+
+
+@contextmanager
+def _compiler_errors() -> Iterator[None]:
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Numba, LLVM and numpy fail at each other in many ways: versions that do not fit, a library that is missing.
+        said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise CompilerUnavailable(
+            f"Loops can be neither loaded nor compiled here: {said}.",
+            hint="Install numba and llvmlite of versions that fit this numpy. Without them pairs are sorted; "
+            "instead of RECO_SCORE=regression, which needs them, choose RECO_SCORE=powers.",
+        ) from error
+
+
+def _name(module: str, loops: Sequence[Loop], sources: Sequence[Path]) -> str:
+    return f"{module}-{_version(loops, sources)}.o"
 
 
 def _version(loops: Sequence[Loop], sources: Sequence[Path]) -> str:
     """Of what is compiled, by whom and for which processor."""
     llvm = _llvm()
-    machine = (llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
+    machine = (llvm.get_process_triple(), llvm.get_host_cpu_name(), host_features())
     content = hashlib.sha256(repr((_llvm_version(), machine, loops)).encode())
     for source in [Path(__file__).with_name("compiling.py"), *sources]:
         content.update(source.read_bytes())
@@ -107,6 +144,15 @@ def _header(code: bytes) -> dict[str, Any]:
 
 
 # ----------------------------------------------------------------------------------------------------------- the loader
+def host_features() -> str:
+    """What this processor can do beyond its name, as LLVM writes it; empty where LLVM cannot tell, as in numba."""
+    try:
+        found: str = _llvm().get_host_cpu_features().flatten()
+    except RuntimeError:
+        return ""
+    return found
+
+
 @cache
 def _llvm() -> Any:
     from llvmlite import binding  # noqa: PLC0415 - for large tables only
@@ -162,16 +208,21 @@ def _handed(argument: Any, kind: str) -> Any:
     return argument.ctypes.data
 
 
-def main() -> None:
-    """Compiles everything into the environment, in place of what earlier versions left there."""
+def main() -> int:
+    """Compiles everything into the environment, in place of what earlier versions left there; returns the exit code."""
     shutil.rmtree(ENVIRONMENT, ignore_errors=True)
     ENVIRONMENT.mkdir(parents=True)
     from reco.model import kernel, regression  # noqa: PLC0415 - compile into the folder just made
 
     logging.getLogger("reco.model.compiled").setLevel(logging.ERROR)  # this is no surprise
-    kernel.try_out()
-    regression.try_out()
+    try:
+        kernel.try_out()
+        regression.try_out()
+    except CompilerUnavailable as error:
+        sys.stderr.write(f"{error.message}\n")
+        return error.exit_code
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -11,7 +11,7 @@ from typing import Any
 import numba
 from llvmlite import binding
 
-from reco.model.compiled import Loop
+from reco.model.compiled import Loop, host_features
 
 _FROM_C = {"memset", "memcpy", "memmove", "sqrt"}
 """Functions that every process has; the root is exact by IEEE 754."""
@@ -33,7 +33,7 @@ def compile_object(module: str, loops: Sequence[Loop]) -> bytes:
     for part in parts[1:]:
         whole.link_in(part)
     target = binding.Target.from_default_triple().create_target_machine(
-        cpu=binding.get_host_cpu_name(), features=binding.get_host_cpu_features().flatten(), opt=3, reloc="pic"
+        cpu=binding.get_host_cpu_name(), features=host_features(), opt=3, reloc="pic"
     )
     made: bytes = target.emit_object(whole)
     return made

@@ -5,8 +5,10 @@ Belongs here: which engine counts, the table, and the figures that stand in its 
 """
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -16,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from reco.errors import LakeError
+from reco.errors import CompilerUnavailable, LakeError
 from reco.model.baskets import Baskets
 from reco.model.pairs import Pairs, count_pairs
 from reco.model.ranking import Items, keep_best
@@ -31,6 +33,7 @@ COOCCURRENCE_SCHEMA = pa.schema([("item_id", TEXT), ("other_id", TEXT), ("pair_o
 
 Engine = Literal["sort", "kernel"]
 _NOTE = "item_cooccurrence"
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ def build_cooccurrence(
 
     Raises:
         LakeError: the input is missing or damaged, or the file could not be written.
+        CompilerUnavailable: the kernel is asked for by name and cannot be had here.
     """
     require_files("item_cooccurrence", [orders])
     rows = distinct = with_neighbour = 0
@@ -90,7 +94,7 @@ def build_cooccurrence(
         baskets = Baskets.read(orders, times=bool(settings.half_life_days))
         names, occurrences = baskets.items.values, int((baskets.sizes * (baskets.sizes - 1)).sum())
         if engine is None:
-            engine = "kernel" if occurrences >= KERNEL_EVENTS and find_spec("numba") else "sort"
+            engine = "kernel" if occurrences >= KERNEL_EVENTS and _has_kernel(compiled) else "sort"
         counted = (
             _by_kernel(baskets, settings.keeping, compiled)
             if engine == "kernel"
@@ -152,6 +156,21 @@ def find_kept(cooccurrence: Path) -> Kept | None:
 
 _Counted = Iterator[tuple[Pairs, int, int]]
 """Pairs kept of some items; how many these items have, in their direction; how many of the items have any."""
+
+
+@cache
+def _has_kernel(compiled: Path | None) -> bool:
+    """Whether the kernel can be had; where numba is there and of no use, that is said, once."""
+    if not find_spec("numba"):
+        return False
+    from reco.model.kernel import prepare  # noqa: PLC0415 - for large tables only
+
+    try:
+        prepare(compiled)
+    except CompilerUnavailable as error:
+        _LOG.warning("%s Pairs are counted by sorting, which takes longer.", error.message)
+        return False
+    return True
 
 
 def _by_sorting(baskets: Baskets, settings: ScoreSettings) -> _Counted:

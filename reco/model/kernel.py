@@ -71,6 +71,9 @@ def best_pairs(
         items: `Items.of` these orders, where they are known already.
         threads: how many count; None: one for each core that this process may use.
         otherwise: see `compiled.load`.
+
+    Raises:
+        CompilerUnavailable: see `prepare`.
     """
     _, row_block = _functions(otherwise)
     items = items or Items.of(baskets, settings)
@@ -105,6 +108,15 @@ def best_pairs(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def prepare(otherwise: Path | None = None) -> None:
+    """Loads the loops, or compiles them.
+
+    Raises:
+        CompilerUnavailable: this machine can do neither.
+    """
+    _functions(otherwise)
 
 
 def available_cores() -> int:

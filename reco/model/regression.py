@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from reco.errors import UsageError
 from reco.model import formulas
-from reco.model.compiled import Function, Loop, load
+from reco.model.compiled import Function, Loop, load, require
 from reco.model.pairs import Pairs
 from reco.model.ranking import Ranked, rank_scored
 from reco.model.scores import ScoreSettings
@@ -47,11 +47,16 @@ SOLVE_BLOCK = Loop(
         *("int64*", "float64*", "float64*", "float64*"),
     ),
 )
+_SOLVING = ("reco.model.solving", [SOLVE_BLOCK], [Path(__file__).with_name("solving.py")])
 
 
 def can_regress() -> bool:
-    """Whether the compiler is there, without which this takes minutes."""
-    return find_spec("numba") is not None
+    """Whether the compiler is there and of use, without which this takes minutes."""
+    try:
+        require_compiler()
+    except UsageError:
+        return False
+    return True
 
 
 def try_out(otherwise: Path | None = None) -> None:
@@ -62,12 +67,13 @@ def try_out(otherwise: Path | None = None) -> None:
 
 
 def require_compiler() -> None:
-    """Raises UsageError where it is not."""
-    if not can_regress():
+    """Raises UsageError where it is not there (as CompilerUnavailable, where it is there and of no use)."""
+    if find_spec("numba") is None:
         raise UsageError(
             "RECO_SCORE=regression needs numba, which is not installed here.",
             hint="Install numba where it has a wheel for this machine, or choose RECO_SCORE=powers.",
         )
+    require(*_SOLVING)
 
 
 def regress(
@@ -88,7 +94,7 @@ def regress(
         otherwise: see `compiled.load`.
 
     Raises:
-        UsageError: numba is not installed.
+        UsageError: numba is not installed, or of no use here.
     """
     require_compiler()
     width = len(orders)
@@ -146,4 +152,4 @@ def _turned(pairs: Pairs, score: NDArray[np.float64], top: int) -> Ranked:
 
 @cache
 def _functions(otherwise: Path | None) -> list[Function]:
-    return load("reco.model.solving", [SOLVE_BLOCK], [Path(__file__).with_name("solving.py")], otherwise)
+    return load(*_SOLVING, otherwise)

@@ -94,7 +94,9 @@ def test_what_an_older_version_cannot_hold_back_ends_with_a_mark(tmp_path: Path)
     engine.dispose()
 
 
-def test_a_home_in_use_is_not_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_a_home_in_use_is_not_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Whoever uses the home is named and the database stays; then it is moved, and what is asked is told."""
     monkeypatch.setenv("RECO_HOME", str(tmp_path))
     engine = sql.open_database(load_settings().sql_url)
@@ -108,6 +110,24 @@ def test_a_home_in_use_is_not_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "2 of item_rules" in capsys.readouterr().err
     assert command(monkeypatch, "--to", "0007", "--yes") == 0
     assert capsys.readouterr().out.startswith(f"moved from {sql.HEAD} to 0007; dropped: 2 of item_rules; ")
+    engine.dispose()
+
+
+def test_the_older_release_moves_nothing_of_a_newer_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Typed with the wrong one of the two releases, the command says which one to use, and changes nothing."""
+    monkeypatch.setenv("RECO_HOME", str(tmp_path))
+    engine = sql.open_database(load_settings().sql_url)
+    stamp = sa.table(sql.VERSION_TABLE, sa.column("version_num"), schema=sql.schema_of(engine))
+    with engine.begin() as connection:
+        connection.execute(sa.update(stamp).values(version_num="9999"))
+    for to in (sql.HEAD, "0005"):
+        assert command(monkeypatch, "--to", to, "--yes") == UsageError.exit_code
+        said = capsys.readouterr().err
+        assert "made by a newer reco (9999)" in said
+        assert "Use the newer release" in said
+    assert sql.current_version(engine) == "9999"
     engine.dispose()
 
 

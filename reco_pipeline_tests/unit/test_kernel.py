@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import logging
 import math
 import random
 import subprocess
@@ -17,7 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reco.model import compiled, formulas, kernel
+from reco.errors import CompilerUnavailable, UsageError
+from reco.model import compiled, cooccurrence, formulas, kernel, regression
 from reco.model.baskets import Baskets
 from reco.model.checks import check_symmetry
 from reco.model.cooccurrence import Engine, build_cooccurrence, read_kept
@@ -273,6 +275,56 @@ def test_code_that_needs_python_is_refused() -> None:
 
 def allocating(size: int, numbers: Any) -> None:
     numbers[0] = np.ones(size).sum()
+
+
+def without_features() -> Any:
+    raise RuntimeError("Unable to determine host CPU features.")
+
+
+@pytest.fixture(params=["numpy is too new", "no llvmlite"])
+def broken(request: pytest.FixtureRequest, environment: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An environment that set-up left empty, where numba refuses its numpy, or llvmlite is missing."""
+    if request.param == "no llvmlite":
+        monkeypatch.setitem(sys.modules, "llvmlite", None)
+        compiled._llvm.cache_clear()
+    else:
+        monkeypatch.setitem(sys.modules, "reco.model.compiling", None)
+    return environment
+
+
+def test_a_compiler_of_no_use_is_done_without(
+    broken: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """Pairs are sorted, with one warning; the regression is refused and not chosen; set-up says a sentence."""
+    orders = orders_file(tmp_path, [["a", "b", "c"], ["a", "b"]])
+    monkeypatch.setattr(cooccurrence, "KERNEL_EVENTS", 1)
+    for name in ("one", "two"):
+        build_cooccurrence(orders, tmp_path / name, compiled=tmp_path / "code")
+    assert caplog.text.count("Pairs are counted by sorting") == 1
+    build_cooccurrence(orders, tmp_path / "sort", engine="sort")
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes() == (tmp_path / "sort").read_bytes()
+    with pytest.raises(CompilerUnavailable, match="neither loaded nor compiled here"):
+        build_cooccurrence(orders, tmp_path / "kernel", engine="kernel", compiled=tmp_path / "code")
+    with pytest.raises(UsageError, match="neither loaded nor compiled here"):
+        regression.require_compiler()
+    assert not regression.can_regress()
+    kernel._functions.cache_clear()
+    caplog.set_level(logging.WARNING, compiled.__name__)  # and back to what it was, after the command
+    assert compiled.main() == CompilerUnavailable.exit_code
+    assert broken.is_dir()
+    said = capsys.readouterr().err
+    assert said.startswith("Loops can be neither loaded nor compiled here: ")
+    assert said.count("\n") == 1
+
+
+def test_a_processor_that_cannot_be_told_is_compiled_for(
+    environment: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where LLVM knows no features of the host, code is for its name alone, as numba does it."""
+    monkeypatch.setattr(compiled._llvm(), "get_host_cpu_features", without_features)
+    environment.mkdir()
+    assert compiles(caplog, None)
+    assert not compiles(caplog, None)
 
 
 def test_loading_needs_no_compiler(tmp_path: Path) -> None:
