@@ -42,7 +42,8 @@ def running_webhook() -> Iterator[Webhook]:
                 hook.got.append(json.loads(body))
             self.send_response(hook.status)
             self.end_headers()
-            self.wfile.write(b"the receiver says planted-token is wrong" if hook.status != 200 else b"")
+            refused = f"planted-token is wrong, and so is {self.headers['Authorization']}"
+            self.wfile.write(refused.encode() if hook.status != 200 else b"")
 
         def do_GET(self) -> None:
             hook.asked.append(self.path)

@@ -3,10 +3,12 @@
 Belongs here: parsing the setting, sending one message to one target, and what the receiver answered. Does not belong
 here: when a message is tried again (`reco.alerts.outbox`).
 
-The address of a target is a secret: most hold a token. Nothing of it but the kind of service is ever shown, and what a
-receiver answers is shown without the parts of the address that it may quote.
+The address of a target is a secret: most hold a token. Nothing of it but the kind of service is ever shown. Of what a
+receiver answers only the status and its reason are, as Apprise says them: its own words may quote a password, or a
+header made of one. Parts of the address that Apprise itself says are masked.
 """
 
+import base64
 import hashlib
 import logging
 import re
@@ -15,14 +17,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from reco.errors import ConfigError
 from reco.settings import Settings
 
 _BETWEEN = re.compile(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)")
-_PARTS = re.compile(r"[/:@?&=,\s]+")
+_PARTS = re.compile(r"[/:@?&=,#\s]+")
 MOST_CHARACTERS = 300
+LONG_ENOUGH = 6
+"""From so many characters on a part of an address is masked within words too."""
 _HTTP = ("urllib3", "requests")
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -53,14 +57,8 @@ class Target:
                 sent = bool(service.notify(body=text, title=title, notify_type=apprise.NotifyType.FAILURE))
                 said = _said(heard.getvalue())
         except Exception as error:  # noqa: BLE001 - the boundary to some hundred plugins: an alert fails, and nothing else
-            sent, said = False, f"{type(error).__name__}: {error}"
-        return Answer(sent, self._masked(said) or ("taken" if sent else "no reason was given"))
-
-    def _masked(self, said: str) -> str:
-        secrets = {part for part in _PARTS.split(unquote(self._url)) + _PARTS.split(self._url) if len(part) >= 6}
-        for secret in sorted(secrets, key=len, reverse=True):
-            said = said.replace(secret, "***")
-        return said[:MOST_CHARACTERS]
+            sent, said = False, f"Apprise failed: {type(error).__name__}"
+        return Answer(sent, masked(said, self._url) or ("taken" if sent else "no reason was given"))
 
 
 def open_targets(settings: Settings) -> list[Target]:
@@ -113,11 +111,23 @@ def _unheard() -> Iterator[None]:
 
 
 def _said(heard: str) -> str:
-    """What matters of what Apprise noted: warnings, else its last word; and the receiver's own words after them."""
+    """What matters of what Apprise noted: its warnings, else its last word."""
     lines = [line.partition("\t") for line in heard.splitlines()]
     told = [text for level, _, text in lines if level in {"WARNING", "ERROR"}]
-    told = told or [text for level, _, text in lines if level == "INFO"][-1:]
-    for number, (_, _, text) in enumerate(lines):
-        if text.startswith("Response Details"):
-            told += [part for whole in lines[number + 1 : number + 4] if not whole[1] and (part := whole[0].strip())]
-    return " ".join(told)
+    return " ".join(told or [text for level, _, text in lines if level == "INFO"][-1:])
+
+
+def masked(said: str, url: str) -> str:
+    """Without any part of an address, however short; a short one is taken for it only where it is a word of its own."""
+    scheme, _, rest = url.partition("://")
+    login = urlsplit(f"//{rest}").netloc.rpartition("@")[0]
+    whole = {login, unquote(login)}
+    parts = {part for text in (rest, unquote(rest)) for part in _PARTS.split(text)} | whole
+    headers = {base64.b64encode(text.encode()).decode() for text in whole}
+    parts |= headers | {header.rstrip("=") for header in headers}
+    for part in sorted(parts - {"", scheme}, key=len, reverse=True):
+        if len(part) >= LONG_ENOUGH:
+            said = said.replace(part, "***")
+        else:
+            said = re.sub(rf"(?<![A-Za-z0-9]){re.escape(part)}(?![A-Za-z0-9])", "***", said)
+    return said[:MOST_CHARACTERS]

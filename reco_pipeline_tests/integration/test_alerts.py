@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import logging
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from reco.alerts.outbox import FOLDER, Outbox
-from reco.alerts.targets import open_targets
+from reco.alerts.targets import masked, open_targets
 from reco.alerts.tell import TELL_AGAIN, Alert, over, send_waiting, tell
 from reco.errors import ConfigError
 from reco.settings import Settings, load_settings
@@ -169,6 +170,22 @@ def test_a_target_that_is_none_is_named_without_its_secret(tmp_path: Path) -> No
     with pytest.raises(ConfigError, match=r"Target 2 .*nonsense") as error:
         open_targets(settings_of(tmp_path, "json://127.0.0.1/a", "nonsense://planted-secret"))
     assert "planted" not in str(error.value)
+
+
+def test_an_answer_holds_no_part_of_the_address_however_short(tmp_path: Path, hook: Webhook) -> None:
+    """Neither where the receiver quotes a short password or its header, nor where Apprise says the address itself."""
+    hook.status = 401
+    address = f"json://shop:pw7@127.0.0.1:{hook.port}/tk4/planted-token"
+    (target,) = open_targets(settings_of(tmp_path, address))
+    answer = target.send("a", "b")
+    assert "error=401" in answer.said
+    (target,) = open_targets(settings_of(tmp_path, "json://shop:pw7@127.0.0.1:1/tk4"))
+    unreachable = target.send("a", "b")
+    assert not unreachable.sent
+    for part in ("shop", "pw7", "tk4", "planted", "127.0.0.1", b64encode(b"shop:pw7").decode()):
+        assert part not in answer.said + unreachable.said
+    said = f"login shop with pw7: {b64encode(b'shop:pw7').decode()} for tk4, planted-tokens; 401 of the shopkeeper"
+    assert masked(said, address) == "login *** with ***: *** for ***, ***s; 401 of the shopkeeper"
 
 
 def test_no_handler_of_the_process_hears_of_an_address(tmp_path: Path, hook: Webhook) -> None:
