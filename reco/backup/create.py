@@ -104,8 +104,8 @@ def create(
         report("send_objects", len(staged.names), len(staged.names))
         lease.renew()  # whoever was too slow learns it here, before there is a backup
         # Ids give the order in both buckets, also where the first one was emptied or is another one by now.
-        known = [*(one.backup_id for one in earlier), *copied, lease.newest]
-        seq = max((int(one[:8]) for one in known if is_backup_id(one)), default=0) + 1
+        ids = [*(one.backup_id for one in earlier), *copied, lease.newest]
+        seq = max((int(one[:8]) for one in ids if is_backup_id(one)), default=0) + 1
         manifest = Manifest(
             backup_id=make_backup_id(seq, now, secrets.token_hex(4)),
             seq=seq,

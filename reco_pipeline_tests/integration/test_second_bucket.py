@@ -91,9 +91,8 @@ def test_a_new_first_bucket_counts_on_from_the_second(shop: BackupShop, second: 
     with pytest.raises(BackupError, match="begins anew"):
         replicate(first, second, shop.settings.home, now=shop.now)
     assert second.newest_good() == old
-    second.store.put_bytes(
-        first.store.get_bytes(first.manifest_key(anew.backup_id)), first.manifest_key(anew.backup_id)
-    )
+    key = first.manifest_key(anew.backup_id)
+    second.store.put_bytes(first.store.get_bytes(key), key)
     (note,) = make_plan(second, shop.settings).notes
     assert anew.backup_id in note, "as versions before this one copied it"
     second.store.remove(key)
