@@ -16,20 +16,24 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import redis
+import structlog
 
 from reco import __version__
 from reco.backup.contents import Staged, take
 from reco.backup.envelope import Sealed, seal
 from reco.backup.lease import BackupLease
-from reco.backup.manifest import Entry, Manifest, make_backup_id, write_manifest
+from reco.backup.manifest import Entry, Manifest, is_backup_id, make_backup_id, write_manifest
+from reco.backup.place import open_vault
 from reco.backup.secret_marks import secret_marks
 from reco.backup.vault import Listed, Vault
-from reco.errors import BackupDamaged, BackupError
+from reco.errors import BackupDamaged, BackupError, ObjectStoreRefused, ObjectStoreUnavailable
 from reco.orders.home import Home
 from reco.progress import report
+from reco.settings import Settings
 from reco.storage.lake import file_digest
 
 LEAST_SHARE = 0.5
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ def create(
     """
     started = time.monotonic()
     recipients = vault.keys.require_recipients()
+    copied = _copied_ids(home.settings)
     with BackupLease(vault.store, vault.namespace, "A backup") as lease, home.lake.scratch() as scratch:
         earlier = vault.list()
         suspected = vault.standing(earlier).objects
@@ -98,7 +103,9 @@ def create(
             entries.append(_entry(name, sealed))
         report("send_objects", len(staged.names), len(staged.names))
         lease.renew()  # whoever was too slow learns it here, before there is a backup
-        seq = max((int(one.backup_id[:8]) for one in earlier), default=0) + 1
+        # Ids give the order in both buckets, also where the first one was emptied or is another one by now.
+        ids = [*(one.backup_id for one in earlier), *copied, lease.newest]
+        seq = max((int(one[:8]) for one in ids if is_backup_id(one)), default=0) + 1
         manifest = Manifest(
             backup_id=make_backup_id(seq, now, secrets.token_hex(4)),
             seq=seq,
@@ -122,6 +129,18 @@ def create(
         sum(one.size_bytes for one in sent),
         sum(one.object_bytes for one in sent),
     )
+
+
+def _copied_ids(settings: Settings) -> list[str]:
+    """The ids in the second bucket. One that does not answer keeps no backup from being made."""
+    if settings.s3_replica_bucket is None:
+        return []
+    try:
+        with open_vault(settings, replica=True) as second:
+            return second.ids()
+    except (ObjectStoreUnavailable, ObjectStoreRefused) as error:
+        log.warning("second_bucket_not_asked", reason=error.message)
+        return []
 
 
 def _taken(home: Home, client: redis.Redis, folder: Path) -> Staged:

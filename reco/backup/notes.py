@@ -4,6 +4,8 @@ Belongs here: such notes, in sentences with the next step. Does not belong here:
 is refused (`reco.backup.restore`).
 """
 
+from collections.abc import Sequence
+
 from reco import __version__
 from reco.backup.manifest import Manifest
 from reco.backup.moments import Moment
@@ -37,7 +39,23 @@ def _known_bad(vault: Vault, manifest: Manifest, moment: Moment | None, *, named
             f"A check or a drill found backup {manifest.backup_id} bad (`reco backup list` says how): the restore "
             "refuses what is damaged. Try `--replica` too."
         )
+    if moment is None and not named:
+        notes += _out_of_order(vault, [one.manifest for one in listed if one.manifest and one.good], manifest)
     return notes
+
+
+def _out_of_order(vault: Vault, good: Sequence[Manifest], manifest: Manifest) -> list[str]:
+    """The newest is the one with the highest number; a later date of another one is for a person to judge."""
+    dates = vault.dates()
+    made = {one.backup_id: dates.get(one.backup_id, one.created_at) for one in good}
+    later = [i for i, at in made.items() if i < manifest.backup_id and at > made[manifest.backup_id]]
+    if not later:
+        return []
+    told = (
+        f"By its date backup {later[-1]} is newer than {manifest.backup_id}, whose number is higher: a clock was "
+        "wrong, or backups of two buckets were mixed. `--id` takes the other one."
+    )
+    return [told]
 
 
 def _unread_trails(moment: Moment | None) -> list[str]:

@@ -19,7 +19,7 @@ from reco.backup.hold import Hold
 from reco.backup.lease import BackupLease
 from reco.backup.manifest import Manifest
 from reco.backup.vault import Vault
-from reco.errors import BackupDamaged
+from reco.errors import BackupDamaged, BackupError
 from reco.progress import report
 from reco.storage.lake import Lake
 
@@ -47,6 +47,7 @@ def replicate(source: Vault, target: Vault, home: Path, *, now: dt.datetime) -> 
     Raises:
         BackupDamaged: an object of the first bucket is missing or altered, or one does not read back from the second;
             every backup that is whole was copied.
+        BackupError: the second bucket has newer ids, and none in common with the first one; nothing was copied.
         Busy: another replication is at work.
         ObjectStoreUnavailable, ObjectStoreRefused: one of the two does not answer, or says no.
     """
@@ -54,6 +55,7 @@ def replicate(source: Vault, target: Vault, home: Path, *, now: dt.datetime) -> 
     done: list[str] = []
     damaged: dict[str, BackupDamaged] = {}
     with BackupLease(target.store, target.namespace, "A replication") as lease, Lake(home).scratch() as folder:
+        _require_order(source, target)
         waiting = behind(source, target)
         sound = _sound(target)
         for number, manifest in enumerate(waiting):
@@ -84,6 +86,18 @@ def replicate(source: Vault, target: Vault, home: Path, *, now: dt.datetime) -> 
         raise _passed_over(damaged, len(done))
     lag = max(((now - one.created_at).total_seconds() for one in waiting), default=0.0)
     return Replicated(tuple(done), objects, sent, lag, marks)
+
+
+def _require_order(source: Vault, target: Vault) -> None:
+    """Refuses the backups of another bucket than those there are of: by their ids, old ones would count as newer."""
+    here, there = source.ids(), target.ids()
+    if here and there and not {*here} & {*there} and max(here) < max(there):
+        raise BackupError(
+            f"Nothing is copied: the first bucket begins anew with {here[0]}, and the second one is at {there[-1]}, "
+            "which would count as newer.",
+            hint="Make a backup now (`reco backup create`): it counts on from the second bucket, and is copied with "
+            "the others.",
+        )
 
 
 def _sound(target: Vault) -> dict[str, int]:

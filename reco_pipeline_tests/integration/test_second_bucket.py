@@ -7,14 +7,17 @@ import pytest
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
+from reco.backup.create import create
 from reco.backup.marks import Checked
 from reco.backup.prune import prune
 from reco.backup.redate import redate
 from reco.backup.replicate import replicate
+from reco.backup.restore import make_plan
 from reco.backup.retention import Policy
 from reco.backup.vault import Vault
 from reco.backup.verify import verify
-from reco.errors import RetentionRefused
+from reco.errors import BackupError, RetentionRefused
+from reco.orders.home import open_home
 from reco.settings import Settings
 from reco.storage.objects import ObjectStore
 from reco_pipeline.cleanup import old_backups
@@ -74,6 +77,36 @@ def test_retention_decides_alike_and_nothing_is_copied_twice(shop: BackupShop, s
         assert {*vault.ids()} == {*second.ids()} == stay
     vault.unpin(pinned.backup_id)
     assert clean(second, elsewhere=vault.ids()) == (), "what the first bucket has would be copied again"
+
+
+def test_a_new_first_bucket_counts_on_from_the_second(shop: BackupShop, second: Vault) -> None:
+    """Its backups are the newest in both; one that began anew is not copied, since old ones would count as newer."""
+    old = [shop.back_up().manifest for _ in range(2)][-1]
+    replicate(shop.vault(), second, shop.settings.home, now=shop.now)
+    store = ObjectStore("another", shop.server.url, patience=QUICK)
+    store.make_bucket()
+    first = Vault(store, shop.namespace, KEYS)
+    anew = create(shop.home, shop.client, first, now=shop.now).manifest
+    assert anew.seq == 1
+    with pytest.raises(BackupError, match="begins anew"):
+        replicate(first, second, shop.settings.home, now=shop.now)
+    assert second.newest_good() == old
+    key = first.manifest_key(anew.backup_id)
+    second.store.put_bytes(first.store.get_bytes(key), key)
+    (note,) = make_plan(second, shop.settings).notes
+    assert anew.backup_id in note, "as versions before this one copied it"
+    second.store.remove(key)
+    made = create(open_home(both_buckets(shop)), shop.client, first, now=shop.now).manifest
+    assert made.seq == old.seq + 1
+    assert replicate(first, second, shop.settings.home, now=shop.now).backups == (anew.backup_id, made.backup_id)
+    assert first.newest_good() == second.newest_good() == made
+
+
+def test_a_second_bucket_that_does_not_answer_keeps_no_backup_away(shop: BackupShop) -> None:
+    """The backup is made, and counts on from what the first bucket knows."""
+    shop.back_up()
+    missing = both_buckets(shop).model_copy(update={"s3_replica_bucket": "none-of-that-name"})
+    assert create(open_home(missing), shop.client, shop.vault(), now=shop.now).manifest.seq == 2
 
 
 def test_a_backup_that_cannot_be_copied_stops_no_retention(shop: BackupShop, second: Vault) -> None:
