@@ -176,7 +176,11 @@ def test_the_commands_tell_the_same_list(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("what", "better"),
     [
-        ("RECO_DATABASE_URL", {"RECO_DATABASE_URL": "sqlite:///{home}/reco.sqlite"}),
+        pytest.param(
+            "RECO_DATABASE_URL",
+            {"RECO_DATABASE_URL": "sqlite:///{home}/reco.sqlite"},
+            marks=pytest.mark.sqlite("that the ledger is a file is what is advised against"),
+        ),
         ("RECO_S3_REPLICA_BUCKET", {"RECO_S3_REPLICA_BUCKET": "elsewhere"}),
         ("RECO_BACKUP_IDENTITY", {"RECO_BACKUP_IDENTITY": ""}),
         ("RECO_REDIS_URL", {"RECO_REDIS_URL": "redis://reader:planted@127.0.0.1:1/0"}),
