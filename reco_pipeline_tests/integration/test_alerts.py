@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import logging
+import re
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from reco.errors import ConfigError
 from reco.settings import Settings, load_settings
 from reco_pipeline.cli.app import app
 from reco_pipeline_tests.receivers import Webhook, running_mailbox, running_webhook
+from reco_pipeline_tests.shop import ROOT
 
 NOW = dt.datetime(2026, 3, 2, 12, 0, tzinfo=dt.UTC)
 ALERT = Alert("run_failed", "drops_to_recommendations 1a2b", "Redis is gone.", "Bring it back.", "/runs/1a2b", "run:7")
@@ -42,6 +44,18 @@ def called(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, st
     finally:
         structlog.reset_defaults()
     return int(code or 0), capsys.readouterr().out
+
+
+def test_the_event_has_the_fields_that_the_guide_names(tmp_path: Path) -> None:
+    """Whoever collects the log finds in each alert what `docs/howto/alert.md` says."""
+    page = (ROOT / "docs" / "howto" / "alert.md").read_text(encoding="utf-8")
+    (sentence,) = re.findall(r"an event at level `error` with(.*?), on the log", page, re.DOTALL)
+    named = re.findall(r"`(\w+)`", sentence)
+    with capture_logs() as logs:
+        tell(ALERT, settings_of(tmp_path), now=NOW)
+    (event,) = logs
+    assert [event.get(name) for name in named] == [ALERT.what, ALERT.subject, ALERT.reason, ALERT.next_step]
+    assert event["log_level"] == "error"
 
 
 def test_an_alert_reaches_a_webhook_and_a_mailbox_with_its_link(tmp_path: Path, hook: Webhook) -> None:
