@@ -14,7 +14,7 @@ import structlog
 
 from assets.checks.standing import failing_now
 from reco.alerts.outbox import Outbox
-from reco.alerts.tell import Alert, over, send_waiting, tell
+from reco.alerts.tell import Alert, note, over, send_waiting
 from reco.audit.trail import Event, append, events, recording
 from reco.backup.status import absences, home_seconds, look, may_be_overdue
 from reco.container import container
@@ -55,8 +55,8 @@ def failure_sensor() -> dg.SensorDefinition:
         reason, kind = _reason(context)
         # First told, then marked: killed in between, it is neither lost nor told twice.
         checks = _checks_that_ended_it(context, home.settings) if kind == BROKEN_CHECK else []
-        for alert in checks or [_run_alert(run, reason, home.settings)]:
-            tell(alert, home.settings, now=now)
+        note(checks or [_run_alert(run, reason, home.settings)], home.settings, now=now)
+        send_waiting(home.settings, now=now)
         with recording(engine) as connection:
             append(
                 connection,
@@ -164,9 +164,11 @@ def check_alerts(instance: dg.DagsterInstance, settings: Settings) -> list[Alert
 
 
 def tell_standing(standing: list[Alert], prefixes: Iterable[str], settings: Settings, now: dt.datetime) -> None:
-    """Tells what stands, once a day each; what was told under these prefixes and stands no more is over."""
-    for alert in standing:
-        tell(alert, settings, now=now)
+    """Tells what stands, once a day each; what was told under these prefixes and stands no more is over.
+
+    What is new then waits for `send_waiting`: a receiver that is silent is waited for once, however much stands.
+    """
+    note(standing, settings, now=now)
     names = {alert.told_as for alert in standing}
     ours = tuple(f"{prefix}:" for prefix in prefixes)
     over([key for key in Outbox(settings.home).told() if key.startswith(ours) and key not in names], settings)
@@ -240,6 +242,7 @@ def protection_sensor() -> dg.SensorDefinition:
             log.warning("redis_not_looked_at", reason=error.message)
         tell_standing([alert for found in looked.values() for alert in found], looked, home.settings, now)
         if not may_be_overdue(home.ledger.engine, now=now):
+            send_waiting(home.settings, now=now)
             return dg.SkipReason("There is nothing to protect, or not for long enough that anything could be overdue.")
         try:
             standing = absences(look(home.settings, home.ledger.engine, now=now))
@@ -247,6 +250,7 @@ def protection_sensor() -> dg.SensorDefinition:
             standing = [Alert("protection_unknown", "backups", error.message, error.hint)]
             prefixes = ()  # what stood before may still stand
         tell_standing(standing, prefixes, home.settings, now)
+        send_waiting(home.settings, now=now)
         return dg.SkipReason(f"{len(standing)} overdue.")
 
     return overdue

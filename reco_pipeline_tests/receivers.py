@@ -22,6 +22,7 @@ class Webhook:
     def __init__(self, port: int) -> None:
         self.port = port
         self.status = 200
+        self.tried = 0
         self.got: list[dict[str, Any]] = []
         self.asked: list[str] = []
 
@@ -38,6 +39,7 @@ def running_webhook() -> Iterator[Webhook]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            hook.tried += 1
             if hook.status == 200:
                 hook.got.append(json.loads(body))
             self.send_response(hook.status)

@@ -97,13 +97,19 @@ class Outbox:
                 state.told = {key: at for key, at in state.told.items() if key not in gone}
 
     def send(self, targets: Sequence[Target], *, now: dt.datetime, due_only: bool = True) -> int:
-        """Sends what waits, at most five messages; returns how many of them every target has now."""
+        """Sends what waits; returns how many of the messages every target has now.
+
+        With `due_only` at most five, those first that were tried least: what one target refuses again and again keeps
+        none from the others. Otherwise all. A target that does not take one is not waited for again either way.
+        """
         if not targets or not (self._folder / "state.json").is_file():
             return 0
         with self._lock("sending", wait=False) as ours:
             if not ours:
                 return 0
-            chosen = [one for one in self.waiting() if one.due <= now or not due_only][:MOST_AT_ONCE]
+            chosen = sorted(self.waiting(), key=lambda one: one.attempts)
+            if due_only:
+                chosen = [one for one in chosen if one.due <= now][:MOST_AT_ONCE]
             silent: set[str] = set()
             for one in chosen:
                 self._try(one, targets, silent, now)

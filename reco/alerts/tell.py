@@ -5,7 +5,7 @@ what waits to be sent (`reco.alerts.outbox`), or how a target is reached (`reco.
 """
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import structlog
@@ -47,23 +47,32 @@ def tell(alert: Alert, settings: Settings, *, now: dt.datetime | None = None) ->
     `alerts` or `reco alerts send`. A home that cannot be written to costs that, and not the alert: it is sent at once.
     """
     at = now or dt.datetime.now(dt.UTC)
-    facts = {name: value for name, value in asdict(alert).items() if value and name not in {"what", "key"}}
-    waits = message(alert, settings) if settings.alert_targets is not None else None
-    try:
-        with Outbox(settings.home).first(alert.told_as, at=at, again=TELL_AGAIN, message=waits) as first:
-            if first:
-                log.error(alert.what, **facts)
+    told = note([alert], settings, now=at)
+    if told:
+        send_waiting(settings, now=at)
+    return bool(told)
+
+
+def note(alerts: Iterable[Alert], settings: Settings, *, now: dt.datetime) -> int:
+    """As `tell`, of several, which then wait for `send_waiting`: one round for all. Returns how many are new."""
+    told, unwritten = 0, []
+    for alert in alerts:
+        facts = {name: value for name, value in asdict(alert).items() if value and name not in {"what", "key"}}
+        waits = message(alert, settings) if settings.alert_targets is not None else None
+        try:
+            with Outbox(settings.home).first(alert.told_as, at=now, again=TELL_AGAIN, message=waits) as first:
+                if first:
+                    log.error(alert.what, **facts)
+        except OSError as error:
+            log.error(alert.what, **facts, not_written_down=str(error))  # noqa: TRY400 - the alert is the event, not the trace
+            unwritten.append(alert)
+            first = True
         if not first:
             log.info("alert_told_before", alert=alert.what, subject=alert.subject)
-            return False
-    except OSError as error:
-        log.error(alert.what, **facts, not_written_down=str(error))  # noqa: TRY400 - the alert is the event, not the trace
-        if settings.alert_targets is not None:
-            _send_now(alert, settings)
-        return True
-    if settings.alert_targets is not None:
-        send_waiting(settings, now=at)
-    return True
+        told += first
+    if unwritten and settings.alert_targets is not None:
+        _send_now(unwritten, settings)
+    return told
 
 
 def over(keys: Iterable[str], settings: Settings) -> None:
@@ -96,14 +105,17 @@ def message(alert: Alert, settings: Settings) -> tuple[str, str]:
     return title[:200], "\n".join(line for line in lines if line)
 
 
-def _send_now(alert: Alert, settings: Settings) -> None:
-    title, text = message(alert, settings)
+def _send_now(alerts: Sequence[Alert], settings: Settings) -> None:
+    """Sends what could not be written down. A target that does not take one is not waited for again."""
     try:
         targets = open_targets(settings)
     except Exception:
-        log.exception("alert_lost", alert=alert.what)  # the boundary, as above; the alert itself stands in the log
+        log.exception("alert_lost", alerts=[alert.what for alert in alerts])  # the boundary; they stand in the log
         return
     for target in targets:
-        answer = target.send(title, text)
-        if not answer.sent:
-            log.error("alert_lost", target=target.name, alert=alert.what, answer=answer.said)
+        answer = None
+        for alert in alerts:
+            if answer is None or answer.sent:
+                answer = target.send(*message(alert, settings))
+            if not answer.sent:
+                log.error("alert_lost", target=target.name, alert=alert.what, answer=answer.said)

@@ -83,10 +83,8 @@ def send(as_json: JsonFlag = False) -> None:
     from reco.alerts.tell import send_waiting
 
     settings = _settings(needs_targets=True)
-    outbox, sent = Outbox(settings.home), 0
-    while done := send_waiting(settings, now=dt.datetime.now(dt.UTC), due_only=False):
-        sent += done
-    left = len(outbox.waiting())
+    sent = send_waiting(settings, now=dt.datetime.now(dt.UTC), due_only=False)
+    left = len(Outbox(settings.home).waiting())
     if as_json:
         print_json({"sent": sent, "waiting": left})
     else:

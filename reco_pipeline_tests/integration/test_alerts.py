@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import logging
+import re
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +14,12 @@ from structlog.testing import capture_logs
 
 from reco.alerts.outbox import FOLDER, Outbox
 from reco.alerts.targets import masked, open_targets
-from reco.alerts.tell import TELL_AGAIN, Alert, over, send_waiting, tell
+from reco.alerts.tell import TELL_AGAIN, Alert, note, over, send_waiting, tell
 from reco.errors import ConfigError
 from reco.settings import Settings, load_settings
 from reco_pipeline.cli.app import app
 from reco_pipeline_tests.receivers import Webhook, running_mailbox, running_webhook
+from reco_pipeline_tests.shop import ROOT
 
 NOW = dt.datetime(2026, 3, 2, 12, 0, tzinfo=dt.UTC)
 ALERT = Alert("run_failed", "drops_to_recommendations 1a2b", "Redis is gone.", "Bring it back.", "/runs/1a2b", "run:7")
@@ -42,6 +44,18 @@ def called(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, st
     finally:
         structlog.reset_defaults()
     return int(code or 0), capsys.readouterr().out
+
+
+def test_the_event_has_the_fields_that_the_guide_names(tmp_path: Path) -> None:
+    """Whoever collects the log finds in each alert what `docs/howto/alert.md` says."""
+    page = (ROOT / "docs" / "howto" / "alert.md").read_text(encoding="utf-8")
+    (sentence,) = re.findall(r"an event at level `error` with(.*?), on the log", page, re.DOTALL)
+    named = re.findall(r"`(\w+)`", sentence)
+    with capture_logs() as logs:
+        tell(ALERT, settings_of(tmp_path), now=NOW)
+    (event,) = logs
+    assert [event.get(name) for name in named] == [ALERT.what, ALERT.subject, ALERT.reason, ALERT.next_step]
+    assert event["log_level"] == "error"
 
 
 def test_an_alert_reaches_a_webhook_and_a_mailbox_with_its_link(tmp_path: Path, hook: Webhook) -> None:
@@ -128,6 +142,42 @@ def test_an_alert_is_not_lost_to_a_kill(
     send_waiting(settings, now=NOW + dt.timedelta(minutes=1))
     assert [one["title"] for one in hook.got] == ["[reco] run_failed: drops_to_recommendations 1a2b"]
     assert Outbox(settings.home).waiting() == []
+
+
+def numbered(count: int) -> list[Alert]:
+    return [Alert("check_failed", f"check {number}", "It fails.", "Look.") for number in range(count)]
+
+
+def test_a_target_that_is_away_keeps_nothing_from_the_others(tmp_path: Path, hook: Webhook) -> None:
+    """Asked to send all, all goes to whom it can; and what was refused for hours does not stand before what is new."""
+    with running_webhook() as other:
+        settings = settings_of(tmp_path, other.url, hook.url)
+        hook.status = 503
+        assert note(numbered(8), settings, now=NOW) == 8
+        send_waiting(settings, now=NOW, due_only=False)
+        assert [one["title"][-7:] for one in other.got] == [f"check {number}" for number in range(8)]
+        assert hook.tried == 1, "a target that refused is asked once a round"
+        later = NOW + dt.timedelta(hours=2)
+        note([ALERT], settings, now=later)
+        send_waiting(settings, now=later)
+        assert other.got[-1]["title"].startswith("[reco] run_failed")
+        assert len(Outbox(settings.home).waiting()) == 9
+        hook.status = 200
+        assert send_waiting(settings, now=later, due_only=False) == 9
+    assert len(hook.got) == 9
+
+
+def test_what_cannot_be_written_down_is_waited_for_once(tmp_path: Path, hook: Webhook) -> None:
+    """Of a home that takes no file all is sent at once; a target that refuses is asked once."""
+    settings = settings_of(tmp_path, hook.url)
+    (tmp_path / "home").write_text("a file where the folder should be")
+    assert note(numbered(3), settings, now=NOW) == 3
+    assert (len(hook.got), hook.tried) == (3, 3)
+    hook.status = 503
+    with capture_logs() as logs:
+        note(numbered(3), settings, now=NOW)
+    assert hook.tried == 4
+    assert [one["event"] for one in logs] == ["check_failed"] * 3 + ["alert_lost"] * 3
 
 
 def test_without_targets_nothing_that_waits_is_lost(tmp_path: Path, hook: Webhook) -> None:

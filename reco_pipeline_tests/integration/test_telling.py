@@ -244,6 +244,16 @@ def test_a_day_without_a_run_is_told_and_the_watcher_outside_hears_us(watched: W
     assert "no_run:pipeline" not in Outbox(Path(watched.overrides["home"])).told()
 
 
+def test_a_receiver_that_is_away_is_asked_once_a_look(watched: Watched) -> None:
+    """However much stands: a look stays short."""
+    watched.hook.status = 503
+    for name in ("key_fields_present", "lines_reconcile"):
+        judge(watched, name, passed=False, severity=dg.AssetCheckSeverity.ERROR)
+    watched.look()
+    assert watched.hook.tried == 1
+    assert len(Outbox(Path(watched.overrides["home"])).waiting()) == 2
+
+
 def test_an_alert_that_waits_is_sent_by_the_sensor(watched: Watched) -> None:
     """A receiver that was away gets it once it is back and the attempt is due, without a person."""
     watched.hook.status = 503
