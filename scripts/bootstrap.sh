@@ -158,7 +158,7 @@ install --no-build-isolation --editable .
 
 # What large tables are counted with is compiled now (a few seconds), so that no run waits for it.
 "$VENV/bin/python" -m reco.model.compiled ||
-    say "the kernel for large tables could not be compiled here; the first run that needs it will do so"
+    say "the kernel for large tables could not be compiled here; a run that needs it tries again, and sorts where that fails"
 
 # .env names this folder as DAGSTER_HOME; Dagster alone would neither make it nor queue one run at a time.
 "$VENV/bin/python" -c '

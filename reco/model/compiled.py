@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,9 @@ def load(module: str, loops: Sequence[Loop], sources: Sequence[Path], otherwise:
         from reco.model.compiling import compile_object  # noqa: PLC0415 - imports numba
 
         code = compile_object(module, loops)
-        any(_keep(code, folder / name) for folder in folders)
+        kept = next((folder for folder in folders if _keep(code, folder / name)), None)
+        if kept is not None and kept != ENVIRONMENT:  # which set-up empties
+            _remove_others(kept, module, name)
         return _link(code, loops)
 
 
@@ -109,7 +112,7 @@ def _version(loops: Sequence[Loop], sources: Sequence[Path]) -> str:
     """Of what is compiled, by whom and for which processor."""
     llvm = _llvm()
     machine = (llvm.get_process_triple(), llvm.get_host_cpu_name(), host_features())
-    content = hashlib.sha256(repr((_llvm_version(), machine, loops)).encode())
+    content = hashlib.sha256(repr((_llvm_version(), _numba_version(), machine, loops)).encode())
     for source in [Path(__file__).with_name("compiling.py"), *sources]:
         content.update(source.read_bytes())
     return content.hexdigest()[:16]
@@ -137,6 +140,14 @@ def _keep(code: bytes, path: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _remove_others(folder: Path, module: str, name: str) -> None:
+    """Removes code of a module for other versions: a home that outlives many would keep all of it."""
+    for path in folder.glob(f"{module}-*.o"):
+        if path.name != name:
+            with suppress(OSError):  # somebody else's; it costs room and nothing else
+                path.unlink(missing_ok=True)
 
 
 def _header(code: bytes) -> dict[str, Any]:
@@ -167,6 +178,14 @@ def _llvm_version() -> str:
 
     version: str = llvmlite.__version__
     return version
+
+
+def _numba_version() -> str | None:
+    """What is installed, without the half second of importing it; None where it is not."""
+    try:
+        return version("numba")
+    except PackageNotFoundError:
+        return None
 
 
 _kept_loaded: list[Any] = []

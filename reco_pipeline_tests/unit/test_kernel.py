@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from importlib import metadata
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -232,6 +233,26 @@ def test_compiled_code_is_found_again(
     assert compiles(caplog, blocked / "home"), "a folder that refuses is done without"
 
 
+def test_a_home_keeps_one_version(
+    environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Code for versions of before goes when new code is kept; that of other modules, and what set-up made, stay."""
+    environment.mkdir()
+    home = tmp_path / "home"
+    home.mkdir()
+    others = (home / "other-0.o", home / f"{__name__}-notes.txt", environment / f"{__name__}-0.o")
+    for path in (*others, home / f"{__name__}-0.o"):
+        path.touch()
+    keep = compiled._keep
+    monkeypatch.setattr(compiled, "_keep", lambda code, path: path.parent == home and keep(code, path))
+    assert compiles(caplog, home)
+    (made,) = home.glob(f"{__name__}-*.o")
+    assert compiled._read(made)
+    assert all(path.exists() for path in others)
+    assert compiled._numba_version() == metadata.version("numba")
+    assert not compiles(caplog, home)
+
+
 def test_damaged_code_is_not_run(environment: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A file that is cut short, changed, empty or no machine code is compiled anew and replaced."""
     environment.mkdir()
@@ -249,7 +270,7 @@ def test_damaged_code_is_not_run(environment: Path, caplog: pytest.LogCaptureFix
 
 
 def test_code_of_other_sources_or_processors_is_other_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A change of any file that takes part, and another processor: an environment may be copied to another machine."""
+    """A change of any file that takes part, another processor (environments are copied), another numba."""
     source = tmp_path / "formulas.py"
     versions = set()
     for content in ("1", "2"):
@@ -257,7 +278,10 @@ def test_code_of_other_sources_or_processors_is_other_code(tmp_path: Path, monke
         versions.add(compiled._version([TWICE], [source]))
     monkeypatch.setattr(compiled._llvm(), "get_host_cpu_name", lambda: "another")
     versions.add(compiled._version([TWICE], [source]))
-    assert len(versions) == 3
+    for installed in ("0.1", None):
+        monkeypatch.setattr(compiled, "_numba_version", lambda installed=installed: installed)
+        versions.add(compiled._version([TWICE], [source]))
+    assert len(versions) == 5
 
 
 @pytest.mark.usefixtures("environment")
