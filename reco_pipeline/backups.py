@@ -39,6 +39,22 @@ class RestoreConfig(dg.Config):
     dry_run: bool = Field(default=True, description="Only say what would be done.")
     force: bool = Field(default=False, description="Also where the target holds something: it is replaced.")
 
+    def moment(self) -> dt.datetime | None:
+        """The moment to go back to, or None.
+
+        Raises:
+            UsageError: `at` is no time.
+        """
+        from reco.errors import UsageError
+
+        try:
+            at = dt.datetime.fromisoformat(self.at) if self.at else None
+        except ValueError:
+            raise UsageError(
+                f"`at` is {self.at!r}, which is no time.", hint="Write it as 2026-03-04T12:00:00 (UTC)."
+            ) from None
+        return at and at.replace(tzinfo=at.tzinfo or dt.UTC)
+
     def target(self, settings: "Settings") -> str | None:
         """The other Redis, or None.
 
@@ -92,13 +108,12 @@ def restore_backup(
     own = database.home().settings
     settings, into = target_of(own, config)
     everything = config.what is What.EVERYTHING
-    at = dt.datetime.fromisoformat(config.at) if config.at else None
     with vault.open() as backups:
         plan = make_plan(
             backups,
             settings,
             backup_id=config.backup_id or None,
-            at=at and at.replace(tzinfo=at.tzinfo or dt.UTC),
+            at=config.moment(),
             into=into,
             parts=EVERYTHING if everything else {"redis"},
         )
@@ -113,8 +128,15 @@ def restore_backup(
         if not config.dry_run:
             done = restore(backups, settings, plan, now=dt.datetime.now(dt.UTC), force=config.force)
             told |= {"snapshot_id": done.snapshot_id or "", "rto_seconds": str(done.seconds)}
-            if done.api_keys is not None:
+            if done.api_keys is not None and done.hides is not None:
                 told |= {"api_keys_suspended": ", ".join(done.api_keys.suspended)}
+                told |= {"hidden_kept": ", ".join(done.hides.kept), "hidden_ended": ", ".join(done.hides.ended)}
+                told |= {"unread": "; ".join((*done.api_keys.unread, *done.hides.unread))}
+            if told.get("unread"):
+                context.log.warning(
+                    f"Could not be read: {told['unread']}. What was revoked or hidden only there is not known: see "
+                    "`reco keys list` and `reco hide list` in that home."
+                )
     context.add_output_metadata({"dry_run": config.dry_run, **told})
 
 
