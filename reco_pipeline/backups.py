@@ -81,16 +81,30 @@ class RestoreConfig(dg.Config):
 
 @dg.op(pool=POOL)
 def verify_next_part(context: dg.OpExecutionContext, database: DatabaseResource, vault: VaultResource) -> None:
-    """Looks at every object of the newest good backup and reads a seventh of their bytes; so a week reads them all."""
+    """Looks at every object of the newest good backup and reads a seventh of their bytes; so a week reads them all.
+
+    So it does in the second bucket, of its own newest good backup: what was right when it was copied may not stay so.
+    """
     from reco.backup.verify import next_part, verify
 
-    home = database.home().settings.home
-    with vault.open() as backups:
-        part = next_part(backups.checks(), PARTS)
-        found = verify(backups, backups.newest_good(), home, part=part, now=dt.datetime.now(dt.UTC))
-    context.add_output_metadata({"backup_id": found.backup_id, "part": found.part, "bytes_read": found.bytes_read})
-    if not found.passed:
-        raise dg.Failure(f"Backup {found.backup_id} is damaged: {'; '.join(found.problems)}", allow_retries=False)
+    settings = database.home().settings
+    told: dict[str, str | int] = {}
+    problems: list[str] = []
+    for where in ("", "replica/") if settings.s3_replica_bucket else ("",):
+        with vault.open(replica=bool(where)) as backups:
+            if where and not backups.ids():
+                context.log.warning("The second bucket has no backup yet; `reco backup replicate` copies them.")
+                continue
+            part = next_part(backups.checks(), PARTS)
+            found = verify(backups, backups.newest_good(), settings.home, part=part, now=dt.datetime.now(dt.UTC))
+        told |= {f"{where}backup_id": found.backup_id, f"{where}part": found.part}
+        told |= {f"{where}bytes_read": found.bytes_read}
+        if not found.passed:
+            of = " in the second bucket" if where else ""
+            problems.append(f"Backup {found.backup_id}{of} is damaged: {'; '.join(found.problems)}")
+    context.add_output_metadata(told)
+    if problems:
+        raise dg.Failure(" ".join(problems), allow_retries=False)
 
 
 @dg.op(pool=POOL)
