@@ -39,6 +39,22 @@ class RestoreConfig(dg.Config):
     dry_run: bool = Field(default=True, description="Only say what would be done.")
     force: bool = Field(default=False, description="Also where the target holds something: it is replaced.")
 
+    def moment(self) -> dt.datetime | None:
+        """The moment to go back to, or None.
+
+        Raises:
+            UsageError: `at` is no time.
+        """
+        from reco.errors import UsageError
+
+        try:
+            at = dt.datetime.fromisoformat(self.at) if self.at else None
+        except ValueError:
+            raise UsageError(
+                f"`at` is {self.at!r}, which is no time.", hint="Write it as 2026-03-04T12:00:00 (UTC)."
+            ) from None
+        return at and at.replace(tzinfo=at.tzinfo or dt.UTC)
+
     def target(self, settings: "Settings") -> str | None:
         """The other Redis, or None.
 
@@ -65,16 +81,30 @@ class RestoreConfig(dg.Config):
 
 @dg.op(pool=POOL)
 def verify_next_part(context: dg.OpExecutionContext, database: DatabaseResource, vault: VaultResource) -> None:
-    """Looks at every object of the newest good backup and reads a seventh of their bytes; so a week reads them all."""
+    """Looks at every object of the newest good backup and reads a seventh of their bytes; so a week reads them all.
+
+    So it does in the second bucket, of its own newest good backup: what was right when it was copied may not stay so.
+    """
     from reco.backup.verify import next_part, verify
 
-    home = database.home().settings.home
-    with vault.open() as backups:
-        part = next_part(backups.checks(), PARTS)
-        found = verify(backups, backups.newest_good(), home, part=part, now=dt.datetime.now(dt.UTC))
-    context.add_output_metadata({"backup_id": found.backup_id, "part": found.part, "bytes_read": found.bytes_read})
-    if not found.passed:
-        raise dg.Failure(f"Backup {found.backup_id} is damaged: {'; '.join(found.problems)}", allow_retries=False)
+    settings = database.home().settings
+    told: dict[str, str | int] = {}
+    problems: list[str] = []
+    for where in ("", "replica/") if settings.s3_replica_bucket else ("",):
+        with vault.open(replica=bool(where)) as backups:
+            if where and not backups.ids():
+                context.log.warning("The second bucket has no backup yet; `reco backup replicate` copies them.")
+                continue
+            part = next_part(backups.checks(), PARTS)
+            found = verify(backups, backups.newest_good(), settings.home, part=part, now=dt.datetime.now(dt.UTC))
+        told |= {f"{where}backup_id": found.backup_id, f"{where}part": found.part}
+        told |= {f"{where}bytes_read": found.bytes_read}
+        if not found.passed:
+            of = " in the second bucket" if where else ""
+            problems.append(f"Backup {found.backup_id}{of} is damaged: {'; '.join(found.problems)}")
+    context.add_output_metadata(told)
+    if problems:
+        raise dg.Failure(" ".join(problems), allow_retries=False)
 
 
 @dg.op(pool=POOL)
@@ -92,13 +122,12 @@ def restore_backup(
     own = database.home().settings
     settings, into = target_of(own, config)
     everything = config.what is What.EVERYTHING
-    at = dt.datetime.fromisoformat(config.at) if config.at else None
     with vault.open() as backups:
         plan = make_plan(
             backups,
             settings,
             backup_id=config.backup_id or None,
-            at=at and at.replace(tzinfo=at.tzinfo or dt.UTC),
+            at=config.moment(),
             into=into,
             parts=EVERYTHING if everything else {"redis"},
         )
@@ -113,8 +142,15 @@ def restore_backup(
         if not config.dry_run:
             done = restore(backups, settings, plan, now=dt.datetime.now(dt.UTC), force=config.force)
             told |= {"snapshot_id": done.snapshot_id or "", "rto_seconds": str(done.seconds)}
-            if done.api_keys is not None:
+            if done.api_keys is not None and done.hides is not None:
                 told |= {"api_keys_suspended": ", ".join(done.api_keys.suspended)}
+                told |= {"hidden_kept": ", ".join(done.hides.kept), "hidden_ended": ", ".join(done.hides.ended)}
+                told |= {"unread": "; ".join((*done.api_keys.unread, *done.hides.unread))}
+            if told.get("unread"):
+                context.log.warning(
+                    f"Could not be read: {told['unread']}. What was revoked or hidden only there is not known: see "
+                    "`reco keys list` and `reco hide list` in that home."
+                )
     context.add_output_metadata({"dry_run": config.dry_run, **told})
 
 

@@ -81,6 +81,7 @@ def enter_today(
                 keys_suspended=list(keys.suspended),
                 hides_kept=list(hides.kept),
                 hides_ended=list(hides.ended),
+                unread=[*keys.unread, *hides.unread],
             )
         with engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode = DELETE")

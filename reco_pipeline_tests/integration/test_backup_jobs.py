@@ -15,10 +15,13 @@ from structlog.testing import capture_logs
 
 from reco.alerts.outbox import FOLDER, Outbox
 from reco.backup.contents import take
+from reco.backup.replicate import replicate
+from reco.backup.vault import Vault
 from reco.errors import Busy
 from reco.storage.homelock import home_lock
+from reco.storage.objects import ObjectStore
 from reco_pipeline.definitions import build_defs
-from reco_pipeline_tests.backup_shop import IDENTITY, NOON, BackupShop
+from reco_pipeline_tests.backup_shop import IDENTITY, KEYS, NOON, BackupShop
 from reco_pipeline_tests.graph import QUIET
 from reco_pipeline_tests.object_store import S3Server
 from resources.home import DatabaseResource, RedisResource, SettingsResource
@@ -99,6 +102,29 @@ def test_a_backup_and_its_proof_stand_in_the_graph(shop: BackupShop, instance: d
     assert shop.vault().checks()[-1].part == "1/7"
     assert run(shop, instance, "retention_job")[1] == []
     assert len(shop.vault().ids()) == 1
+
+
+def test_the_daily_check_reads_the_second_bucket_too(shop: BackupShop, instance: dg.DagsterInstance) -> None:
+    """By turns as the first one; what is damaged there alone fails the job, which names the bucket."""
+    second = Vault(ObjectStore("replica", shop.server.url), shop.namespace, KEYS)
+    second.store.make_bucket()
+    replica = {"s3_replica_bucket": "replica", "s3_replica_endpoint_url": shop.server.url}
+    made = shop.back_up().manifest
+
+    def check() -> str:
+        job = build_defs(overrides(shop) | replica).resolve_job_def("backup_verify_job")
+        done = job.execute_in_process(instance=instance, run_config=QUIET, raise_on_error=False)
+        failed = [one.step_failure_data for one in done.all_events if one.is_step_failure]
+        return " ".join(str(one.user_failure_data.description) for one in failed if one.user_failure_data)
+
+    assert check() == "", "nothing was copied yet"
+    replicate(shop.vault(), second, shop.settings.home, now=shop.now)
+    assert check() == ""
+    assert [one.part for one in second.checks() if one.kind == "verify" and not one.copied] == ["1/7"]
+    second.store.put_bytes(b"cut", second.object_key(made.entry("sql.jsonl").object))
+    assert f"Backup {made.backup_id} in the second bucket is damaged: sql.jsonl" in check()
+    assert [one.part for one in shop.vault().checks()] == ["1/7", "2/7", "3/7"]
+    assert shop.vault().newest_good() == made
 
 
 def test_a_restore_is_a_dry_run_unless_told(shop: BackupShop, instance: dg.DagsterInstance) -> None:

@@ -13,6 +13,7 @@ import redis
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
+from reco.audit.trail import Event, events
 from reco.backup.journal import Journal, end_journal, write_journal
 from reco.backup.restore import make_plan
 from reco.errors import ConfigError, RestoreRefused, UsageError
@@ -261,6 +262,35 @@ def test_the_job_restores_everything_into_another_home(shop: BackupShop, locked:
     other = open_home(shop.settings.model_copy(update={"home": target}))
     assert [one.key for one in other.ledger.drops()] == [one.key for one in shop.home.ledger.drops()]
     assert SnapshotStore(locked, shop.settings.namespace).current_id() == told["snapshot_id"]
+
+
+def test_the_job_tells_what_it_could_not_read(shop: BackupShop, locked: redis.Redis, tmp_path: Path) -> None:
+    """Keys and hides of a newer backup that is damaged are not known: in the metadata, the log and the trail."""
+    vault, first = shop.vault(), shop.vault().newest_good()
+    newer = "99999998-20990101T000000Z-0badc0de"
+    vault.store.put_bytes(b"damage", vault.manifest_key(newer))
+    locked.flushall()
+    locked.config_set("requirepass", "")
+    target = tmp_path / "other home"
+    into = f"redis://127.0.0.1:{port_of(locked)}/0"
+    try:
+        told, logs = job(shop, what="EVERYTHING", home=str(target), into=into, backup_id=first.backup_id, dry_run=False)
+    finally:
+        locked.config_set("requirepass", PASSWORD)
+        vault.store.remove(vault.manifest_key(newer))
+    assert f"the keys of backup {newer}; the rules on what is hidden of backup" in told["unread"], logs
+    assert "Could not be read: the keys of backup" in logs
+    engine = open_home(shop.settings.model_copy(update={"home": target})).ledger.engine
+    (mark,) = events(engine, event=Event.HOME_RESTORED)
+    assert "; ".join(mark.details["unread"]) == told["unread"]
+
+
+def test_a_moment_that_is_no_time_is_refused_with_the_next_step(shop: BackupShop) -> None:
+    """Named as it was given, with how to write it."""
+    _, error = job(shop, at="yesterday")
+    assert "UsageError" in error
+    assert "'yesterday', which is no time" in error
+    assert "2026-03-04T12:00:00" in error
 
 
 def test_production_names_a_redis_for_another_home_or_is_refused_at_once(shop: BackupShop) -> None:
