@@ -1,10 +1,11 @@
 #!/bin/sh
 # Makes the files of secrets that compose.yaml names, in docker/secrets, once: a file that is there stays as it is.
 #
-#   docker/make-secrets.sh age1... [WEBHOOK]
+#   docker/make-secrets.sh age1... [WEBHOOK [TARGETS]]
 #
 # The first word is the age public key that backups are encrypted for (`age-keygen`; keep its identity elsewhere), or
-# several, separated by commas. The second is the address that alerts of Prometheus are posted to.
+# several, separated by commas. The second is the address that alerts of Prometheus are posted to. The third
+# is where alerts of the pipeline go: RECO_ALERT_TARGETS, `log` for its log alone.
 #
 # The folder is closed to every account but yours. The files in it are open, because Docker mounts a file into a
 # container with the rights it has, and no role there is root.
@@ -12,7 +13,7 @@ set -eu
 
 case ${1:-} in
     age1*) recipients=$1 ;;
-    *) echo "usage: $0 AGE-PUBLIC-KEY[,AGE-PUBLIC-KEY...] [WEBHOOK]" >&2; exit 2 ;;
+    *) echo "usage: $0 AGE-PUBLIC-KEY[,AGE-PUBLIC-KEY...] [WEBHOOK [TARGETS]]" >&2; exit 2 ;;
 esac
 folder=${RECO_SECRETS:-$(cd "$(dirname "$0")" && pwd)/secrets}
 umask 077
@@ -48,5 +49,6 @@ aws_access_key_id = $access
 aws_secret_access_key = $secret"
 fi
 write alert_webhook "${2:-http://127.0.0.1:9/nobody-listens}"
+write alert_targets "${3:-log}"
 # Made by `reco keys create prometheus --scope ops` once the shop runs; until then Prometheus is told 401.
 write ops_key "not-made-yet"

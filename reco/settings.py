@@ -144,7 +144,7 @@ class Settings(BaseSettings):
     )
     alert_targets: SecretStr | None = Field(
         default=None,
-        description="Where alerts go, as Apprise URLs separated by blanks, commas or lines; unset: the log.",
+        description="Where alerts go, as Apprise URLs separated by blanks, commas or lines; unset or `log`: the log.",
     )
     alert_checks: Literal["error", "warning"] = Field(
         default="error", description="Least weight of a failed check that is told."
@@ -372,6 +372,12 @@ class Settings(BaseSettings):
     api_cors_origins: str = Field(
         default="", description="Origins, separated by commas, whose web pages may read answers; none by default."
     )
+
+    @field_validator("alert_targets")
+    @classmethod
+    def _none_named(cls, value: SecretStr | None) -> SecretStr | None:
+        # A file of secrets must hold something.
+        return None if value is not None and value.get_secret_value().strip() == "log" else value
 
     @field_validator("api_trusted_proxies")
     @classmethod

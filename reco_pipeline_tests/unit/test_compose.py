@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from reco.settings import load_settings
 from reco_pipeline_tests.compose import DOCKER, compose, secrets_of
 from reco_pipeline_tests.shop import ROOT
 
@@ -67,6 +68,7 @@ def test_no_secret_stands_in_the_environment(tmp_path: Path) -> None:
     call = [str(DOCKER / "make-secrets.sh"), "age1nobody"]
     subprocess.run(call, env={"PATH": "/usr/bin:/bin", "RECO_SECRETS": str(made)}, check=True, capture_output=True)
     before = {path.name: path.read_text() for path in made.iterdir()}
+    assert load_settings(alert_targets=before["alert_targets"]).alert_targets is None  # until somebody names one
     named = {name for role in SERVICES.values() for name in secrets_of(role).values()}
     assert before.keys() == named == FILE["secrets"].keys()
     assert made.stat().st_mode & 0o777 == 0o700
@@ -126,11 +128,11 @@ def test_dagster_finds_its_records_by_our_settings(name: str) -> None:
     assert not any("start.py" in str(word) for word in SERVICES[name].get("healthcheck", {}).get("test", []))
 
 
-def start(folder: Path) -> "subprocess.CompletedProcess[str]":
-    """The entry point, with a command that shows what the role gets."""
+def start(folder: Path, *command: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    """The entry point, with a command; without one, with what shows what the role gets."""
     environment = {"PATH": os.environ["PATH"], "RECO_HOME": str(folder / "home"), "DAGSTER_HOME": "elsewhere"}
-    environment |= {"RECO_DAGSTER_DATABASE_URL_FILE": str(folder / "url")}
-    words = [sys.executable, str(DOCKER / "start.py"), "printenv", "DAGSTER_HOME"]
+    environment |= {"RECO_DAGSTER_DATABASE_URL_FILE": str(folder / "url")} | more
+    words = [sys.executable, str(DOCKER / "start.py"), *(command or ("printenv", "DAGSTER_HOME"))]
     return subprocess.run(words, cwd=folder, env=environment, check=False, capture_output=True, text=True)
 
 
@@ -147,6 +149,25 @@ def test_the_entry_point_prepares_dagster_and_writes_no_password(tmp_path: Path)
     refused = start(tmp_path)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert re.fullmatch(r"printenv does not start: .*RECO_DAGSTER_DATABASE_URL.*\n", refused.stderr), refused.stderr
+
+
+@pytest.mark.parametrize("name", ["code", "tools"])
+def test_alerts_of_the_pipeline_have_a_place_to_go(name: str, tmp_path: Path) -> None:
+    """The roles that tell them read the targets that the third word of the script names."""
+    role, made = SERVICES[name], tmp_path / "made"
+    assert secrets_of(role)[role["environment"]["RECO_ALERT_TARGETS_FILE"]] == "alert_targets"
+    assert "outside" in role["networks"]
+    call = [str(DOCKER / "make-secrets.sh"), "age1nobody", "https://hook.example/prometheus", "jsons://hook.example/us"]
+    subprocess.run(call, env={"PATH": "/usr/bin:/bin", "RECO_SECRETS": str(made)}, check=True, capture_output=True)
+    assert (made / "alert_targets").read_text() == "jsons://hook.example/us\n"
+
+
+def test_the_code_server_does_not_start_without_a_graph(tmp_path: Path) -> None:
+    """It would take connections, and so be healthy; what is missing is said instead, and the container ends."""
+    (tmp_path / "url").write_text("postgresql://dagster:planted@db.example/dagster")
+    done = start(tmp_path, "dagster", "code-server", "--help", RECO_PROFILE="production")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.match("dagster does not start: .*RECO_REDIS_URL", done.stderr, re.DOTALL), done.stderr
 
 
 def test_every_volume_is_described() -> None:
