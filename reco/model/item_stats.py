@@ -7,6 +7,7 @@ two items.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from reco.storage.columns import (
     Ints,
     Texts,
     flags,
+    is_one_value,
     lake_errors,
     nothing,
     number_column,
@@ -140,17 +142,16 @@ def build_item_stats(
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Sold:
     """The orders, an entry each order and item.
 
-    items: the item of each entry; entries: their places, item by item; starts: where each item that was sold begins
-    among them; ranked: the codes of these items by rank; all_orders: how many orders there are.
+    items: the item of each entry; starts: where each item that was sold begins, item by item; ranked: the codes of these
+    items by rank; order: their places among `starts`; all_orders: how many orders there are.
     """
 
     table: Columns
     items: Texts
-    entries: Ints
     starts: Ints
     ranked: Ints
     order: Ints
@@ -164,17 +165,21 @@ class _Sold:
         sold = np.flatnonzero(counts)
         starts = np.cumsum(counts[sold]) - counts[sold]
         by_rank = np.argsort(-counts[sold], kind="stable")
-        entries = places_by_code(items.codes, len(items))
-        return cls(table, items, entries, starts, sold[by_rank], by_rank, _orders(table))
+        return cls(table, items, starts, sold[by_rank], by_rank, _orders(table))
+
+    @cached_property
+    def entries(self) -> Ints:
+        """The places of the entries, item by item; many a table has nothing that needs them."""
+        return places_by_code(self.items.codes, len(self.items))
 
     def columns(self) -> tuple[Arrow, ...]:
         """The figures of each item, by rank, from `orders` on."""
-        orders = np.diff(np.append(self.starts, len(self.entries)))[self.order]
+        orders = np.diff(np.append(self.starts, len(self.items.codes)))[self.order]
         customers = self._customers()
         first, last = (self._time(of, none) for of, none in ((np.minimum, _NEVER), (np.maximum, -_NEVER)))
         return (
             number_column(orders),
-            number_column(self._each(self.table.numbers("quantity"), np.add)),
+            number_column(self._quantity(orders)),
             self._revenue(),
             number_column(customers, known=customers > 0),
             first,
@@ -182,6 +187,10 @@ class _Sold:
             number_column(np.arange(1, len(orders) + 1)),
             number_column(orders / max(1, self.all_orders), REAL),
         )
+
+    def _quantity(self, orders: Ints) -> Ints:
+        units = self.table.numbers("quantity")
+        return orders * units[0] if is_one_value(units) else self._each(units, np.add)
 
     def _each(self, values: NDArray[Any], of: np.ufunc) -> NDArray[Any]:
         """The values of each item, taken together, by rank."""

@@ -17,8 +17,21 @@ from reco.errors import LakeError
 from reco.model.baskets import UNIT, Baskets
 from reco.model.pairs import Pairs
 from reco.model.scores import ScoreSettings, score_pairs
-from reco.storage.columns import COUNT, NULL, REAL, TEXT, Arrow, Ints, numbers, read_columns, texts
+from reco.storage.columns import (
+    COUNT,
+    NULL,
+    REAL,
+    TEXT,
+    Arrow,
+    Ints,
+    flags,
+    number_column,
+    numbers,
+    read_columns,
+    texts,
+)
 
+MANY_ITEMS = 2**16
 _STATS_SCHEMA = pa.schema([("item_id", TEXT), ("orders", COUNT), ("share", REAL)])
 
 
@@ -73,12 +86,23 @@ class Items:
             LakeError: the stats do not know one.
         """
         found = texts(column)
-        places: Arrow = pc.index_in(found.values, value_set=self.names).cast(COUNT)
-        places = numbers(pa.chunked_array([places]), null=NULL)
+        places = self._searched(found.values) if len(self.names) > MANY_ITEMS else self._indexed(found.values)
         known: Ints = places[found.codes]
         if (known == NULL).any():
             raise _other_items(path)
         return known
+
+    def _indexed(self, values: Arrow) -> Ints:
+        places: Arrow = pc.index_in(values, value_set=self.names).cast(COUNT)
+        return numbers(pa.chunked_array([places]), null=NULL)
+
+    def _searched(self, values: Arrow) -> Ints:
+        """The same without an index of all names, which takes longer to make than a few searches take."""
+        import polars as pl  # noqa: PLC0415 - small shops need it here for nothing
+
+        places = pl.Series(self.names).search_sorted(pl.Series(values), side="left").to_numpy().astype(np.int64)
+        places = np.minimum(places, len(self.names) - 1)
+        return np.where(flags(pc.equal(self.names.take(number_column(places)), values)), places, NULL)
 
 
 def _other_items(path: Path) -> LakeError:

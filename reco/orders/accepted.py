@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from reco.orders.effect import InEffect, find_in_effect
 from reco.orders.merging import MergedItem, merge, rules_of_sources
-from reco.storage.columns import Arrow, Ints, Texts, pair_codes, text_array
+from reco.storage.columns import Arrow, Ints, Texts, pair_codes, repeated, split_codes, text_array
 from reco.storage.reading import Columns
 
 NEVER = np.iinfo(np.int64).max
@@ -76,7 +76,7 @@ class AcceptedLines:
         """The lines of these parts, which come in the order of their keys."""
         table = Columns.of([part.path for part in parts], _COLUMNS)
         sources, order_ids, items = (table.texts(name) for name in ("source", "order_id", "item_id"))
-        part = np.repeat(np.arange(len(parts), dtype=np.int32), table.rows)
+        part = repeated(np.arange(len(parts), dtype=np.int32), table.rows)
         items, merged = merge(items, _rules(parts, part, sources), sources)
         return cls(
             table.numbers("quantity"),
@@ -107,7 +107,7 @@ class AcceptedLines:
 
     def name(self, order: Ints, before: Ints, after: Ints) -> tuple[ReplacedOrder, ...]:
         """Orders that were replaced, by the names people know."""
-        source, order_id = np.divmod(order, max(1, len(self.order_ids)))
+        source, order_id = split_codes(order, len(self.order_ids))
         found = zip(source.tolist(), order_id.tolist(), before.tolist(), after.tolist(), strict=True)
         return tuple(ReplacedOrder(str(self.sources[s]), str(self.order_ids[o]), old, new) for s, o, old, new in found)
 

@@ -26,11 +26,14 @@ from reco.storage.columns import (
     Arrow,
     Ints,
     TableWriter,
+    is_one_value,
     lake_errors,
     nothing,
     number_column,
+    split_codes,
     sum_column,
     sum_money,
+    sum_runs,
     text_column,
     write_table,
 )
@@ -151,12 +154,13 @@ def _write(lines: AcceptedLines, in_effect: NDArray[np.bool_], writer: TableWrit
     for used in _ranges(lines.order, in_effect):
         group = _Grouped.of(lines, used)
         mine, starts = group.lines, group.starts
-        units = np.add.reduceat(lines.quantity[mine], starts)
+        units = sum_runs(lines.quantity, mine, starts)
         kept = units > 0
-        item, source, order_id = group.item[kept], *np.divmod(group.order[kept], len(lines.order_ids))
+        item, order = group.item[kept], group.order[kept]
+        source, order_id = split_codes(order, len(lines.order_ids))
         customer = group.of_order(lines.customers.codes, null=NULL)[kept]
         first = group.of_order(lines.ordered_at)[kept]
-        has_total = np.logical_or.reduceat(lines.has_total[mine], starts)[kept]
+        has_total = group.of_row(lines.has_total, np.logical_or)[kept]
         writer.write(
             text_column(lines.sources, source),
             text_column(lines.order_ids, order_id),
@@ -165,10 +169,9 @@ def _write(lines: AcceptedLines, in_effect: NDArray[np.bool_], writer: TableWrit
             _revenue(lines.total[mine], starts, kept, has_total),
             text_column(lines.customers.values, np.where(customer == NEVER, NULL, customer)),
             number_column(first, TIME, known=first != NEVER),
-            text_column(lines.drop_keys, np.minimum.reduceat(lines.part[mine], starts)[kept]),
+            text_column(lines.drop_keys, group.of_row(lines.part, np.minimum)[kept]),
         )
         seen[item] = True
-        order = group.order[kept]
         counts.update(rows=len(item), orders=int(np.count_nonzero(np.diff(order))) + min(1, len(order)))
         if not kept.all() or (lines.quantity[mine] < 0).any():
             counts.update(_taken_back(lines.quantity[mine], starts, units))
@@ -242,12 +245,21 @@ class _Grouped:
         by_key = np.argsort(key, kind="stable")
         key = key[by_key]
         starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
-        order, item = np.divmod(key[starts], len(lines.items))
+        order, item = split_codes(key[starts], len(lines.items))
         order_starts = np.flatnonzero(np.concatenate([[True], order[1:] != order[:-1]]))
         return cls(used[by_key], starts, order, item, order_starts)
 
+    def of_row(self, values: NDArray[Any], united: np.ufunc) -> NDArray[Any]:
+        """What becomes of the values of all lines of each row, taken two and two."""
+        if is_one_value(values):
+            return np.broadcast_to(values[0], len(self.starts))
+        found: NDArray[Any] = united.reduceat(values[self.lines], self.starts)
+        return found
+
     def of_order(self, values: NDArray[np.integer[Any]], *, null: int = NEVER) -> Ints:
         """The smallest value of each order, on all its rows; `NEVER` where all are `null`."""
+        if is_one_value(values):
+            return np.broadcast_to(np.int64(NEVER if values[0] == null else values[0]), len(self.order))
         mine = values[self.lines].astype(np.int64)
         smallest = np.minimum.reduceat(np.where(mine == null, NEVER, mine), self.starts[self.order_starts])
         found: Ints = np.repeat(smallest, np.diff(np.append(self.order_starts, len(self.order))))

@@ -209,14 +209,18 @@ def _repeats(drops: Sequence[Scanned], earlier: Sequence[Hashes]) -> list[Ints]:
     """
     whole = drops[0].whole if len(drops) == 1 else np.concatenate([one.whole for one in drops])
     starts = np.cumsum([0, *(len(one.whole) for one in drops)])
-    portions = len(whole) // HASHES_AT_ONCE + 1
+    portion = _portions(whole)
     found = [np.empty(0, np.int64)]
-    for i in range(portions):
-        rows = np.arange(len(whole)) if portions == 1 else np.flatnonzero(whole % np.uint64(portions) == i)
-        hashes = whole[rows]
+    for i in range(int(portion.max(initial=0)) + 1):
+        here = portion == i
+        hashes = whole[here]
         ordered = np.sort(hashes)
-        found += [rows[_among(hashes, ordered[_among(ordered, those)])] for those in earlier]
+        before = [those for those in (ordered[_among(ordered, known)] for known in earlier) if len(those)]
         again = ordered[1:][ordered[1:] == ordered[:-1]]
+        if not len(again) and not before:
+            continue
+        rows = np.flatnonzero(here)
+        found += [rows[_among(hashes, those)] for those in before]
         if len(again):
             chosen = _among(hashes, again)
             rows, hashes = rows[chosen], hashes[chosen]
@@ -225,6 +229,16 @@ def _repeats(drops: Sequence[Scanned], earlier: Sequence[Hashes]) -> list[Ints]:
             repeated = np.flatnonzero(hashes[order][1:] == hashes[order][:-1]) + 1
             found.append(rows[order][repeated])
     return _split(np.unique(np.concatenate(found)), starts)
+
+
+def _portions(hashes: Hashes) -> NDArray[np.uint8]:
+    """The portion of each hash, told by its upper bits: equal ones are in one, and each has some four millions."""
+    bits = min(8, (len(hashes) // HASHES_AT_ONCE).bit_length())
+    found = np.zeros(len(hashes), np.uint8)
+    if bits:
+        for start in range(0, len(hashes), HASHES_AT_ONCE):
+            found[start : start + HASHES_AT_ONCE] = hashes[start : start + HASHES_AT_ONCE] >> np.uint64(64 - bits)
+    return found
 
 
 def _among(hashes: Hashes, ascending: Hashes) -> NDArray[np.bool_]:

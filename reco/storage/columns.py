@@ -114,6 +114,35 @@ def pair_codes(one: Texts, other: Texts) -> Ints:
     return found
 
 
+def split_codes(codes: Ints, count: int) -> tuple[Ints, Ints]:
+    """What `pair_codes` put together, where the second column has `count` codes."""
+    if codes.max(initial=0) < count:  # of one kind alone, as the orders of a shop are of one source
+        return np.broadcast_to(np.int64(0), len(codes)), codes
+    first: Ints = codes // max(1, count)
+    return first, codes - first * count
+
+
+def is_one_value(values: NDArray[Any]) -> bool:
+    """Whether an array is one value told for all its places, as `reco.storage.reading` gives a column that has one."""
+    return len(values) > 1 and values.strides == (0,)
+
+
+def repeated(values: NDArray[Any], times: Sequence[int]) -> NDArray[Any]:
+    """Each value so many times; one value takes no memory."""
+    if len(values) == 1:
+        return np.broadcast_to(values[0], times[0])
+    return np.repeat(values, times)
+
+
+def sum_runs(values: Ints, places: Ints, starts: Ints) -> Ints:
+    """The sums of the values at some places, in runs that begin at `starts` among them; there is at least one."""
+    if is_one_value(values):
+        found: Ints = np.diff(starts, append=len(places)) * values[0]
+    else:
+        found = np.add.reduceat(values[places], starts)
+    return found
+
+
 def places_by_code(codes: NDArray[np.integer[Any]], count: int) -> Ints:
     """The places of the rows, sorted by their code (which is below `count`, and none null); equals stay in order."""
     # Sixteen bits are sorted by radix, in a fifth of the time.
@@ -234,7 +263,11 @@ def _decimal_column(kind: pa.DataType, halves: Ints, known: NDArray[np.bool_]) -
 
 def nothing(count: int, kind: Any) -> Arrow:
     """A column without a value."""
-    return pa.nulls(count, kind)
+    if not (pa.types.is_primitive(kind) or pa.types.is_decimal(kind)) or kind.bit_width % 8:
+        return pa.nulls(count, kind)
+    # Not `pa.nulls`, which writes into memory that nobody is going to read.
+    valid, values = np.zeros((count + 7) // 8, np.uint8), np.zeros(count * kind.bit_width // 8, np.uint8)
+    return pa.Array.from_buffers(kind, count, [_buffer(valid), _buffer(values)], count)
 
 
 def text_array(values: Sequence[str]) -> Arrow:
@@ -259,8 +292,26 @@ def least(column: Arrow) -> Arrow:
     return whole.unify_dictionaries().combine_chunks()
 
 
-def _as_one(column: Arrow) -> Arrow:
-    return least(column) if pa.types.is_dictionary(column.type) else column.combine_chunks()
+def _compact(table: pa.Table) -> pa.Table:
+    """Each column as one array; a column of texts that stands there twice is looked through once."""
+    texts: dict[tuple[Any, ...], Arrow] = {}
+    found: list[Arrow] = []
+    for column in table.columns:
+        if not pa.types.is_dictionary(column.type):
+            found.append(column.combine_chunks())
+            continue
+        place = tuple(_place(chunk) for chunk in column.chunks)
+        if place not in texts:
+            texts[place] = least(column)
+        found.append(texts[place])
+    return pa.Table.from_arrays(found, names=table.column_names)
+
+
+def _place(chunk: Arrow) -> tuple[int, ...]:
+    """Where an array in dictionary form lies in memory: equal for two that are one and the same."""
+    arrays = (chunk.indices, chunk.dictionary)
+    buffers = [buffer.address if buffer else 0 for array in arrays for buffer in array.buffers()]
+    return (*buffers, *(number for array in arrays for number in (array.offset, len(array))))
 
 
 def as_used(chunk: Arrow) -> Arrow:
@@ -316,8 +367,7 @@ class TableWriter:
     def _flush(self, rows: int) -> None:
         table = pa.concat_tables(self._waiting)
         for start in range(0, rows, self._group):
-            group = table.slice(start, min(self._group, rows - start))
-            group = pa.Table.from_arrays([_as_one(column) for column in group.columns], names=group.column_names)
+            group = _compact(table.slice(start, min(self._group, rows - start)))
             if self._writer is None:
                 self._writer = self._open(group.schema)
             self._writer.write_table(group, row_group_size=self._group)

@@ -111,10 +111,13 @@ class Columns:
     def _numbers(self, name: str, kind: pa.DataType, null: int) -> Ints:
         found = _Filled(len(self), np.int64)
         for start, stop, column in self._groups(name, kind):
-            if column.null_count == len(column):
-                found.fill(start, stop, null)
+            values = (
+                np.array([null]) if column.null_count == len(column) else numbers(pa.chunked_array([column]), null=null)
+            )
+            if (values == values[0]).all():
+                found.fill(start, stop, values[0])
             else:
-                found.put(start, stop, numbers(pa.chunked_array([column]), null=null))
+                found.put(start, stop, values)
         return found.values
 
     def money(self, name: str) -> tuple[Ints, NDArray[np.bool_]]:
@@ -142,8 +145,14 @@ class Columns:
         """Each row group's rows, from and to, and what they hold, as this type."""
         done = 0
         for path, meta in self.files:
+            place = meta.schema.to_arrow_schema().names.index(name)
             with pq.ParquetFile(path, metadata=meta, read_dictionary=[name] if kind is CODED else []) as file:
                 for group in range(meta.num_row_groups):
+                    rows, told = meta.row_group(group).num_rows, meta.row_group(group).column(place).statistics
+                    if told is not None and told.null_count == rows:
+                        yield done, done + rows, nothing(rows, kind or COUNT)
+                        done += rows
+                        continue
                     read: Any = file.read_row_group(group, columns=[name], use_threads=False)
                     column = read[name] if kind is None else read[name].cast(kind)
                     whole = column.combine_chunks()

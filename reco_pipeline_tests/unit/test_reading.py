@@ -12,8 +12,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reco.errors import LakeError
+from reco.model import ranking
 from reco.storage import reading
-from reco.storage.columns import MONEY, Texts, lake_errors, pair_codes, text_array, texts
+from reco.storage.columns import (
+    MONEY,
+    MONEY_SUM,
+    Texts,
+    is_one_value,
+    lake_errors,
+    nothing,
+    pair_codes,
+    split_codes,
+    sum_runs,
+    text_array,
+    texts,
+    write_table,
+)
 from reco.storage.reading import Columns
 
 WORDS = st.one_of(st.none(), st.sampled_from(["", "a", "b", "B", "é", "a b", "10", "9"]))
@@ -110,3 +124,69 @@ def test_two_columns_are_one_code_in_their_order(monkeypatch: pytest.MonkeyPatch
     assert pair_codes(one, other).tolist() == [3, 2, 1, 5, 3]
     alone = Texts(text_array(["a"]), np.zeros(5, np.int32))
     assert pair_codes(alone, other).tolist() == [0, 2, 1, 2, 0]
+
+
+@given(st.lists(st.sampled_from([None, 1, 2]), min_size=2, max_size=12), st.integers(1, 3))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+def test_a_column_of_one_number_takes_no_memory_and_says_the_same(
+    tmp_path: Path, values: list[int | None], group: int
+) -> None:
+    """Numbers are the same whether a row group has one, several or none; all alike, they are one value told for all."""
+    found = Columns.of([write(tmp_path / "x.parquet", values, pa.int64(), group)], ["x"]).numbers("x", null=7)
+    expected = [7 if value is None else value for value in values]
+    assert found.tolist() == expected
+    assert is_one_value(found) == (len(set(expected)) == 1)
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=20), st.data())
+def test_runs_of_one_value_add_up_like_any_other(values: list[int], data: st.DataObject) -> None:
+    """Sums of runs need not look at values that are all the same."""
+    places = np.array(data.draw(st.permutations(range(len(values)))))
+    starts = np.array(sorted({0, *data.draw(st.lists(st.integers(0, len(values) - 1)))}))
+    alike = np.broadcast_to(np.int64(3), len(values))
+    assert sum_runs(alike, places, starts).tolist() == sum_runs(np.full(len(values), 3), places, starts).tolist()
+    expected = [sum(run) for run in np.split(np.array(values)[places], starts[1:])]
+    assert sum_runs(np.array(values), places, starts).tolist() == expected
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4))))
+def test_codes_put_together_come_apart_again(pairs: list[tuple[int, int]]) -> None:
+    """Of one source alone too, where there is nothing to divide."""
+    codes = np.array([5 * one + other for one, other in pairs], np.int64)
+    one, other = split_codes(codes, 5)
+    assert list(zip(one.tolist(), other.tolist(), strict=True)) == pairs
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.int64(), pa.timestamp("us"), pa.float64(), MONEY, MONEY_SUM, pa.string(), pa.bool_()]
+)
+@pytest.mark.parametrize("count", [0, 1, 9])
+def test_a_column_without_a_value_is_whole(kind: pa.DataType, count: int) -> None:
+    """As Arrow's own: it is valid, has no value, and can be sliced and written."""
+    found = nothing(count, kind)
+    found.validate(full=True)
+    assert found.equals(pa.nulls(count, kind))
+    assert found.slice(count // 2).null_count == count - count // 2
+
+
+def test_a_column_that_stands_there_twice_is_written_twice(tmp_path: Path) -> None:
+    """An export without ids has its names as ids: what is looked through once is in both columns of the file."""
+    words = pa.chunked_array([pa.array(["b", "a", "b", None]).dictionary_encode(), pa.array(["c"]).dictionary_encode()])
+    schema = pa.schema([("x", pa.string()), ("y", pa.string()), ("z", pa.string())])
+    with write_table(tmp_path / "x.parquet", schema, rows_per_group=2) as writer:
+        writer.write(words, words, pa.chunked_array([pa.array(["q"] * 5).dictionary_encode()]))
+    read = pq.read_table(tmp_path / "x.parquet").to_pydict()
+    assert read == {"x": ["b", "a", "b", None, "c"], "y": ["b", "a", "b", None, "c"], "z": ["q"] * 5}
+
+
+@pytest.mark.parametrize("many", [0, 2**16])
+def test_items_are_found_among_few_and_among_many(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    """By bytes, so that capitals, accents and the first and last of all names are found, and no other is."""
+    monkeypatch.setattr(ranking, "MANY_ITEMS", many)
+    names = sorted(["B", "a", "ab", "b", "é", "zz", "日本"], key=str.encode)
+    items = ranking.Items(pa.array(names), np.ones(len(names)), 1.0)
+    column = pa.chunked_array([pa.array([*reversed(names), names[2]])])
+    assert items.places(column, Path("pairs.parquet")).tolist() == [*range(len(names) - 1, -1, -1), 2]
+    for stranger in ("", "A", "abc", "zzz", "日本語"):
+        with pytest.raises(LakeError, match="item_stats does not know"):
+            items.places(pa.chunked_array([pa.array(["a", stranger])]), Path("pairs.parquet"))
