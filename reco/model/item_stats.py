@@ -146,8 +146,8 @@ def build_item_stats(
 class _Sold:
     """The orders, an entry each order and item.
 
-    items: the item of each entry; starts: where each item that was sold begins, item by item; ranked: the codes of these
-    items by rank; order: their places among `starts`; all_orders: how many orders there are.
+    items: the item of each entry; starts: where each item that was sold begins, item by item; ranked: the codes of
+    these items by rank; order: their places among `starts`; all_orders: how many orders there are.
     """
 
     table: Columns

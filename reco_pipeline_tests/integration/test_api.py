@@ -124,7 +124,8 @@ def test_a_rule_holds_on_every_worker(valkey, snapshot, tmp_path):
         url = api.client.base_url
 
         def workers():
-            return float(re.search(r"^recs_workers (\S+)$", api.client.get("/metrics").text, flags=re.MULTILINE)[1])
+            found = re.search(r"^recs_workers (\S+)$", api.client.get("/metrics").text, flags=re.MULTILINE)
+            return found and float(found[1])
 
         began = time.monotonic()
         while workers() != 2:  # the first that is up answers alone until the second is
