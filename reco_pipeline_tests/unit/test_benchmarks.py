@@ -98,6 +98,7 @@ def test_the_kept_ratios_are_those_of_the_parts() -> None:
     assert kept
     assert all(value > 0 for value in kept.values())
     assert {name.partition(":")[0].partition(",")[0] for name in kept} == {
+        "api",
         "reading",
         "similar_items",
         "run",
