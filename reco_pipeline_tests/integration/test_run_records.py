@@ -423,6 +423,23 @@ def test_a_row_that_is_missing_is_found(shop: BackupShop, database: str) -> None
     assert database
 
 
+def test_all_tables_are_of_one_moment(shop: BackupShop, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written while they are taken is in none of them."""
+    work(shop.settings.home)
+    taken = run_records._dump_table
+
+    def interrupted(connection: Any, table: str, folder: Path) -> dict[str, Any]:
+        if table == "alembic_version":
+            work(shop.settings.home)
+        return taken(connection, table, folder)
+
+    monkeypatch.setattr(run_records, "_dump_table", interrupted)
+    facts = dump_records(shop.settings, shop.folder / "dumped")
+    assert facts is not None
+    assert facts["rows"]["runs"] == 2
+    assert asked(database, "SELECT count(*) FROM runs") == [4]
+
+
 def test_memory_does_not_grow_with_the_records(shop: BackupShop, database: str) -> None:
     """Thirty megabytes of events are taken and loaded within eight."""
     with open_instance(shop.settings.home):
