@@ -43,7 +43,7 @@ def dump_records(settings: Settings, folder: Path) -> dict[str, Any] | None:
     with records_connection(settings) as connection:
         connection.execute(SESSION)
         connection.commit()
-        _one_moment(connection)
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         names = _tables(connection)
         if VERSION_TABLE not in names:
             return None
@@ -121,13 +121,6 @@ def revision_in(connection: "psycopg.Connection[Any]", schema: str) -> str:
 
     query = sql.SQL("SELECT version_num FROM {}").format(sql.Identifier(schema, VERSION_TABLE))
     return ",".join(sorted(str(one) for (one,) in connection.execute(query)))
-
-
-def _one_moment(connection: "psycopg.Connection[Any]") -> None:
-    from psycopg import IsolationLevel  # noqa: PLC0415 - of an extra
-
-    connection.isolation_level = IsolationLevel.REPEATABLE_READ
-    connection.read_only = True
 
 
 def _tables(connection: "psycopg.Connection[Any]") -> list[str]:
