@@ -65,12 +65,15 @@ def database(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @contextmanager
 def new_database(postgres: Postgres) -> Iterator[str]:
-    """A database for the block, which a client that a failed test left does not keep."""
+    """A database for the block, of a user who owns it and nothing else, as `docker/postgres/init.sh` makes one."""
     name = f"runs_{uuid.uuid4().hex[:12]}"
     url = sa.make_url(postgres.url)
-    asked(postgres.url, f"CREATE DATABASE {name}")
-    yield url.set(database=name).render_as_string(hide_password=False)
-    asked(postgres.url, f"DROP DATABASE {name} WITH (FORCE)")
+    asked(postgres.url, f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
+    asked(postgres.url, f"CREATE DATABASE {name} OWNER {name}")
+    asked(postgres.url, f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
+    yield url.set(database=name, username=name).render_as_string(hide_password=False)
+    asked(postgres.url, f"DROP DATABASE {name} WITH (FORCE)")  # also where a failed test left a client
+    asked(postgres.url, f"DROP ROLE {name}")
 
 
 def asked(url: str, query: str, *values: Any) -> Any:
