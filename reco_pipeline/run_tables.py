@@ -22,6 +22,9 @@ class DagsterTables:
 
     def make(self, settings: Settings, schema: str) -> None:
         """Makes them in a schema that is there, empty: Dagster does so when its storages are opened."""
+        from reco_pipeline.instance import require_postgres
+
+        require_postgres()
         import sqlalchemy as sa
         from dagster_postgres.storage import DagsterPostgresStorage
         from dagster_postgres.utils import DagsterPostgresException
