@@ -27,7 +27,7 @@ test-full: ## all tests; coverage of reco/ must reach the bound in pyproject.tom
 	$(PYTEST) --cov $(ARGS)
 
 ON_POSTGRES := reco_pipeline_tests/unit $(addprefix reco_pipeline_tests/integration/test_,$(addsuffix .py,\
-	api_access api_lists audit automation backup postgres release two_shops versions))
+	api_access api_lists audit automation backup postgres release run_records two_shops versions))
 test-postgres: ## the tests that touch SQL, with every ledger in a real Postgres
 	@scripts/bootstrap.sh dev
 	$(PYTEST) -n auto --dist loadfile -m "not slow and not browser" --database postgres $(ON_POSTGRES) $(ARGS)

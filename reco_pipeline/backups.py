@@ -118,6 +118,7 @@ def restore_backup(
     """
     from reco.backup.prepare import EVERYTHING
     from reco.backup.restore import make_plan, restore
+    from reco_pipeline.run_tables import DagsterTables
 
     own = database.home().settings
     settings, into = target_of(own, config)
@@ -130,6 +131,7 @@ def restore_backup(
             at=config.moment(),
             into=into,
             parts=EVERYTHING if everything else {"redis"},
+            tables=DagsterTables(),
         )
         told = plan.facts()
         context.log.info(f"Plan: {told}")
@@ -175,7 +177,8 @@ def target_of(own: "Settings", config: RestoreConfig) -> "tuple[Settings, str | 
             hint="Give `into`, or into_setting: true with RECO_RESTORE_INTO_FILE, naming an empty Redis.",
         )
     redis_url = SecretStr(other) if other else None
-    values = {"home": Path(config.home).absolute(), "redis_url": redis_url, "database_url": None}
+    databases = {"database_url": None, "dagster_database_url": None}  # those in use stay as they are
+    values = {"home": Path(config.home).absolute(), "redis_url": redis_url} | databases
     return own.model_copy(update=values), None
 
 

@@ -10,11 +10,11 @@ whatever stands in it on their command line.
 from collections.abc import Mapping
 from typing import Any
 
-import sqlalchemy as sa
 from dagster_postgres.storage import DagsterPostgresStorage
 
 from reco.errors import ConfigError
-from reco.settings import load_settings
+from reco.settings import Settings, load_settings
+from reco.storage.records_database import SETTING, records_url
 
 DRIVER = "postgresql+psycopg2"
 """The driver that dagster-postgres is written for; SQLAlchemy 2.1 takes another one for a bare `postgresql://`."""
@@ -34,22 +34,17 @@ class PostgresOfSettings(DagsterPostgresStorage):
         return cls(postgres_url(), should_autocreate_tables=True, inst_data=inst_data)
 
 
-def postgres_url() -> str:
+def postgres_url(settings: Settings | None = None) -> str:
     """The URL as dagster-postgres wants it, whichever Postgres driver the setting names.
 
     Raises:
         ConfigError: it is not set, or no URL of Postgres.
     """
-    given = load_settings().dagster_database_url
-    try:
-        url = sa.make_url(given.get_secret_value()) if given is not None else None
-    except sa.exc.ArgumentError:
-        url = None
-    if url is None or url.get_backend_name() != "postgresql":
+    url = records_url(settings or load_settings())
+    if url is None:
         raise ConfigError(
-            f"RECO_DAGSTER_DATABASE_URL is {'not set' if given is None else 'no URL of Postgres'}, "
-            "and dagster.yaml says that Dagster keeps its records there.",
+            f"{SETTING} is not set, and dagster.yaml says that Dagster keeps its records there.",
             hint="Set it to postgresql://USER:PASSWORD@HOST/DATABASE, or remove dagster.yaml: it is written anew.",
-            settings=["RECO_DAGSTER_DATABASE_URL"],
+            settings=[SETTING],
         )
     return url.set(drivername=DRIVER).render_as_string(hide_password=False)

@@ -91,12 +91,8 @@ def dagster_home(home: Path) -> Path:
         ConfigError: Dagster is to keep its records in Postgres, and what that needs is not installed.
     """
     settings = load_settings(home=home)
-    if settings.dagster_database_url is not None and find_spec("dagster_postgres") is None:
-        raise ConfigError(
-            "RECO_DAGSTER_DATABASE_URL needs dagster-postgres, which is not installed.",
-            hint="Install `reco-pipeline[postgres]`, or unset it.",
-            settings=["RECO_DAGSTER_DATABASE_URL"],
-        )
+    if settings.dagster_database_url is not None:
+        require_postgres()
     folder = home / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
     config, text = folder / "dagster.yaml", dagster_yaml(settings)
@@ -106,6 +102,20 @@ def dagster_home(home: Path) -> Path:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(config)
     return folder
+
+
+def require_postgres() -> None:
+    """Ends where Dagster cannot keep its records in Postgres.
+
+    Raises:
+        ConfigError: what that needs is not installed.
+    """
+    if find_spec("dagster_postgres") is None:
+        raise ConfigError(
+            "RECO_DAGSTER_DATABASE_URL needs dagster-postgres, which is not installed.",
+            hint="Install `reco-pipeline[postgres]`, or unset it.",
+            settings=["RECO_DAGSTER_DATABASE_URL"],
+        )
 
 
 def _ours(text: str) -> bool:

@@ -23,8 +23,9 @@ from pydantic import SecretStr
 
 from reco import __version__
 from reco.backup.history import take_history
-from reco.backup.manifest import DAGSTER, HISTORY, KEYS, LAKE, REDIS, SETTINGS, SQL
+from reco.backup.manifest import DAGSTER, DAGSTER_TABLES, HISTORY, KEYS, LAKE, REDIS, SETTINGS, SQL
 from reco.backup.redis_dump import dump
+from reco.backup.run_records import dump_records
 from reco.backup.sql_dump import dump_sql
 from reco.errors import BackupError, SnapshotDamaged, SnapshotNotFound
 from reco.orders.home import Home
@@ -83,13 +84,14 @@ def take(home: Home, client: redis.Redis, folder: Path, *, wait_seconds: float =
             served = served_facts(client, settings.namespace)
         drops = home.ledger.drops()
         inputs = model_inputs(home)
-        pool = _take_dagster(settings.home / "dagster", folder / DAGSTER)
+        with stage("copy_dagster"):
+            runs = _take_dagster(settings, folder)
     server = server_facts(client)
     facts = {
         "redis": redis_facts.as_dict() | {"server": f"{server.server} {server.version}"},
         "sql": sql.as_dict() | {"kind": home.ledger.engine.dialect.name},
         "lake": lake,
-        "dagster": pool,
+        "dagster": runs,
         "redis_history": spans,
         "drops": {status.value: sum(one.status is status for one in drops) for status in DropStatus},
         "inputs": inputs,
@@ -182,11 +184,15 @@ def _take_small(settings: Settings, folder: Path) -> None:
             shutil.copyfile(key, folder / KEYS / name)
 
 
-def _take_dagster(source: Path, target: Path) -> dict[str, Any]:
-    """Copies the SQLite databases of Dagster's instance, each as it is at one moment, and its configuration."""
+def _take_dagster(settings: Settings, folder: Path) -> dict[str, Any]:
+    """Copies Dagster's configuration and its records: SQLite databases, each as of one moment, tables of a Postgres."""
+    source, target = settings.home / "dagster", folder / DAGSTER
+    in_postgres = settings.dagster_database_url is not None
+    tables = dump_records(settings, folder / DAGSTER_TABLES) if in_postgres else None
+    facts: dict[str, Any] = {"databases": 0, "elsewhere": False, "postgres": tables}
     config = source / "dagster.yaml"
     if not config.is_file():
-        return {"databases": 0, "elsewhere": False}
+        return facts
     target.mkdir(parents=True)
     shutil.copyfile(config, target / config.name)
     databases = [path for path in sorted(source.rglob("*.db")) if path.is_file()]
@@ -194,7 +200,8 @@ def _take_dagster(source: Path, target: Path) -> dict[str, Any]:
         place = target / path.relative_to(source)
         place.parent.mkdir(parents=True, exist_ok=True)
         copy_sqlite(path, place)
-    return {"databases": len(databases), "elsewhere": "storage:" in config.read_text(encoding="utf-8")}
+    elsewhere = not in_postgres and "storage:" in config.read_text(encoding="utf-8")
+    return facts | {"databases": len(databases), "elsewhere": elsewhere}
 
 
 def copy_sqlite(source: Path, target: Path) -> None:

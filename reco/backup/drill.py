@@ -71,7 +71,8 @@ def drill(vault: Vault, settings: Settings, manifest: Manifest, *, now: dt.datet
         BackupDamaged, BackupKeyWrong: it cannot be restored at all; the former is entered too.
     """
     with Hold(vault, manifest.backup_id, "A drill"), Lake(settings.home).scratch() as folder:
-        servers = {"redis_url": None, "database_url": None, "profile": "local"}  # of its own, in production too
+        # Of its own, in production too; Dagster's records are read and checked, and go nowhere.
+        servers = {"redis_url": None, "database_url": None, "dagster_database_url": None, "profile": "local"}
         scratch = settings.model_copy(update={"home": folder / "home"} | servers)
         try:
             found = _drill(vault, scratch, manifest, now)

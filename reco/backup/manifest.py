@@ -18,6 +18,8 @@ from reco.errors import BackupDamaged
 FORMAT = 1
 REDIS, SQL, SETTINGS = "redis.resp", "sql.jsonl", "settings.json"
 LAKE, DAGSTER, KEYS, HISTORY = "lake/", "dagster/", "keys/", "redis_history/"
+DAGSTER_TABLES = "dagster_tables/"
+_FOLDERS = (LAKE, DAGSTER, DAGSTER_TABLES, KEYS, HISTORY)
 _ID = re.compile(r"\d{8}-\d{8}T\d{6}Z-[0-9a-f]{8}", re.ASCII)
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
@@ -140,7 +142,7 @@ def _require_names(entries: tuple[Entry, ...]) -> None:
         raise ValueError("two entries have one name")
     for entry in entries:
         path = PurePosixPath(entry.name)
-        known = entry.name in (REDIS, SQL, SETTINGS) or entry.name.startswith((LAKE, DAGSTER, KEYS, HISTORY))
+        known = entry.name in (REDIS, SQL, SETTINGS) or entry.name.startswith(_FOLDERS)
         if not known or ".." in path.parts or path.is_absolute() or str(path) != entry.name or "\0" in entry.name:
             raise ValueError(f"the name {entry.name!r} is none that a backup has")
         if not _HEX.fullmatch(entry.object) or not _HEX.fullmatch(entry.sha256):

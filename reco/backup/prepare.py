@@ -15,8 +15,9 @@ import sqlalchemy as sa
 from reco.audit.chain import FIRST, verify_chain
 from reco.backup.envelope import unseal
 from reco.backup.hold import Hold
-from reco.backup.manifest import DAGSTER, HISTORY, KEYS, LAKE, REDIS, SETTINGS, SQL, Entry, Manifest
+from reco.backup.manifest import DAGSTER, DAGSTER_TABLES, HISTORY, KEYS, LAKE, REDIS, SETTINGS, SQL, Entry, Manifest
 from reco.backup.redis_dump import dump_facts
+from reco.backup.run_records import record_facts
 from reco.backup.sql_dump import load_sqlite
 from reco.backup.vault import Vault
 from reco.errors import BackupDamaged
@@ -27,12 +28,12 @@ DATABASE = "reco.sqlite"
 EVERYTHING = frozenset({"redis", "sql", "lake", "dagster", "keys"})
 """What a restore puts into place: not the past of the embedded Redis, which `reco redis cut` takes from the bucket."""
 _PARTS = {REDIS: "redis", SQL: "sql", SETTINGS: "keys"}
-_FOLDERS = {LAKE: "lake", DAGSTER: "dagster", KEYS: "keys", HISTORY: "redis_history"}
+_FOLDERS = {LAKE: "lake", DAGSTER: "dagster", DAGSTER_TABLES: "dagster", KEYS: "keys", HISTORY: "redis_history"}
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A folder with parts of a backup: `lake/`, `reco.sqlite`, `dagster/`, `keys/`, `redis.resp`, as far as asked."""
+    """A folder with parts of a backup, as far as asked: `lake/`, `reco.sqlite`, `dagster/` and others."""
 
     folder: Path
     manifest: Manifest
@@ -47,6 +48,11 @@ class Prepared:
     def database(self) -> Path:
         """Our tables, as a SQLite file of the newest version."""
         return self.folder / DATABASE
+
+    @property
+    def records(self) -> Path:
+        """Dagster's records of runs, where they are those of a Postgres."""
+        return self.folder / DAGSTER_TABLES
 
     @property
     def redis(self) -> Path:
@@ -117,6 +123,7 @@ def _check(prepared: Prepared) -> None:
         for path in sorted((prepared.folder / DAGSTER).rglob("*.db")):
             with closing(sqlite3.connect(path)) as connection:
                 _same(path.name, connection.execute("PRAGMA quick_check").fetchone()[0], "ok")
+        _same("what Dagster's tables hold", record_facts(prepared.records), facts["dagster"].get("postgres"))
 
 
 def _check_trail(engine: sa.Engine, head: str) -> None:

@@ -41,8 +41,15 @@ def behind(source: Vault, target: Vault) -> list[Manifest]:
     return [one.manifest for one in source.list() if one.manifest is not None and one.backup_id not in there]
 
 
-def replicate(source: Vault, target: Vault, home: Path, *, now: dt.datetime) -> Replicated:
+def replicate(source: Vault, target: Vault, home: Path, *, now: dt.datetime, back: bool = False) -> Replicated:
     """Copies every backup that the second bucket lacks; a damaged one is passed over, and told after all others.
+
+    Args:
+        source: where they are.
+        target: where they are to be, too.
+        home: where a scratch file may lie.
+        now: zone-aware.
+        back: the source is the second bucket, and the first one is filled again after it was lost.
 
     Raises:
         BackupDamaged: an object of the first bucket is missing or altered, or one does not read back from the second;
@@ -55,7 +62,7 @@ def replicate(source: Vault, target: Vault, home: Path, *, now: dt.datetime) -> 
     done: list[str] = []
     damaged: dict[str, BackupDamaged] = {}
     with BackupLease(target.store, target.namespace, "A replication") as lease, Lake(home).scratch() as folder:
-        _require_order(source, target)
+        _require_order(*((target, source) if back else (source, target)))
         waiting = behind(source, target)
         sound = _sound(target)
         for number, manifest in enumerate(waiting):
@@ -88,9 +95,9 @@ def replicate(source: Vault, target: Vault, home: Path, *, now: dt.datetime) -> 
     return Replicated(tuple(done), objects, sent, lag, marks)
 
 
-def _require_order(source: Vault, target: Vault) -> None:
+def _require_order(first: Vault, second: Vault) -> None:
     """Refuses the backups of another bucket than those there are of: by their ids, old ones would count as newer."""
-    here, there = source.ids(), target.ids()
+    here, there = first.ids(), second.ids()
     if here and there and not {*here} & {*there} and max(here) < max(there):
         raise BackupError(
             f"Nothing is copied: the first bucket begins anew with {here[0]}, and the second one is at {there[-1]}, "

@@ -8,34 +8,33 @@ import os
 import time
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import redis
-import sqlalchemy as sa
 from pydantic import SecretStr
 
 from reco.backup.api_keys import KeysSettled
-from reco.backup.contents import HOME_KEYS, comparable, lake_files, served_facts
+from reco.backup.contents import comparable, served_facts
 from reco.backup.hides import HidesSettled
-from reco.backup.manifest import DAGSTER, KEYS, Manifest
+from reco.backup.lives import home_lives, redis_lives
+from reco.backup.manifest import Manifest
 from reco.backup.moments import Moment, find_moment
 from reco.backup.notes import plan_notes
 from reco.backup.past import rewind
-from reco.backup.prepare import DATABASE, EVERYTHING, part_of, prepare
-from reco.backup.redis_dump import RedisFacts, owned_names
+from reco.backup.prepare import EVERYTHING, part_of, prepare
+from reco.backup.redis_dump import RedisFacts
+from reco.backup.run_tables import RunTables, left_out
 from reco.backup.secret_marks import secret_notes
 from reco.backup.switch import Switched, check_redis, switch, switch_redis
 from reco.backup.today import enter_today, find_today, make_journal
 from reco.backup.vault import Vault
-from reco.errors import BackupDamaged, Busy, DatabaseUnavailable, RedisUnavailable, RestoreRefused
+from reco.errors import BackupDamaged, Busy, RedisUnavailable, RestoreRefused
 from reco.local import locks
 from reco.settings import Settings
-from reco.snapshot.keys import Keys
 from reco.storage.homelock import home_lock, require_whole, services_up, sole_use
 from reco.storage.lake import Lake
 from reco.storage.redis import address, open_redis
-from reco.storage.sql import SCHEMA, database_errors, drops, open_empty
 
 WAIT_SECONDS = 5.0
 
@@ -47,7 +46,8 @@ class Plan:
     parts: what is read back; replaced: what of it takes the place of what is there (the keys of a moment between two
     backups are made of all parts, and alone replaced). moment: the state it goes back to, where that is not the state
     of the backup itself; lives: what the target holds now, in words: it is replaced, and only with `--force`; notes:
-    what a person must know before, in sentences; here: RECO_RESTORE_INTO names another target, which is not meant.
+    what a person must know before, in sentences; here: RECO_RESTORE_INTO names another target, which is not meant;
+    tables: what makes Dagster's tables, where its records go into a Postgres.
     """
 
     manifest: Manifest
@@ -60,6 +60,7 @@ class Plan:
     replica: bool = False
     notes: tuple[str, ...] = ()
     here: bool = False
+    tables: RunTables | None = field(default=None, repr=False)
 
     @property
     def command(self) -> str:
@@ -108,7 +109,7 @@ class Restored:
     hides: HidesSettled | None = None
 
 
-def make_plan(
+def make_plan(  # noqa: PLR0913 - each argument is a decision of the caller
     vault: Vault,
     settings: Settings,
     *,
@@ -117,6 +118,7 @@ def make_plan(
     into: str | None = None,
     parts: Collection[str] = EVERYTHING,
     replica: bool = False,
+    tables: RunTables | None = None,
 ) -> Plan:
     """Chooses the backup and looks at the target; changes nothing.
 
@@ -128,6 +130,7 @@ def make_plan(
         into: another Redis, which then gets the keys alone.
         parts: what to restore.
         replica: `vault` is that of the second bucket, which the command to type again must name.
+        tables: what makes Dagster's tables; without it records that lie in a Postgres are left out.
 
     Raises:
         BackupNotFound: there is no such backup, or none that reaches that moment.
@@ -142,13 +145,16 @@ def make_plan(
     replaced = frozenset({"redis"} if into else parts)
     # The state of a moment between two backups is made of all parts.
     needed = replaced if moment is None or moment.event_id is None else EVERYTHING
-    target = address(into, "The URL to restore into") if into else str(settings.home)
-    lives = _redis_lives(settings, into) + (() if into else _home_lives(settings, replaced))
     notes = plan_notes(vault, manifest, moment, named=backup_id is not None)
+    without = left_out(manifest, settings, tables) if "dagster" in replaced else ""
+    if without:
+        replaced, notes = replaced - {"dagster"}, (*notes, without)
+    target = address(into, "The URL to restore into") if into else str(settings.home)
+    lives = redis_lives(settings, into) + (() if into else home_lives(settings, replaced))
     if "keys" in replaced:
         notes += tuple(secret_notes(manifest, settings, vault.keys))
     here = settings.restore_into is not None
-    return Plan(manifest, needed, replaced, target, lives, moment, into, replica, notes, here)
+    return Plan(manifest, needed, replaced, target, lives, moment, into, replica, notes, here, tables)
 
 
 def restore(vault: Vault, settings: Settings, plan: Plan, *, now: dt.datetime, force: bool = False) -> Restored:
@@ -179,7 +185,8 @@ def restore(vault: Vault, settings: Settings, plan: Plan, *, now: dt.datetime, f
             journal = make_journal(settings, plan.command, plan.manifest.backup_id, now)
             today = find_today(vault, settings, plan.manifest, journal, folder)
             api_keys, hides = enter_today(prepared.database, today, plan.manifest, plan.moment, now)
-            switched = switch(prepared, settings, client, journal, now=now)
+            prepared = replace(prepared, parts=plan.replaced)
+            switched = switch(prepared, settings, client, journal, now=now, tables=plan.tables)
         else:
             switched = switch_redis(prepared, client, settings.namespace, now=now)
         redis_facts = check_redis(prepared, client, settings.namespace)
@@ -269,43 +276,3 @@ def _move_damaged(home: Path) -> bool:
     finally:
         held.close()
     return True
-
-
-def _redis_lives(settings: Settings, into: str | None) -> tuple[str, ...]:
-    if into is None and settings.redis_url is None and not (settings.home / "redis" / "data").exists():
-        return ()
-    try:
-        with open_redis(settings.model_copy(update={"redis_url": SecretStr(into)}) if into else settings) as client:
-            names = owned_names(client, Keys(settings.namespace))
-            where = address(client)
-    except RedisUnavailable:
-        if into is not None or settings.redis_url is not None:
-            raise
-        return ("the embedded Redis does not start on its files",)
-    return (f"Redis at {where} holds {len(names):,} keys of {settings.namespace}",) if names else ()
-
-
-def _home_lives(settings: Settings, parts: Collection[str]) -> tuple[str, ...]:
-    found = []
-    keys = [name for name in HOME_KEYS if (settings.home / KEYS / name).exists()]
-    if "keys" in parts and keys:
-        found.append(f"{settings.home / KEYS} has {' and '.join(keys)}")
-    if "dagster" in parts and any((settings.home / DAGSTER).rglob("*.db")):
-        found.append(f"{settings.home / DAGSTER} holds the records of runs")
-    if "lake" in parts and any(lake_files(settings.home / "lake")):
-        found.append(f"{settings.home / 'lake'} holds files")
-    if "sql" in parts and (settings.database_url is not None or (settings.home / DATABASE).exists()):
-        engine = open_empty(settings.sql_url)
-        try:
-            with database_errors(engine.url), engine.connect() as connection:
-                schema = None if engine.dialect.name == "sqlite" else SCHEMA
-                if sa.inspect(connection).has_table("drops", schema=schema):
-                    rows = connection.scalar(sa.select(sa.func.count()).select_from(drops))
-                    found += [f"the database knows {rows:,} drops"] if rows else []
-        except DatabaseUnavailable:
-            if settings.database_url is not None:
-                raise
-            found.append(f"{settings.home / DATABASE} is there and cannot be read")
-        finally:
-            engine.dispose()
-    return tuple(found)

@@ -4,7 +4,7 @@ Belongs here: the order in which Redis, SQL and the lake are replaced, and where
 here: whether that may be done (`reco.backup.restore`).
 
     1. keys of snapshots are loaded into Redis under their ids, which nothing points to, and read back; where the
-       database is a Postgres, the rows are loaded into a schema beside the one in use
+       database is a Postgres, the rows are loaded into a schema beside the one in use; so are Dagster's
     2. what the home held is moved to `replaced-{time}`, the restored parts take its place (a Postgres: that schema)
     3. manifests, then the pointer; only now is anything else served
     4. keys that the backup does not have are removed
@@ -16,7 +16,7 @@ end, every other command refuses to work on it, and the same restore begins anew
 import datetime as dt
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from reco.backup.journal import Journal, end_journal, write_journal
 from reco.backup.manifest import DAGSTER, KEYS, SQL
 from reco.backup.prepare import DATABASE, Prepared
 from reco.backup.redis_dump import Key, RedisFacts, live_facts, load, owned_names, read_content, read_keys
+from reco.backup.run_tables import Loaded, RunTables, load_records, replaced_records
 from reco.backup.sql_dump import dump_sql, load_postgres
 from reco.errors import BackupDamaged
 from reco.progress import report, stage
@@ -47,18 +48,30 @@ _LEASE = LeasePolicy(wait_seconds=120)
 
 @dataclass(frozen=True)
 class Switched:
-    """What was put into place: keys in Redis, those left out as their time was over, and where the old state went."""
+    """What was put into place: keys in Redis, those left out as their time was over, and where the old state went.
+
+    note: what a person must know of the records of runs.
+    """
 
     keys: int
     keys_over: int
     keys_removed: int
     aside: Path | None
+    note: str = ""
 
 
 def switch(
-    prepared: Prepared, settings: Settings, client: redis.Redis, journal: Journal, *, now: dt.datetime
+    prepared: Prepared,
+    settings: Settings,
+    client: redis.Redis,
+    journal: Journal,
+    *,
+    now: dt.datetime,
+    tables: RunTables | None = None,
 ) -> Switched:
     """Puts all parts into place. The journal stands in the home from the first part that is replaced to the last.
+
+    tables: of Dagster, where its records go into a Postgres.
 
     Raises:
         Busy: a publish is at work.
@@ -72,18 +85,24 @@ def switch(
         over = _load_versioned(prepared, client, keys, lease, now_ms)
         if "sql" in prepared.parts and settings.database_url is not None:
             _load_schema(prepared, settings)
+        records = Loaded()
+        if "dagster" in prepared.parts and prepared.records.exists() and tables is not None:
+            records = load_records(prepared.records, settings, tables)
         aside = None
         if prepared.parts & {"sql", "lake", "dagster", "keys"}:
-            with stage("replace_home"):
+            with stage("replace_home"), ExitStack() as stack:
                 home.mkdir(parents=True, exist_ok=True)
+                commit = stack.enter_context(replaced_records(settings, now)) if records.ready else None
                 write_journal(home, journal)
+                if commit is not None:
+                    commit()
                 aside = _replace_files(prepared, settings, journal, now)
         lease.renew()
         loaded, over_too = _load_others(prepared, client, keys, lease, now_ms)
         wanted = {key.name for key in read_content(prepared.redis, keys.namespace)}
         removed = lease.unlink(name for name in owned_names(client, keys) if name not in wanted)
     end_journal(home)
-    return Switched(loaded, over + over_too, removed, aside)
+    return Switched(loaded, over + over_too, removed, aside, records.note)
 
 
 def switch_redis(prepared: Prepared, client: redis.Redis, namespace: str, *, now: dt.datetime) -> Switched:

@@ -294,7 +294,12 @@ def redate(
 
 
 @app.command("replicate")
-def replicate(as_json: JsonFlag = False) -> None:
+def replicate(
+    back: Annotated[
+        bool, typer.Option("--back", help="From the second bucket to the first one, after that was lost.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
     """Copy what is missing to the second bucket, and check it there.
 
     Example: reco backup replicate
@@ -303,7 +308,8 @@ def replicate(as_json: JsonFlag = False) -> None:
     from reco.backup.replicate import replicate as copy
 
     with opened_backups() as opened, open_vault(opened.settings, replica=True) as second:
-        done = copy(opened.vault, second, opened.settings.home, now=dt.datetime.now(dt.UTC))
+        ways = (second, opened.vault) if back else (opened.vault, second)
+        done = copy(*ways, opened.settings.home, now=dt.datetime.now(dt.UTC), back=back)
     if as_json:
         print_json(asdict(done))
     else:

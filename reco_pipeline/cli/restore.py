@@ -51,6 +51,7 @@ def restore(
     from reco.backup.restore import make_plan
     from reco.backup.restore import restore as bring_back
     from reco.errors import UsageError
+    from reco_pipeline.run_tables import DagsterTables
 
     if backup and at:
         raise UsageError("--id and --at name two different states.", hint="Give one of them.")
@@ -66,6 +67,7 @@ def restore(
             into=target,
             parts=parts,
             replica=replica,
+            tables=DagsterTables(),
         )
         told = {
             "backup_id": plan.manifest.backup_id,
@@ -93,6 +95,7 @@ def restore(
             "api_keys": asdict(done.api_keys) if done.api_keys else None,
             "hides": asdict(done.hides) if done.hides else None,
             "rto_seconds": done.seconds,
+            "notes": [*plan.notes, *_left_out(done)],
         }
     if as_json:
         print_json(result)
@@ -106,6 +109,14 @@ def restore(
         _tell_keys(done.api_keys)
     if done is not None and done.hides is not None:
         _tell_hides(done.hides)
+
+
+def _left_out(done: "Restored") -> list[str]:
+    """What a person must know of Dagster's records, beside the notes of the plan."""
+    if not done.switched.note:
+        return []
+    warn(done.switched.note)
+    return [done.switched.note]
 
 
 def _served(done: "Restored") -> str:

@@ -15,9 +15,12 @@ from pathlib import Path
 import pytest
 import redis
 
+from reco.backup.keys import Keyring
 from reco.backup.prune import prune
+from reco.backup.replicate import replicate
 from reco.backup.restore import make_plan, restore
 from reco.backup.retention import Policy
+from reco.backup.vault import Vault
 from reco.backup.verify import verify
 from reco.errors import BackupError
 from reco.orders.home import open_home
@@ -43,10 +46,12 @@ import redis
 from reco.backup import contents, switch
 from reco.backup.keys import Keyring
 from reco.backup.prune import prune
+from reco.backup.replicate import replicate
 from reco.backup.restore import make_plan, restore
 from reco.backup.retention import Policy
 from reco.settings import Settings
 from reco_pipeline_tests import backup_shop
+from reco_pipeline_tests.faults.test_killed_backups import replica
 from reco_pipeline_tests.backup_shop import BackupShop
 from reco_pipeline_tests.faulty_store import Fault
 from reco_pipeline_tests.object_store import S3Server
@@ -85,6 +90,9 @@ def work(order):
             fault = Fault(operation, first=-1 - number, times=-1, after=die)
         if order["do"] == "backup":
             shop.back_up(fault, keys=keys)
+        elif order["do"] == "replicate":
+            second = replica(shop, order["second"], fault, keys=keys)
+            replicate(shop.vault(keys=keys), second, shop.settings.home, now=shop.now)
         else:
             now = dt.datetime.now(dt.UTC)
             zero, vault = dt.timedelta(0), shop.vault(fault, keys=keys)
@@ -112,7 +120,7 @@ class Zygote:
             text=True,
         )
 
-    def run(self, shop: BackupShop, do: str, kill: tuple[str, int]) -> int:
+    def run(self, shop: BackupShop, do: str, kill: tuple[str, int], second: str = "") -> int:
         """Lets a child work until it is killed; returns its exit code."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -123,6 +131,7 @@ class Zygote:
             "redis": port_of(shop.client),
             "url": shop.server.url,
             "bucket": shop.server.bucket,
+            "second": second,
             "minute": shop.minute,
             "identity": str(IDENTITY),
         }
@@ -162,6 +171,37 @@ BACKUP_KILLS = [
     ("put_object", -3),  # after an object, before it is read back
     ("list_objects_v2", 0),
 ]
+
+
+def replica(shop: BackupShop, bucket: str, *faults: Fault, keys: Keyring = KEYS) -> Vault:
+    """A second bucket of the shop, through a client with these faults."""
+    vault = BackupShop(shop.folder, shop.client, S3Server(shop.server.url, bucket)).vault(*faults, keys=keys)
+    vault.store.make_bucket()
+    return vault
+
+
+@pytest.mark.slow
+def test_a_killed_replication_leaves_no_half_backup(shop: BackupShop, zygote: Zygote) -> None:
+    """At the lease, an object, its reading back and a manifest: what is listed is whole, and the next one ends it."""
+    shop.give("tuesday", {"9": ["Kit", "Lamp"]})
+    shop.back_up()
+    wanted, keys = shop.vault().ids(), list[str]()
+    count = Fault("put_object", times=-1, before=lambda arguments: keys.append(str(arguments["Key"])))
+    replicate(shop.vault(), replica(shop, "replica-whole", count), shop.settings.home, now=shop.now)
+    one, other = [number for number, key in enumerate(keys) if key.endswith("manifest.json")]
+    puts = [("put_object", number) for number in (0, -1, 2, -3, one, -1 - one, other, -1 - other)]
+    for number, kill in enumerate([*puts, ("get_object", 0), ("get_object", 2), ("get_object", -3)]):
+        second = replica(shop, f"replica-{number}")
+        assert zygote.run(shop, "replicate", kill, second=f"replica-{number}") == -signal.SIGKILL, kill
+        there = [listed.manifest for listed in second.list() if listed.manifest is not None]
+        expected = {("put_object", -1 - one): 1, ("put_object", other): 1, ("put_object", -1 - other): 2}
+        assert [found.backup_id for found in there] == wanted[: expected.get(kill, 0)], kill
+        assert len(second.ids()) == len(there), kill
+        done = replicate(shop.vault(), second, shop.settings.home, now=shop.now)
+        assert [*(found.backup_id for found in there), *done.backups] == wanted == second.ids(), kill
+        for backup_id in wanted:
+            whole = verify(second, second.read(backup_id), shop.settings.home, part=(1, 1), now=shop.now)
+            assert whole.passed, kill
 
 
 @pytest.mark.slow

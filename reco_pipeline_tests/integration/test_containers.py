@@ -94,6 +94,9 @@ def test_each_role_answers_its_health_check_and_a_dropped_file_is_served(machine
         assert found.returncode == 0, f"{role}: {found.stdout}{found.stderr}"
     made = json.loads(machine.run("tools", "reco", "backup", "create", "--json"))
     assert made["good"] is True, made
+    plan = json.loads(machine.run("tools", "reco", "backup", "restore", "--dry-run", "--json"))
+    assert "dagster" in plan["parts"], plan
+    assert any("Dagster's database knows" in one for one in plan["target_holds"]), plan
     assert not list(machine.folder.rglob("*.sqlite"))
     assert not list((machine.folder / "home" / "dagster").rglob("*.db"))
 

@@ -102,6 +102,44 @@ def test_a_new_first_bucket_counts_on_from_the_second(shop: BackupShop, second: 
     assert first.newest_good() == second.newest_good() == made
 
 
+@pytest.mark.parametrize("then", ["empty", "in use"])
+def test_a_lost_first_bucket_is_filled_from_the_second(shop: BackupShop, second: Vault, then: str) -> None:
+    """With pins and findings, also where backups were made since; what began anew there is refused this way too."""
+    old = [shop.back_up().manifest for _ in range(2)]
+    shop.vault().pin(old[0].backup_id, now=shop.now, why="the books")
+    shop.vault().mark_checked(Checked(old[1].backup_id, "drill", shop.now, passed=True))
+    replicate(shop.vault(), second, shop.settings.home, now=shop.now)
+    store = ObjectStore(f"filled-{then.replace(' ', '-')}", shop.server.url, patience=QUICK)
+    store.make_bucket()
+    first = Vault(store, shop.namespace, KEYS)
+    home = open_home(both_buckets(shop))
+    made = [create(home, shop.client, first, now=shop.now).manifest] if then == "in use" else []
+    done = replicate(second, first, shop.settings.home, now=shop.now, back=True)
+    assert (done.backups, done.marks) == (tuple(one.backup_id for one in old), 2)
+    assert first.ids() == [one.backup_id for one in (*old, *made)]
+    assert first.pins() == {old[0].backup_id}
+    assert verify(first, old[1], shop.settings.home, part=(1, 1), now=shop.now).passed
+    assert replicate(second, first, shop.settings.home, now=shop.now, back=True).objects == 0
+    made += [create(home, shop.client, first, now=shop.now).manifest]
+    assert made[-1].seq == len(old) + len(made)
+    copied = replicate(first, second, shop.settings.home, now=shop.now).backups
+    assert copied == tuple(one.backup_id for one in made)
+
+
+def test_a_first_bucket_that_began_anew_is_not_mixed_with_the_second(shop: BackupShop, second: Vault) -> None:
+    """Filled from there, its newer backups would count as the older ones."""
+    for _ in range(2):
+        shop.back_up()
+    replicate(shop.vault(), second, shop.settings.home, now=shop.now)
+    store = ObjectStore("began-anew", shop.server.url, patience=QUICK)
+    store.make_bucket()
+    first = Vault(store, shop.namespace, KEYS)
+    anew = create(shop.home, shop.client, first, now=shop.now).manifest
+    with pytest.raises(BackupError, match="begins anew"):
+        replicate(second, first, shop.settings.home, now=shop.now, back=True)
+    assert first.ids() == [anew.backup_id]
+
+
 def test_a_second_bucket_that_does_not_answer_keeps_no_backup_away(shop: BackupShop) -> None:
     """The backup is made, and counts on from what the first bucket knows."""
     shop.back_up()
