@@ -144,6 +144,7 @@ def elsewhere(shop: BackupShop, other: redis.Redis) -> Settings:
     return Settings(home=home, redis_url=SecretStr(url), namespace=shop.namespace)
 
 
+@pytest.mark.slow
 def test_records_come_back_into_an_empty_postgres(
     shop: BackupShop, other: redis.Redis, database: str, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,6 +223,7 @@ def test_a_load_that_fails_leaves_the_old_records(
     assert records(shop.settings.home) == then
 
 
+@pytest.mark.slow
 def test_tables_that_somebody_holds_are_not_replaced(
     shop: BackupShop, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,6 +241,7 @@ def test_tables_that_somebody_holds_are_not_replaced(
     assert records(shop.settings.home) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["load", "change"])
 def test_a_server_or_a_process_that_dies_keeps_the_old_records(
     shop: BackupShop, database: str, postgres: Postgres, monkeypatch: pytest.MonkeyPatch, when: str
@@ -322,6 +325,7 @@ def raises() -> None:
     raise OSError("no room")
 
 
+@pytest.mark.slow
 def test_records_of_another_kind_are_left_out_and_all_else_comes_back(
     shop: BackupShop, other: redis.Redis, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -349,7 +353,8 @@ def test_records_of_another_kind_are_left_out_and_all_else_comes_back(
     assert records(settings.home) == here
 
 
-@pytest.mark.parametrize("how", ["version", pytest.param("column", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("how", ["version", "column"])
+@pytest.mark.slow
 def test_records_of_other_tables_are_left_out(shop: BackupShop, database: str, how: str) -> None:
     """Another version is said in the plan, tables that differ all the same after it; the records in use stay."""
     work(shop.settings.home)
@@ -443,6 +448,7 @@ def test_all_tables_are_of_one_moment(shop: BackupShop, database: str, monkeypat
     assert asked(database, "SELECT count(*) FROM runs") == [4]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_records(shop: BackupShop, database: str) -> None:
     """Thirty megabytes of events are taken and loaded within eight."""
     with open_instance(shop.settings.home):
