@@ -20,7 +20,7 @@ from reco.orders.home import open_home
 from reco.settings import load_settings
 from reco.snapshot.store import SnapshotStore
 from reco.storage.redis import open_redis
-from reco_pipeline.automation import UNFINISHED
+from reco_pipeline.attempts import UNFINISHED
 from reco_pipeline.instance import open_instance
 from reco_pipeline_tests.e2e.test_reco_dev import Dev, running_dev
 from reco_pipeline_tests.embedded import kill_server
