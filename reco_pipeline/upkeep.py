@@ -4,7 +4,7 @@ Belongs here: which of these runs is wanted once more, and telling that one succ
 when they run the first time (`reco_pipeline.guarding`, `reco_pipeline.schedules`), or counting
 (`reco_pipeline.attempts`).
 
-As automation, it looks at what is there: the newest runs of each job. See docs/decisions/0040-upkeep-is-tried-again.md.
+As automation, it looks at what is there: the newest runs of each job. See docs/decisions/0040-upkeep-and-every-role.md.
 """
 
 import datetime as dt
