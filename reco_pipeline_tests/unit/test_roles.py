@@ -31,7 +31,9 @@ def machine(folder: Path, files: dict[str, str], *containers: str) -> Path:
     """The tree of a machine whose containers are these groups."""
     if files is NEW:
         written(folder, {"cgroup.controllers": "cpu memory pids"})
-        return [written(folder / one, NEW) for one in containers][-1] and folder
+        for one in containers:
+            written(folder / one, NEW)
+        return folder
     for one in containers:
         written(folder, {f"{name.split('/')[0]}/{one}/{name.split('/')[1]}": text for name, text in OLD.items()})
     return folder
