@@ -29,7 +29,7 @@ from reco_pipeline_tests.postgres import Postgres, postgres_server
 from reco_pipeline_tests.receivers import Webhook, running_webhook
 from reco_pipeline_tests.shop import Shop, new_shop
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # on an idle machine two to three minutes
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # on an idle machine about five minutes
 PATIENCE_SECONDS = 400
 WORKER, DAEMON = r"multiprocessing\.spawn", r"dagster\._daemon run"
 CODE, WEB = r"dagster api grpc", r"dagster_webserver"
