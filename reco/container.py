@@ -30,11 +30,24 @@ class Container:
     cores: float | None
 
 
-def container(folder: Path = FOLDER) -> Container | None:
-    """The container of this process; None where the kernel does not tell."""
+def container(folder: Path = FOLDER, group: str = "") -> Container | None:
+    """The container of this process, or of a group that this one sees; None where the kernel does not tell."""
     with suppress(OSError, ValueError, KeyError):
-        return _unified(folder) if (folder / "cgroup.controllers").exists() else _divided(folder)
+        return _unified(folder / group) if _is_unified(folder) else _divided(folder, group)
     return None
+
+
+def groups_below(slice_name: str, folder: Path = FOLDER) -> list[str]:
+    """The groups of the containers that were started in a slice of this name, wherever it lies; see `container`."""
+    root = folder if _is_unified(folder) else folder / "memory"
+    found = (path for slice_ in root.rglob(slice_name) for path in slice_.iterdir() if path.is_dir())
+    with suppress(OSError):  # one that ends under us is seen by the next look
+        return sorted(str(path.relative_to(root)) for path in found)
+    return []
+
+
+def _is_unified(folder: Path) -> bool:
+    return (folder / "cgroup.controllers").exists()
 
 
 def _unified(folder: Path) -> Container:
@@ -50,16 +63,16 @@ def _unified(folder: Path) -> Container:
     )
 
 
-def _divided(folder: Path) -> Container:
+def _divided(folder: Path, group: str) -> Container:
     """Version 1: a folder for each kind of bound; "no bound" is about as much as there are addresses."""
-    memory, cpu = folder / "memory", folder / "cpu"
+    memory, cpu = folder / "memory" / group, folder / "cpu" / group
     held = int(_text(memory / "memory.usage_in_bytes")) - _numbers(memory / "memory.stat")["total_inactive_file"]
     limit = int(_text(memory / "memory.limit_in_bytes"))
     quota = int(_text(cpu / "cpu.cfs_quota_us"))
     return Container(
         max(0, held),
         limit if limit < 1 << 60 else None,
-        int(_text(folder / "cpuacct" / "cpuacct.usage")) * _NANO,
+        int(_text(folder / "cpuacct" / group / "cpuacct.usage")) * _NANO,
         quota / int(_text(cpu / "cpu.cfs_period_us")) if quota > 0 else None,
     )
 

@@ -270,9 +270,9 @@ class GateRefused(RecoError):
     exit_code = 5
 
 
-def error_names() -> frozenset[str]:
-    """The names of all classes of this tree, where only the name of an error's class is known."""
-    names, waiting = set(), [RecoError]
+def error_names(root: type[RecoError] = RecoError) -> frozenset[str]:
+    """The names of all classes of this tree, or of a part, where only the name of an error's class is known."""
+    names, waiting = set(), [root]
     while waiting:
         one = waiting.pop()
         names.add(one.__name__)

@@ -9,8 +9,8 @@ that a lost look, a restart or a reset cursor changes nothing. See docs/decision
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import dagster as dg
 
@@ -22,9 +22,9 @@ from reco.orders.intake import fits_a_tick, look, settled_by_age, unknown_files
 from reco.orders.ledger import Drop
 from reco.snapshot.release import unpublished
 from reco.storage.homelock import run_at_work
+from reco_pipeline.attempts import FAILED, KIND, UNFINISHED, Failure, Patience, Wanted, Work
 from reco_pipeline.jobs import drops_to_recommendations, read_catalogues, rebuild_recommendations, receive_drops
 from reco_pipeline.pending import (
-    NOT_REPEATED,
     fail_dead_runs,
     partition_range,
     receive,
@@ -34,30 +34,8 @@ from reco_pipeline.pending import (
     waiting_drops,
 )
 
-KIND, SUBJECT, ATTEMPT = "reco/automation", "reco/subject", "reco/attempt"
-FIRST_PAUSE_SECONDS = 15
-PAUSE_FACTOR = 4
-"""Before the second attempt 15 s, then four times as long each time: four attempts outlast five minutes."""
-
 RECORDS = 100
 MOST_NEW_PARTITIONS = 100
-UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a look came to: at most one run, or the reason why there is none; and what it saw of unknown files."""
-
-    run: dg.RunRequest | None
-    why: str
-    seen: dict[str, str] = field(default_factory=dict)
 
 
 def decide(
@@ -92,7 +70,7 @@ def decide(
         seen = dict(seen_before or {})
     except RecoError as error:
         trouble = error
-    wanted = _run(home, instance, too_much, _Patience(instance, home.settings.run_attempts, stubborn, now))
+    wanted = _run(home, instance, too_much, Patience(instance, home.settings.run_attempts, stubborn, now))
     if trouble is not None and wanted.run is None:
         raise trouble
     why = f"{wanted.why} {moving} files may still be written to." if moving else wanted.why
@@ -107,7 +85,7 @@ def _take(home: Home, inbox: Inbox, still: list[InboxFile], now: dt.datetime) ->
     return []
 
 
-def _run(home: Home, instance: dg.DagsterInstance, too_much: list[str], patience: "_Patience") -> Wanted:
+def _run(home: Home, instance: dg.DagsterInstance, too_much: list[str], patience: Patience) -> Wanted:
     if run_at_work(home.settings.home):
         return Wanted(None, "A run from a command line is at work.")
     fail_dead_runs(instance)
@@ -117,7 +95,7 @@ def _run(home: Home, instance: dg.DagsterInstance, too_much: list[str], patience
     failures = _failures(instance)
     many = too_much or _unregistered(home, instance)
     if many:
-        work = _Work(receive_drops.name, "files", _digest(many))
+        work = Work(receive_drops.name, "files", _digest(many))
         wanted = patience.attempt(work, failures.of(work))
         if wanted.run is not None:
             return wanted
@@ -133,7 +111,7 @@ def _unregistered(home: Home, instance: dg.DagsterInstance) -> list[str]:
     return keys if len(set(keys) - known) > MOST_NEW_PARTITIONS else []
 
 
-def _process(home: Home, instance: dg.DagsterInstance, failures: "_Failures", patience: "_Patience") -> Wanted:
+def _process(home: Home, instance: dg.DagsterInstance, failures: "_Failures", patience: Patience) -> Wanted:
     """A run over the waiting drops; else one that publishes what was read but not published."""
     waiting = waiting_drops(home.ledger)
     tried = {drop.key: failures.of_drop(drop) for drop in waiting}
@@ -147,7 +125,7 @@ def _process(home: Home, instance: dg.DagsterInstance, failures: "_Failures", pa
         register_partitions(instance, pending, unusable)
     if pending:
         span = f"{pending[0].batch}-{pending[-1].batch}"
-        work = _Work(drops_to_recommendations.name, "drops", span, _digest(d.key for d in pending))
+        work = Work(drops_to_recommendations.name, "drops", span, _digest(d.key for d in pending))
         return patience.attempt(work, before, partition_range(pending))
     rest_wanted = _rest(home, failures, patience)
     if rest_wanted is not None:
@@ -158,10 +136,10 @@ def _process(home: Home, instance: dg.DagsterInstance, failures: "_Failures", pa
     return Wanted(None, "Nothing is waiting.")
 
 
-def _rest(home: Home, failures: "_Failures", patience: "_Patience") -> Wanted | None:
+def _rest(home: Home, failures: "_Failures", patience: Patience) -> Wanted | None:
     """A run over the waiting catalogues; else one that publishes what was read; None where neither waits."""
     if listed := waiting_catalogues(home):
-        work = _Work(read_catalogues.name, "catalogues", _digest(one.key for one in listed))
+        work = Work(read_catalogues.name, "catalogues", _digest(one.key for one in listed))
         wanted = patience.attempt(work, failures.of(work))
         if wanted.run is not None:
             return wanted
@@ -169,80 +147,22 @@ def _rest(home: Home, failures: "_Failures", patience: "_Patience") -> Wanted | 
     if rest is not None and rest.refused:
         return Wanted(None, "The gate refused what the drops make: `reco run --force` publishes it anyway.")
     if rest is not None:
-        work = _Work(rebuild_recommendations.name, "inputs", f"{rest.inputs[:16]}:{rest.since}")
+        work = Work(rebuild_recommendations.name, "inputs", f"{rest.inputs[:16]}:{rest.since}")
         return patience.attempt(work, failures.of(work))
     return None
-
-
-@dataclass(frozen=True)
-class _Failure:
-    kind: str
-    subject: str
-    ended_at: float
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What a run is for: `subject` is what its attempts are counted by, `content` what exactly it takes."""
-
-    job: str
-    kind: str
-    subject: str
-    content: str = ""
-
-
-@dataclass(frozen=True)
-class _Patience:
-    """How often the same is tried, and when; a stubborn look asks neither."""
-
-    instance: dg.DagsterInstance
-    attempts: int
-    stubborn: bool
-    now: dt.datetime
-
-    def spent(self, before: Sequence[_Failure]) -> bool:
-        """Whether this was tried often enough."""
-        return not self.stubborn and len(before) >= self.attempts
-
-    def refusal(self, job: str, before: Sequence[_Failure]) -> str | None:
-        """Why there is no further attempt now, if so."""
-        if self.spent(before):
-            return f"Job {job} failed {len(before)} times on this: see its runs, then `reco run`."
-        if not before or self.stubborn:
-            return None
-        pause = FIRST_PAUSE_SECONDS * PAUSE_FACTOR ** (len(before) - 1)
-        rest = before[0].ended_at + pause - self.now.timestamp()
-        return f"Job {job} failed; attempt {len(before) + 1} is due in {rest:.0f} s." if rest > 0 else None
-
-    def attempt(self, work: _Work, before: Sequence[_Failure], tags: Mapping[str, str] | None = None) -> Wanted:
-        """The run of the next attempt, unless there were enough or its time has not come."""
-        refusal = self.refusal(work.job, before)
-        if refusal:
-            return Wanted(None, refusal)
-        number = str(len(before) + 1)
-        tags = {KIND: work.kind, SUBJECT: work.subject, **NOT_REPEATED, **(tags or {})}
-        # Dagster never starts a second run of one key, whatever became of the first. A key only keeps one request from
-        # becoming two runs, so each counts the runs there were.
-        runs = self.instance.get_runs_count(dg.RunsFilter(tags={KIND: work.kind, SUBJECT: work.subject}))
-        request = dg.RunRequest(
-            run_key=f"{work.kind}:{work.subject}:{work.content}:{runs + 1}",
-            job_name=work.job,
-            tags={**tags, ATTEMPT: number},
-        )
-        return Wanted(request, f"Attempt {number} of job {work.job}.")
 
 
 @dataclass(frozen=True)
 class _Failures:
     """The newest failed runs of automation, newest first, from Dagster's own records."""
 
-    all: list[_Failure]
+    all: list[Failure]
 
-    def of(self, work: _Work) -> list[_Failure]:
+    def of(self, work: Work) -> list[Failure]:
         """The failures of the same work."""
         return [one for one in self.all if (one.kind, one.subject) == (work.kind, work.subject)]
 
-    def of_drop(self, drop: Drop) -> list[_Failure]:
+    def of_drop(self, drop: Drop) -> list[Failure]:
         """The failures, since the drop came, of runs over a span of batches that holds its own."""
         came = int(drop.received_at.timestamp())  # Dagster keeps some of its times in whole seconds
         mine = [one for one in self.all if one.kind == "drops" and _holds(one.subject, drop.batch)]
@@ -253,16 +173,7 @@ def _failures(instance: dg.DagsterInstance) -> _Failures:
     records = instance.get_run_records(
         dg.RunsFilter(statuses=FAILED, tags={KIND: ["drops", "catalogues", "inputs", "files"]}), limit=RECORDS
     )
-    return _Failures(
-        [
-            _Failure(
-                record.dagster_run.tags[KIND],
-                record.dagster_run.tags.get(SUBJECT, ""),
-                record.end_time or record.update_timestamp.replace(tzinfo=dt.UTC).timestamp(),
-            )
-            for record in records
-        ]
-    )
+    return _Failures([Failure.of(record) for record in records])
 
 
 def _holds(span: str, batch: int) -> bool:

@@ -26,6 +26,7 @@ from reco_pipeline.production import require_ready  # noqa: E402
 from reco_pipeline.schedules import daily_schedules  # noqa: E402
 from reco_pipeline.sensors import inbox_sensor  # noqa: E402
 from reco_pipeline.telling import alert_sensor, failure_sensor, protection_sensor  # noqa: E402
+from reco_pipeline.upkeep import upkeep_sensor  # noqa: E402
 from resources.home import (  # noqa: E402
     DatabaseResource,
     LakeResource,
@@ -68,6 +69,7 @@ def build_defs(overrides: dict[str, str] | None = None) -> dg.Definitions:
         schedules=[*daily_schedules(known, jobs), *backup_schedules(known, jobs)],
         sensors=[
             inbox_sensor(known, jobs),
+            upkeep_sensor(jobs),
             failure_sensor(),
             backup_after_publish(known),
             protection_sensor(),

@@ -1,7 +1,7 @@
 """When backups are made, checked, proven and removed.
 
-Belongs here: hours, and the sensor after a publish. Does not belong here: what is overdue (`reco.backup.status`), or
-telling it (`reco_pipeline.telling`).
+Belongs here: hours, and the sensor after a publish. Does not belong here: trying again what failed
+(`reco_pipeline.upkeep`), what is overdue (`reco.backup.status`), or telling it (`reco_pipeline.telling`).
 
 On from the start, whatever the bucket: one backup a day, its checks, and what tells that they are missing. A backup
 after each publish is on where a bucket is set; into the embedded server of a home, which dies with its disk, it is a
@@ -14,6 +14,7 @@ import dagster as dg
 
 from reco.settings import Settings
 from reco.snapshot.release import REDIS_SNAPSHOT
+from reco_pipeline.attempts import UPKEEP_TAGS
 from reco_pipeline.jobs import (
     Job,
     backup_job,
@@ -40,6 +41,7 @@ def backup_schedules(settings: Settings, jobs: Sequence[Job]) -> list[dg.Schedul
             cron_schedule=f"{minute} {settings.daily_hour} * * {day}",
             execution_timezone=settings.timezone,
             default_status=dg.DefaultScheduleStatus.RUNNING,
+            tags=UPKEEP_TAGS,
         )
         for name, job, minute, day in _HOURS
     ]
@@ -64,6 +66,6 @@ def backup_after_publish(settings: Settings) -> dg.SensorDefinition:
         if not any(bool(one.metadata["changed"].value) for one in published):
             return dg.SkipReason("The run published nothing new.")
         config = {"ops": {"redis_backup": {"config": {"reason": "after publish"}}}}
-        return dg.RunRequest(run_key=f"backup-{run_id}", run_config=config)
+        return dg.RunRequest(run_key=f"backup-{run_id}", run_config=config, tags=UPKEEP_TAGS)
 
     return after_publish

@@ -236,7 +236,7 @@ def wait_for_automation(home: Path, seconds: float = AUTOMATION_SECONDS) -> None
         return
     from dagster import RunsFilter
 
-    from reco_pipeline.automation import UNFINISHED
+    from reco_pipeline.attempts import UNFINISHED
     from reco_pipeline.instance import open_instance
 
     deadline = time.monotonic() + seconds

@@ -13,6 +13,7 @@ from reco.model.tables import ITEM_COOCCURRENCE, ITEM_STATS, SIMILAR_ITEMS
 from reco.orders.orders import ORDERS
 from reco.settings import Settings
 from reco.snapshot.release import REDIS_SNAPSHOT
+from reco_pipeline.attempts import UPKEEP_TAGS
 from reco_pipeline.automation import decide
 from reco_pipeline.jobs import (
     Job,
@@ -54,6 +55,7 @@ def daily_schedules(settings: Settings, jobs: Sequence[Job]) -> list[dg.Schedule
         cron_schedule=f"{MINUTES_TO_PUBLISH} {settings.daily_hour} * * *",
         execution_timezone=settings.timezone,
         default_status=RUNNING,
+        tags=UPKEEP_TAGS,
         description="Once a day: removes what was kept long enough: text of lines, runs, snapshots, logs, leftovers.",
     )
 

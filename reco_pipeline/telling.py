@@ -21,7 +21,7 @@ from reco.container import container
 from reco.errors import RecoError, error_names
 from reco.health import crowded, disk_short, redis_memory_short
 from reco.settings import Settings
-from reco_pipeline.automation import ATTEMPT, KIND, SUBJECT
+from reco_pipeline.attempts import ATTEMPT, KIND, SUBJECT, UPKEEP, UPKEEP_ATTEMPTS, may_pass, upkeep_key
 from reco_pipeline.jobs import restore_drill_job
 from resources.home import DatabaseResource, RedisResource
 
@@ -55,7 +55,8 @@ def failure_sensor() -> dg.SensorDefinition:
         reason, kind = _reason(context)
         # First told, then marked: killed in between, it is neither lost nor told twice.
         checks = _checks_that_ended_it(context, home.settings) if kind == BROKEN_CHECK else []
-        note(checks or [_run_alert(run, reason, home.settings)], home.settings, now=now)
+        passing = may_pass([one.step_failure_data for one in context.get_step_failure_events()])
+        note(checks or [_run_alert(run, reason, home.settings, passing=passing)], home.settings, now=now)
         send_waiting(home.settings, now=now)
         with recording(engine) as connection:
             append(
@@ -83,16 +84,30 @@ def _checks_that_ended_it(context: dg.RunFailureSensorContext, settings: Setting
     return [alert for alert in check_alerts(context.instance, settings) if alert.told_as in failed]
 
 
-def _run_alert(run: dg.DagsterRun, reason: str, settings: Settings) -> Alert:
+def _run_alert(run: dg.DagsterRun, reason: str, settings: Settings, *, passing: bool) -> Alert:
     """The alert of a failed run. The attempts at one thing are told once, and once more when no other follows."""
     subject = f"{run.job_name} {run.run_id}"
     work = f"{run.tags[KIND]}:{run.tags.get(SUBJECT, '')}" if KIND in run.tags else run.run_id
     page = f"/runs/{run.run_id}"
+    if run.tags.get(KIND) == UPKEEP:
+        return _upkeep_alert(run, subject, reason, page, passing=passing)
     if int(run.tags.get(ATTEMPT, "0")) >= settings.run_attempts:
         step = f"After {settings.run_attempts} attempts it is left to people: mend the cause, then `reco run`."
         return Alert("run_left", subject, reason, step, page, f"run_left:{work}")
     step = "Open the run in the Dagster UI; automation tries again what it asked for."
     return Alert("run_failed", subject, reason, step, page, f"run_failed:{run.job_name}:{work}")
+
+
+def _upkeep_alert(run: dg.DagsterRun, subject: str, reason: str, page: str, *, passing: bool) -> Alert:
+    """Of what keeps the shop: however many runs of a job fail in a row, that is told once, and once that it is left."""
+    if not passing:
+        step = "It is not tried again before its next time, since that would mend nothing: mend the cause."
+    elif int(run.tags.get(ATTEMPT, "1")) >= UPKEEP_ATTEMPTS:
+        step = f"After {UPKEEP_ATTEMPTS} attempts it rests until its next time: mend the cause, then start it by hand."
+        return Alert("run_left", subject, reason, step, page, upkeep_key("run_left", run.job_name))
+    else:
+        step = "Open the run in the Dagster UI; it is tried again by itself, and told when it succeeds."
+    return Alert("run_failed", subject, reason, step, page, upkeep_key("run_failed", run.job_name))
 
 
 def _reason(context: dg.RunFailureSensorContext) -> tuple[str, str]:

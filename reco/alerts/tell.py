@@ -24,7 +24,8 @@ TELL_AGAIN = dt.timedelta(hours=24)
 class Alert:
     """What a person on duty needs: what happened, to what, why, and the next step.
 
-    page: where the Dagster UI shows it, such as `/runs/ID`; key: what of it is told once, empty: `what` and `subject`.
+    page: where the Dagster UI shows it, such as `/runs/ID`; key: what of it is told once, empty: `what` and `subject`;
+    good: it tells that something is over, which is no error in the log.
     """
 
     what: str
@@ -33,6 +34,7 @@ class Alert:
     next_step: str
     page: str = ""
     key: str = ""
+    good: bool = False
 
     @property
     def told_as(self) -> str:
@@ -57,12 +59,12 @@ def note(alerts: Iterable[Alert], settings: Settings, *, now: dt.datetime) -> in
     """As `tell`, of several, which then wait for `send_waiting`: one round for all. Returns how many are new."""
     told, unwritten = 0, []
     for alert in alerts:
-        facts = {name: value for name, value in asdict(alert).items() if value and name not in {"what", "key"}}
+        facts = {name: value for name, value in asdict(alert).items() if value and name not in {"what", "key", "good"}}
         waits = message(alert, settings) if settings.alert_targets is not None else None
         try:
             with Outbox(settings.home).first(alert.told_as, at=now, again=TELL_AGAIN, message=waits) as first:
                 if first:
-                    log.error(alert.what, **facts)
+                    (log.info if alert.good else log.error)(alert.what, **facts)
         except OSError as error:
             log.error(alert.what, **facts, not_written_down=str(error))  # noqa: TRY400 - the alert is the event, not the trace
             unwritten.append(alert)

@@ -7,6 +7,7 @@ with its daemon is held by `e2e/test_reco_dev.py` and `faults/test_killed_servic
 import datetime as dt
 import os
 import tarfile
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from reco.settings import load_settings
 from reco.snapshot.store import SnapshotStore
 from reco_pipeline.cleanup import clean, old_backups
 from reco_pipeline.definitions import build_defs
-from reco_pipeline.instance import open_instance
+from reco_pipeline.instance import held_open, open_instance
 from reco_pipeline_tests.backup_shop import IDENTITY
 from reco_pipeline_tests.graph import QUIET
 from reco_pipeline_tests.object_store import S3Server
@@ -51,9 +52,8 @@ class Month:
     redis_bytes: list[int] = field(default_factory=list)
     memory: list[int] = field(default_factory=list)
 
-    def tick(self) -> list[dg.RunRequest]:
+    def tick(self, defs: dg.Definitions) -> list[dg.RunRequest]:
         """One look of the sensor `inbox`; the runs it asks for."""
-        defs = build_defs(self.overrides)
         made = dg.build_sensor_context(instance=self.instance, cursor=self.cursor, resources=defs.resources)
         with made as context:
             found = defs.get_repository_def().get_sensor_def("inbox").evaluate_tick(context)
@@ -61,15 +61,18 @@ class Month:
         return list(found.run_requests or [])
 
     def day(self) -> None:
-        """Looks until nothing is waiting, executing what is asked for; then notes what there is."""
-        asked = 0
-        for _ in range(6):
-            for request in self.tick():
-                asked += 1
-                job = build_defs(self.overrides).resolve_job_def(str(request.job_name))
-                done = job.execute_in_process(instance=self.instance, run_config=QUIET, tags=dict(request.tags))
-                assert done.success
-        assert asked == 1, "one run a day does it all"
+        """Looks until nothing is waiting, executing what is asked for, as a command line would; notes what there is."""
+        defs = build_defs(self.overrides)
+        assert self.tick(defs) == [], "the first look only notes the file"
+        (request,) = self.tick(defs)
+        run_id = str(uuid.uuid4())
+        with held_open(self.instance, run_id):
+            job = defs.resolve_job_def(str(request.job_name))
+            done = job.execute_in_process(
+                instance=self.instance, run_config=QUIET, tags=dict(request.tags), run_id=run_id
+            )
+        assert done.success
+        assert self.tick(defs) == [], "one run a day does it all"
         home = Path(self.overrides["home"])
         self.served.append(str(SnapshotStore(self.client, self.overrides["namespace"]).current_id()))
         self.disk.append(sum(path.stat().st_size for path in home.rglob("*") if path.is_file()))

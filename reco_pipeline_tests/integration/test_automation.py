@@ -22,7 +22,8 @@ from reco.snapshot.store import SnapshotStore
 from reco.storage.homelock import dev_lock, home_lock, inbox_lock
 from reco.storage.redis import open_redis
 from reco.storage.sql import snapshots
-from reco_pipeline.automation import Wanted, decide
+from reco_pipeline.attempts import Wanted
+from reco_pipeline.automation import decide
 from reco_pipeline.definitions import build_defs
 from reco_pipeline.instance import open_instance
 from reco_pipeline.pending import LAUNCHER, catalogue_ledger, close_runs_of_dead_services, wait_for_automation

@@ -92,6 +92,7 @@ SCHEDULES = {
 }
 SENSORS = {
     "inbox: 5 s RUNNING",
+    "upkeep: 15 s RUNNING",
     "run_failed: 30 s RUNNING",
     "backup_after_publish: 30 s STOPPED",
     "protection_overdue: 3600 s RUNNING",
