@@ -148,3 +148,19 @@ def test_a_clock_that_went_back_changes_no_order(shop: BackupShop) -> None:
     assert second.created_at < first.created_at
     assert shop.vault().newest_good() == second
     assert second.predecessors == (first.backup_id,)
+
+
+def test_a_name_that_no_backup_can_have_stops_nothing(shop: BackupShop) -> None:
+    """What has no such date is none of the list; one whose number leaves none after it is named, and nothing is made."""
+    made, vault = shop.back_up().manifest, shop.vault()
+    vault.store.put_bytes(b"junk", vault.manifest_key("00000000-99999999T999999Z-0badc0de"))
+    assert vault.ids() == [made.backup_id]
+    assert shop.back_up().manifest.seq == 2
+    last = "99999999-20200101T000000Z-0badc0de"
+    vault.store.put_bytes(b"junk", vault.manifest_key(last))
+    listed = vault.ids()
+    with pytest.raises(BackupError, match=last):
+        shop.back_up()
+    assert vault.ids() == listed
+    vault.store.remove(vault.manifest_key(last))
+    assert shop.back_up().manifest.seq == 3
