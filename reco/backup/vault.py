@@ -21,14 +21,17 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from reco.backup.envelope import check_object, damaged, disk_failed
 from reco.backup.keys import Keyring
 from reco.backup.listed import Listed, none_good, shared
 from reco.backup.manifest import ID_TIME, Entry, Manifest, is_backup_id, read_manifest
 from reco.backup.marks import Checked, Standing, standing
-from reco.errors import BackupDamaged, BackupNotFound, ObjectNotFound
+from reco.errors import BackupDamaged, BackupNotFound, ObjectNotFound, ObjectStoreRefused
 from reco.storage.objects import ObjectInfo, ObjectStore
 
+log = structlog.get_logger(__name__)
 _TIME = "%Y%m%dT%H%M%S%fZ"
 HOLD_SECONDS = 3600.0
 """How long a hold counts without renewal: longer than reading the largest object takes."""
@@ -156,8 +159,15 @@ class Vault:
 
     # -- marks -----------------------------------------------------------------------------------------------------
 
+    def enter(self, checked: Checked) -> None:
+        """Enters what was just found. Who may only read the bucket has found it all the same, and is told."""
+        try:
+            self.mark_checked(checked)
+        except ObjectStoreRefused as error:
+            log.warning("backup_finding_not_entered", backup_id=checked.backup_id, reason=error.message)
+
     def mark_checked(self, checked: Checked) -> None:
-        """Enters what a check or a drill found."""
+        """Writes down what a check or a drill found."""
         entered = checked.entered and checked.entered.isoformat()
         self._write(_mark_name(checked), asdict(checked) | {"at": checked.at.isoformat(), "entered": entered})
 
