@@ -285,3 +285,8 @@ def test_the_command_pins_in_both(shop: BackupShop, second: Vault, monkeypatch: 
     assert pin("--remove") == (False, False)
     assert pin() == (True, True)
     assert pin("--replica", "--remove") == (True, False)
+    vault.store.remove(vault.manifest_key(made.backup_id))
+    vault.unpin(made.backup_id)
+    refused = CliRunner().invoke(app, ["backup", "pin", made.backup_id])
+    assert refused.exit_code == 2, refused.output
+    assert not second.pins(), "refused as a whole"
