@@ -218,6 +218,7 @@ def copy_sqlite(source: Path, target: Path) -> None:
     except sqlite3.Error as error:
         raise BackupError(
             f"Dagster's database {source} cannot be copied: {error}.",
-            hint="Look at it with `sqlite3 FILE 'PRAGMA integrity_check'`; move it away if it cannot be mended.",
+            hint="See whether the disk of the home has room. Where it has, look at the database with `sqlite3 FILE "
+            "'PRAGMA integrity_check'`; move it away if it cannot be mended.",
             path=str(source),
         ) from error

@@ -10,10 +10,10 @@ that nothing refers to, which `reco backup prune` removes after a while; the lis
 import datetime as dt
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 import structlog
@@ -22,10 +22,11 @@ from reco import __version__
 from reco.backup.contents import Staged, take
 from reco.backup.envelope import Sealed, seal
 from reco.backup.lease import BackupLease
-from reco.backup.manifest import Entry, Manifest, is_backup_id, make_backup_id, write_manifest
+from reco.backup.listed import Listed
+from reco.backup.manifest import LAST_NUMBER, Entry, Manifest, is_backup_id, make_backup_id, write_manifest
 from reco.backup.place import open_vault
 from reco.backup.secret_marks import secret_marks
-from reco.backup.vault import Listed, Vault
+from reco.backup.vault import Vault
 from reco.errors import BackupDamaged, BackupError, ObjectStoreRefused, ObjectStoreUnavailable
 from reco.orders.home import Home
 from reco.progress import report
@@ -34,6 +35,7 @@ from reco.storage.lake import file_digest
 
 LEAST_SHARE = 0.5
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def create(
     """
     started = time.monotonic()
     recipients = vault.keys.require_recipients()
-    copied = _copied_ids(home.settings)
+    copied = _of_second(home.settings, lambda second: second.ids(), list[str]())
     with BackupLease(vault.store, vault.namespace, "A backup") as lease, home.lake.scratch() as scratch:
         earlier = vault.list()
         suspected = vault.standing(earlier).objects
@@ -105,7 +107,11 @@ def create(
         lease.renew()  # whoever was too slow learns it here, before there is a backup
         # Ids give the order in both buckets, also where the first one was emptied or is another one by now.
         ids = [*(one.backup_id for one in earlier), *copied, lease.newest]
-        seq = max((int(one[:8]) for one in ids if is_backup_id(one)), default=0) + 1
+        seq = _next_number([one for one in ids if is_backup_id(one)])
+        # Where the first bucket is a new one, the last good backup is in the second.
+        before = _last_good(earlier)
+        if before is None and copied:
+            before = _of_second(home.settings, lambda second: _last_good(second.list()), None)
         manifest = Manifest(
             backup_id=make_backup_id(seq, now, secrets.token_hex(4)),
             seq=seq,
@@ -118,7 +124,7 @@ def create(
             predecessors=tuple(one.backup_id for one in earlier),
             entries=tuple(entries),
             facts=staged.facts | {"secrets": secret_marks(home.settings, vault.keys)},
-            suspicious=() if accept_smaller else _suspicions(staged, _last_good(earlier)),
+            suspicious=() if accept_smaller else _suspicions(staged, before),
         )
         manifest = replace(manifest, seconds=round(time.monotonic() - started, 3))
         _commit(vault, manifest)
@@ -131,16 +137,33 @@ def create(
     )
 
 
-def _copied_ids(settings: Settings) -> list[str]:
-    """The ids in the second bucket. One that does not answer keeps no backup from being made."""
+def _of_second(settings: Settings, ask: Callable[[Vault], T], otherwise: T) -> T:
+    """What the second bucket has. One that does not answer keeps no backup from being made."""
     if settings.s3_replica_bucket is None:
-        return []
+        return otherwise
     try:
         with open_vault(settings, replica=True) as second:
-            return second.ids()
+            return ask(second)
     except (ObjectStoreUnavailable, ObjectStoreRefused) as error:
         log.warning("second_bucket_not_asked", reason=error.message)
-        return []
+        return otherwise
+
+
+def _next_number(ids: Sequence[str]) -> int:
+    """The number after all of these.
+
+    Raises:
+        BackupError: there is none; not ours alone can have used them up.
+    """
+    last = max(ids, default="")
+    number = int(last[:8]) + 1 if last else 1
+    if number > LAST_NUMBER:
+        raise BackupError(
+            f"No number is left after {last}, which no backup of ours can have reached.",
+            hint="Find out who put it into the bucket (either one, or its lease.json), remove it, then back up again.",
+            backup_id=last,
+        )
+    return number
 
 
 def _taken(home: Home, client: redis.Redis, folder: Path) -> Staged:

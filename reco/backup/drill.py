@@ -78,7 +78,7 @@ def drill(vault: Vault, settings: Settings, manifest: Manifest, *, now: dt.datet
             found = _drill(vault, scratch, manifest, now)
         except BackupDamaged as error:
             found_bad = (str(error.details["object"]),) if "object" in error.details else ()
-            vault.mark_checked(
+            vault.enter(
                 Checked(manifest.backup_id, "drill", now, passed=False, problem=error.message, damaged=found_bad)
             )
             raise
@@ -93,7 +93,7 @@ def drill(vault: Vault, settings: Settings, manifest: Manifest, *, now: dt.datet
         "size_bytes": float(found.size_bytes),
         "age_seconds": (now - manifest.created_at).total_seconds(),
     }
-    vault.mark_checked(Checked(manifest.backup_id, "drill", now, found.passed, problem[:1000], figures=figures))
+    vault.enter(Checked(manifest.backup_id, "drill", now, found.passed, problem[:1000], figures=figures))
     if not found.passed:
         raise DrillFailed(
             f"The drill of backup {manifest.backup_id} failed: {problem}.",

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import structlog
 
 from reco.backup.books import present_book
+from reco.backup.listed import Listed
 from reco.backup.manifest import Manifest
 from reco.backup.told import FORGETTING, head_of, trail_of
-from reco.backup.vault import Listed, Vault
+from reco.backup.vault import Vault
 from reco.errors import BackupDamaged, DatabaseUnavailable
 from reco.settings import Settings
 from reco.storage.sql import audit_events

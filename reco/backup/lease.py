@@ -23,6 +23,8 @@ from reco.storage.objects import ObjectStore
 TTL_SECONDS = 900.0
 """Longer than the pause between two renewals, which one object of many gigabytes on a slow line can make long."""
 
+_NOTHING: dict[str, Any] = {"owner": "", "what": "Another process", "generation": 0, "newest": ""}
+
 
 @dataclass
 class BackupLease:
@@ -55,17 +57,16 @@ class BackupLease:
             seen = self.store.head(self._key)
             held = self._held()
         except ObjectNotFound:
-            seen, held = None, {}
+            seen, held = None, _NOTHING
         age = (seen.now - seen.modified_at).total_seconds() if seen else 0.0
-        if seen and held.get("owner") and age < self.ttl_seconds and not _is_dead(str(held["owner"])):
+        if seen and held["owner"] and age < self.ttl_seconds and not _is_dead(held["owner"]):
             raise Busy(
-                f"{held.get('what', 'Another process')} is at work on these backups "
-                f"({held['owner']}, {age:.0f} s ago).",
+                f"{held['what']} is at work on these backups ({held['owner']}, {age:.0f} s ago).",
                 hint=f"Wait for it; the lease of a killed one ends {self.ttl_seconds:.0f} s after its last sign.",
                 owner=held["owner"],
             )
-        self.generation = int(held.get("generation", 0)) + 1
-        self.newest = str(held.get("newest", ""))
+        self.generation = held["generation"] + 1
+        self.newest = held["newest"]
         try:
             self._write(self._owner, seen.etag if seen else None)
         except ObjectExists as error:
@@ -103,9 +104,13 @@ class BackupLease:
     def _held(self) -> dict[str, Any]:
         try:
             found = json.loads(self.store.get_bytes(self._key))
-        except ValueError:  # whatever wrote it, its time counts and its generation is lost
-            return {"owner": "unknown"}
-        return found if isinstance(found, dict) else {"owner": "unknown"}
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):  # whatever wrote it, its time counts and its generation is lost
+            return _NOTHING | {"owner": "unknown"}
+        generation = found.get("generation")
+        texts = {name: str(found.get(name) or _NOTHING[name]) for name in ("owner", "what", "newest")}
+        return {"generation": generation if isinstance(generation, int) else 0, **texts}
 
     def _lost(self) -> Busy:
         return Busy(

@@ -16,11 +16,14 @@ from reco.backup.keys import Keyring
 from reco.errors import BackupDamaged
 
 FORMAT = 1
+LAST_NUMBER = 99_999_999
 REDIS, SQL, SETTINGS = "redis.resp", "sql.jsonl", "settings.json"
 LAKE, DAGSTER, KEYS, HISTORY = "lake/", "dagster/", "keys/", "redis_history/"
 DAGSTER_TABLES = "dagster_tables/"
 _FOLDERS = (LAKE, DAGSTER, DAGSTER_TABLES, KEYS, HISTORY)
 _ID = re.compile(r"\d{8}-\d{8}T\d{6}Z-[0-9a-f]{8}", re.ASCII)
+ID_TIME = "%Y%m%dT%H%M%SZ"
+NOT_OURS = "it is not authenticated by a key of ours"
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -86,7 +89,13 @@ def make_backup_id(seq: int, at: dt.datetime, chance: str) -> str:
 
 def is_backup_id(text: str) -> bool:
     """Whether a text has the form of such an id."""
-    return _ID.fullmatch(text) is not None
+    if _ID.fullmatch(text) is None:
+        return False
+    try:
+        dt.datetime.strptime(text.split("-")[1], ID_TIME).replace(tzinfo=dt.UTC)
+    except ValueError:
+        return False
+    return True
 
 
 def write_manifest(manifest: Manifest, keys: Keyring) -> bytes:
@@ -109,7 +118,7 @@ def read_manifest(raw: bytes, backup_id: str, namespace: str, keys: Keyring) -> 
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _refused(backup_id, f"it does not parse ({error})") from error
     if not known:
-        raise _refused(backup_id, "it is not authenticated by a key of ours: it was altered, or made for other keys")
+        raise _refused(backup_id, f"{NOT_OURS}: it was altered, or made for other keys")
     try:
         body = json.loads(text, object_pairs_hook=_once)
         _require_format(body["format"])

@@ -24,7 +24,8 @@ class Checked:
     """What a check of a backup found.
 
     part: which of how many parts were read; figures: such as seconds; damaged: the names of objects that are missing or
-    altered; copied: it was found in another bucket.
+    altered; cleared: those of them that were read right since; copied: it was found in another bucket; entered: when
+    the store took it, by its clock, which gives the order (None: not yet).
     """
 
     backup_id: str
@@ -36,6 +37,13 @@ class Checked:
     figures: dict[str, float] = field(default_factory=dict)
     damaged: tuple[str, ...] = ()
     copied: bool = False
+    cleared: tuple[str, ...] = ()
+    entered: dt.datetime | None = None
+
+    @property
+    def made_at(self) -> dt.datetime:
+        """When it was found: no later than the store had it, whatever our clock said then."""
+        return min(self.at, self.entered or self.at)
 
     @property
     def proves(self) -> bool:
@@ -61,14 +69,14 @@ def standing(manifests: Mapping[str, Manifest], checks: Sequence[Checked]) -> St
 
     Args:
         manifests: the backups that can be read, by id.
-        checks: everything that was found there, oldest first.
+        checks: everything that was found there, oldest first by the store's clock.
     """
     differs: set[str] = set()  # backups of which a drill's comparison failed
     parts: set[tuple[str, str]] = set()  # backups, with the part in which damage was found and not named, as once
     damaged: set[str] = set()
     for one in checks:
         if not one.passed:
-            damaged |= {*one.damaged}
+            damaged |= {*one.damaged} - {*one.cleared}
             if one.kind == "drill" and not one.damaged:
                 differs.add(one.backup_id)
             elif not one.damaged:

@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from reco.backup.lease import BackupLease
+from reco.backup.listed import Listed
 from reco.backup.marks import Checked
 from reco.backup.retention import Known, Policy, RetentionPlan, plan_retention
-from reco.backup.vault import Listed, Vault, time_of
+from reco.backup.vault import Vault, time_of
 from reco.backup.versions import Freed, free_versions
 from reco.errors import ObjectStoreRefused, RetentionRefused
 from reco.progress import report
@@ -92,6 +93,8 @@ def prune(
             verified=[one.backup_id for one in checks if one.proves and one.backup_id not in bad],
             removed={*removed, *elsewhere},  # what could not be copied here yet is not lost
         )
+        if not dry_run:
+            _settle(vault, lease, checks, standing.objects)
         locked = [] if dry_run else _remove(vault, lease, plan, now)
         # Who put a hold just before its manifest went has read that, and will read its objects.
         gone = {*plan.remove} - {*locked} - vault.held()
@@ -145,6 +148,15 @@ def _require_whole_list(listed: Sequence[Listed], newest: str, removed: Collecti
             hint="Look at the bucket: somebody removed it, or the answer is incomplete. The next backup settles it.",
             reason=f"the list lacks {newest}",
         )
+
+
+def _settle(vault: Vault, lease: BackupLease, checks: Sequence[Checked], damaged: Collection[str]) -> None:
+    """Enters in findings what was read right since: the backup whose check did so may go, and the check with it."""
+    for one in checks:
+        cleared = tuple(name for name in one.damaged if name not in damaged)
+        if {*cleared} - {*one.cleared}:
+            lease.keep()
+            vault.mark_checked(replace(one, cleared=cleared))
 
 
 def _remove(vault: Vault, lease: BackupLease, plan: RetentionPlan, now: dt.datetime) -> list[str]:

@@ -4,7 +4,8 @@ Belongs here: the copying and what is behind. Does not belong here: removing fro
 
 Objects first, each read back and compared with its name, then the manifest: as in the first bucket, a backup is there
 when its manifest is. The copies are the sealed bytes: no key that opens anything is needed. An object that is there
-with other bytes, or was found damaged there, is put anew: its bytes are known.
+with other bytes, or was found damaged there, is put anew, and so is a manifest that cannot be read: their bytes are
+known.
 
 What is said of backups goes with them, each time: pins, dates that were put right, and what checks and drills found of
 their content; not what they found of how objects lie in the first bucket. So retention decides alike on both.
@@ -15,13 +16,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+import structlog
+
 from reco.backup.hold import Hold
 from reco.backup.lease import BackupLease
 from reco.backup.manifest import Manifest
 from reco.backup.vault import Vault
-from reco.errors import BackupDamaged, BackupError
+from reco.errors import BackupDamaged, BackupError, BackupNotFound, ObjectNotFound
 from reco.progress import report
 from reco.storage.lake import Lake
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,8 @@ class Replicated:
 
 
 def behind(source: Vault, target: Vault) -> list[Manifest]:
-    """The readable backups that the second bucket does not have, oldest first."""
-    there = set(target.ids())
+    """The readable backups that the second bucket does not have, or not readable, oldest first."""
+    there = {one.backup_id for one in target.list() if one.manifest is not None}
     return [one.manifest for one in source.list() if one.manifest is not None and one.backup_id not in there]
 
 
@@ -64,7 +69,7 @@ def replicate(source: Vault, target: Vault, home: Path, *, now: dt.datetime, bac
     with BackupLease(target.store, target.namespace, "A replication") as lease, Lake(home).scratch() as folder:
         _require_order(*((target, source) if back else (source, target)))
         waiting = behind(source, target)
-        sound = _sound(target)
+        sound, known = _sound(target), {*target.ids()}
         for number, manifest in enumerate(waiting):
             report("replicate", number, len(waiting))
             try:
@@ -81,12 +86,15 @@ def replicate(source: Vault, target: Vault, home: Path, *, now: dt.datetime, bac
                         objects, sent = objects + 1, sent + entry.object_bytes
                     lease.renew()
                     raw = source.store.get_bytes(source.manifest_key(manifest.backup_id))
-                target.store.put_bytes(raw, target.manifest_key(manifest.backup_id), only_new=True)
+                anew = manifest.backup_id in known  # one that cannot be read; its bytes are known
+                target.store.put_bytes(raw, target.manifest_key(manifest.backup_id), only_new=not anew)
                 target.read(manifest.backup_id)
                 lease.newest = max(lease.newest, manifest.backup_id)
                 done.append(manifest.backup_id)
             except BackupDamaged as error:
                 damaged[manifest.backup_id] = error
+            except (BackupNotFound, ObjectNotFound):  # a prune of the first bucket was faster
+                log.info("backup_removed_meanwhile", backup_id=manifest.backup_id)
         lease.renew()
         marks = _carry_marks(source, target)
     if damaged:

@@ -8,7 +8,7 @@ drill or a whole check is never removed.
 """
 
 import datetime as dt
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from reco.errors import RetentionRefused
@@ -72,23 +72,20 @@ def plan_retention(
     """
     # Two times of one zone are subtracted as clocks show them: an hour too much in the night of the change.
     now, store_now = now.astimezone(dt.UTC), store_now.astimezone(dt.UTC)
-    ordered = _in_order(backups)
+    own = sorted(backups, key=lambda one: one.backup_id)
+    ordered = _in_order(own)
     _require_plausible(ordered, now, store_now, removed)
     good = [one for one in ordered if one.good]
     keep: dict[str, list[str]] = {}
 
     def stays(backup_id: str, why: str) -> None:
-        keep.setdefault(backup_id, []).append(why)
+        reasons = keep.setdefault(backup_id, [])
+        if why not in reasons:
+            reasons.append(why)
 
-    for one in (one for one in ordered if now - one.created_at < dt.timedelta(days=policy.days)):
-        stays(one.backup_id, f"of the last {policy.days} days")
-    for count, name, period in (
-        (policy.daily, "day", lambda at: at.date()),
-        (policy.weekly, "week", lambda at: at.isocalendar()[:2]),
-        (policy.monthly, "month", lambda at: (at.year, at.month)),
-    ):
-        for one in _last_of_periods(good, period, count):
-            stays(one.backup_id, f"the last of its {name}")
+    # Which of two dates in the wrong order is wrong nobody knows: what stays by either reading stays.
+    for one, why in (*_by_date(ordered, policy, now), *_by_date(own, policy, now)):
+        stays(one.backup_id, why)
     least = max(1, policy.minimum)  # no rule is to remove the last good one
     for one in good[-least:]:
         stays(one.backup_id, f"one of the last {least} good ones")
@@ -105,10 +102,25 @@ def plan_retention(
     return RetentionPlan({key: tuple(why) for key, why in keep.items()}, gone)
 
 
+def _by_date(backups: Sequence[Known], policy: Policy, now: dt.datetime) -> Iterator[tuple[Known, str]]:
+    """Those that stay for their date, with the reason."""
+    for one in backups:
+        if now - one.created_at < dt.timedelta(days=policy.days):
+            yield one, f"of the last {policy.days} days"
+    good = [one for one in backups if one.good]
+    for count, name, period in (
+        (policy.daily, "day", lambda at: at.date()),
+        (policy.weekly, "week", lambda at: at.isocalendar()[:2]),
+        (policy.monthly, "month", lambda at: (at.year, at.month)),
+    ):
+        for one in _last_of_periods(good, period, count):
+            yield one, f"the last of its {name}"
+
+
 def _in_order(backups: Sequence[Known]) -> list[Known]:
-    """In the order of making, none dated before an earlier one: a clock that was behind makes no backup go early."""
+    """As in the order of making, none dated before an earlier one: no clock that was behind makes a backup go early."""
     found: list[Known] = []
-    for one in sorted(backups, key=lambda one: one.backup_id):
+    for one in backups:
         at = one.created_at.astimezone(dt.UTC)
         found.append(replace(one, created_at=max(at, found[-1].created_at) if found else at))
     return found

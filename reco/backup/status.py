@@ -106,7 +106,7 @@ def protection(vault: Vault, engine: sa.Engine | None, *, now: dt.datetime, repl
         rpo_seconds=_unprotected(engine, last, now) if engine is not None else None,
         last_verify=next((one for one in reversed(checks) if one.kind == "verify"), None),
         last_drill=drills[-1] if drills else None,
-        drill_age_seconds=_since(passed[-1].at, now) if passed else None,
+        drill_age_seconds=_since(passed[-1].made_at, now) if passed else None,
         rto_seconds=passed[-1].figures.get("rto_seconds") if passed else None,
         drills=len(drills),
         drills_passed=len(passed) / len(drills) if drills else None,
@@ -192,4 +192,8 @@ def _since(at: dt.datetime, now: dt.datetime) -> float:
 
 
 def _told(one: Checked | None) -> dict[str, Any] | None:
-    return None if one is None else vars(one) | {"at": one.at.isoformat()}
+    return (
+        None
+        if one is None
+        else vars(one) | {"at": one.at.isoformat(), "entered": one.entered and one.entered.isoformat()}
+    )

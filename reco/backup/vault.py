@@ -17,17 +17,21 @@ import datetime as dt
 import json
 import secrets
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from reco.backup.envelope import check_object, damaged, disk_failed
 from reco.backup.keys import Keyring
-from reco.backup.manifest import Entry, Manifest, is_backup_id, read_manifest
+from reco.backup.listed import Listed, none_good, shared
+from reco.backup.manifest import ID_TIME, Entry, Manifest, is_backup_id, read_manifest
 from reco.backup.marks import Checked, Standing, standing
-from reco.errors import BackupDamaged, BackupNotFound, ObjectNotFound
+from reco.errors import BackupDamaged, BackupNotFound, ObjectNotFound, ObjectStoreRefused
 from reco.storage.objects import ObjectInfo, ObjectStore
 
+log = structlog.get_logger(__name__)
 _TIME = "%Y%m%dT%H%M%S%fZ"
 HOLD_SECONDS = 3600.0
 """How long a hold counts without renewal: longer than reading the largest object takes."""
@@ -36,23 +40,9 @@ HOLD_SECONDS = 3600.0
 _KNOWN = {one.name for one in fields(Checked)}  # of a finding; a later version may tell more
 
 
-@dataclass(frozen=True)
-class Listed:
-    """A backup in the list: its manifest, or what is wrong with it."""
-
-    backup_id: str
-    manifest: Manifest | None
-    problem: str = ""
-
-    @property
-    def good(self) -> bool:
-        """Whether it may be restored and counts as good."""
-        return self.manifest is not None and self.manifest.good
-
-
 def time_of(backup_id: str) -> dt.datetime:
     """The time in the id of a backup."""
-    return dt.datetime.strptime(backup_id.split("-")[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
+    return dt.datetime.strptime(backup_id.split("-")[1], ID_TIME).replace(tzinfo=dt.UTC)
 
 
 class Vault:
@@ -136,7 +126,7 @@ class Vault:
         ids: dict[str, str] = {}
         for backup_id in self.ids():
             try:
-                found.append(Listed(backup_id, _shared(self.read(backup_id), entries, ids)))
+                found.append(Listed(backup_id, shared(self.read(backup_id), entries, ids)))
             except BackupDamaged as error:
                 found.append(Listed(backup_id, None, error.message))
             except BackupNotFound:  # removed between the list and now
@@ -148,16 +138,14 @@ class Vault:
 
         Raises:
             BackupNotFound: there is none.
+            BackupKeyWrong, BackupDamaged: not one manifest can be read.
         """
         listed = self.list()
         bad = self.standing(listed).backups
         good = [one.manifest for one in listed if one.manifest is not None and one.manifest.good]
         found = [one for one in good if one.backup_id not in bad]
         if not found:
-            raise BackupNotFound(
-                f"There is no good backup in {self.store.place(self.namespace)}.",
-                hint="Make one with `reco backup create`; `reco backup list` shows what there is.",
-            )
+            raise none_good(listed, self.store.place(self.namespace))
         return found[-1]
 
     def any_good(self) -> Manifest:
@@ -171,9 +159,17 @@ class Vault:
 
     # -- marks -----------------------------------------------------------------------------------------------------
 
+    def enter(self, checked: Checked) -> None:
+        """Enters what was just found. Who may only read the bucket has found it all the same, and is told."""
+        try:
+            self.mark_checked(checked)
+        except ObjectStoreRefused as error:
+            log.warning("backup_finding_not_entered", backup_id=checked.backup_id, reason=error.message)
+
     def mark_checked(self, checked: Checked) -> None:
-        """Enters what a check or a drill found."""
-        self._write(_mark_name(checked), asdict(checked) | {"at": checked.at.isoformat()})
+        """Writes down what a check or a drill found."""
+        entered = checked.entered and checked.entered.isoformat()
+        self._write(_mark_name(checked), asdict(checked) | {"at": checked.at.isoformat(), "entered": entered})
 
     def mark_key(self, checked: Checked) -> str:
         """The key of a finding."""
@@ -187,14 +183,17 @@ class Vault:
         return [key for key in known if key in names] + holds
 
     def checks(self) -> "Sequence[Checked]":
-        """Everything that was found, oldest first. A mark that is not ours counts for nothing."""
+        """Everything that was found, oldest first by the store's clock. A mark that is not ours counts for nothing."""
         found = []
         for one in self.store.list(f"{self.namespace}/verified/"):
             values = self._read(one.key)
             if values is not None and f"/{values['backup_id']}/" in one.key:
-                times = {"at": dt.datetime.fromisoformat(values["at"]), "damaged": tuple(values.get("damaged", ()))}
-                found.append(Checked(**{name: one for name, one in (values | times).items() if name in _KNOWN}))
-        return sorted(found, key=lambda one: one.at)
+                entered = values.get("entered")
+                values["entered"] = dt.datetime.fromisoformat(entered) if entered else one.modified_at
+                values["at"] = dt.datetime.fromisoformat(values["at"])
+                values |= {name: tuple(values.get(name, ())) for name in ("damaged", "cleared")}
+                found.append(Checked(**{name: one for name, one in values.items() if name in _KNOWN}))
+        return sorted(found, key=lambda one: (one.entered, one.at))
 
     def standing(self, listed: "Sequence[Listed]", checks: "Sequence[Checked] | None" = None) -> Standing:
         """What checks and drills say by now of these backups and their objects."""
@@ -286,12 +285,3 @@ def _age(one: ObjectInfo) -> float:
 
 def _mark_name(checked: Checked) -> str:
     return f"verified/{checked.backup_id}/{checked.at.astimezone(dt.UTC).strftime(_TIME)}-{checked.kind}"
-
-
-def _shared(manifest: Manifest, entries: dict[Entry, Entry], ids: dict[str, str]) -> Manifest:
-    """The same manifest, of what earlier ones have in common with it."""
-    return replace(
-        manifest,
-        entries=tuple(entries.setdefault(one, one) for one in manifest.entries),
-        predecessors=tuple(ids.setdefault(one, one) for one in manifest.predecessors),
-    )

@@ -72,9 +72,7 @@ def verify(vault: Vault, manifest: Manifest, home: Path, *, part: tuple[int, int
     figures = {"objects": float(found.objects), "bytes_read": float(read)}
     problem = "; ".join(found.problems)[:1000]
     damaged = tuple(sorted(reasons))
-    vault.mark_checked(
-        Checked(manifest.backup_id, "verify", now, found.passed, problem, found.part, figures, damaged=damaged)
-    )
+    vault.enter(Checked(manifest.backup_id, "verify", now, found.passed, problem, found.part, figures, damaged=damaged))
     return found
 
 

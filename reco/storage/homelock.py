@@ -241,8 +241,9 @@ def _lock(home: Path, name: str, wait_seconds: float, busy: str, *, shared: bool
                 raise Busy(busy.format(home=home, owner=owner), hint="Wait for it to end, then try again.") from None
             time.sleep(POLL_SECONDS)
         if not shared:
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, str(os.getpid()).encode(), 0)
+            with suppress(OSError):  # a full disk: the lock holds, and only its owner is not told
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, str(os.getpid()).encode(), 0)
         yield handle
     finally:
         os.close(handle)

@@ -258,7 +258,7 @@ def pin(
         if not replica and opened.settings.s3_replica_bucket is not None:
             second = stack.enter_context(open_vault(opened.settings, replica=True))
             # What is not there yet is pinned when it is copied. The first bucket's pin goes last: it would be copied.
-            vaults = [second, opened.vault] if remove or backup in second.ids() else vaults
+            vaults = [second, *vaults] if remove else [*vaults, second] if backup in second.ids() else vaults
         for vault in vaults:
             if remove:
                 vault.unpin(backup)

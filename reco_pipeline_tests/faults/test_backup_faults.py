@@ -10,11 +10,13 @@ from pathlib import Path
 import pyrage
 import pytest
 import redis
+from structlog.testing import capture_logs
 
 from reco.backup.create import create
 from reco.backup.manifest import write_manifest
 from reco.backup.prepare import prepare
-from reco.errors import BackupDamaged, BackupError, ObjectStoreUnavailable, RecoError, RedisUnavailable
+from reco.backup.verify import verify
+from reco.errors import BackupDamaged, BackupError, Busy, ObjectStoreUnavailable, RecoError, RedisUnavailable
 from reco.local.process import server_binary
 from reco.storage.redis import redis_errors
 from reco_pipeline_tests.backup_shop import KEYS, BackupShop
@@ -148,3 +150,53 @@ def test_a_clock_that_went_back_changes_no_order(shop: BackupShop) -> None:
     assert second.created_at < first.created_at
     assert shop.vault().newest_good() == second
     assert second.predecessors == (first.backup_id,)
+
+
+@pytest.mark.parametrize(
+    ("junk", "free"),
+    [
+        (b"", False),
+        (b"[1]", False),
+        (b'{"owner": 3, "generation": "x"}', False),
+        (b'{"owner": "", "generation": null}', True),
+        (b'{"generation": []}', True),
+    ],
+)
+def test_a_lease_that_is_not_ours_is_waited_for_or_replaced(shop: BackupShop, junk: bytes, free: bool) -> None:
+    """Whoever it names may be at work; where it names nobody the next backup takes it."""
+    vault = shop.vault()
+    vault.store.put_bytes(junk, f"{shop.namespace}/lease.json")
+    if free:
+        assert shop.back_up().manifest.generation == 1
+    else:
+        with pytest.raises(Busy):
+            shop.back_up()
+
+
+def test_a_check_by_who_may_only_read_tells_what_it_found(shop: BackupShop) -> None:
+    """Nothing can be entered, and the log says so; damage is told all the same."""
+    made = shop.back_up().manifest
+    damaged = made.entries[0].object
+    shop.vault().store.put_bytes(b"other", shop.vault().object_key(damaged))
+    reader = shop.vault(Fault("put_object", times=-1, before=says(403, "AccessDenied")))
+    with capture_logs() as logs:
+        found = verify(reader, made, shop.settings.home, part=(1, 1), now=shop.now)
+    assert len(found.problems) == 1
+    assert [one["event"] for one in logs] == ["backup_not_held", "backup_finding_not_entered"]
+    assert shop.vault().checks() == []
+
+
+def test_a_name_that_no_backup_can_have_stops_nothing(shop: BackupShop) -> None:
+    """What has no such date is none of the list; one whose number leaves none after it is named, nothing is made."""
+    made, vault = shop.back_up().manifest, shop.vault()
+    vault.store.put_bytes(b"junk", vault.manifest_key("00000000-99999999T999999Z-0badc0de"))
+    assert vault.ids() == [made.backup_id]
+    assert shop.back_up().manifest.seq == 2
+    last = "99999999-20200101T000000Z-0badc0de"
+    vault.store.put_bytes(b"junk", vault.manifest_key(last))
+    listed = vault.ids()
+    with pytest.raises(BackupError, match=last):
+        shop.back_up()
+    assert vault.ids() == listed
+    vault.store.remove(vault.manifest_key(last))
+    assert shop.back_up().manifest.seq == 3

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -11,9 +12,10 @@ from reco.backup.create import create
 from reco.backup.marks import Checked
 from reco.backup.prune import prune
 from reco.backup.redate import redate
-from reco.backup.replicate import replicate
+from reco.backup.replicate import behind, replicate
 from reco.backup.restore import make_plan
 from reco.backup.retention import Policy
+from reco.backup.status import protection
 from reco.backup.vault import Vault
 from reco.backup.verify import verify
 from reco.errors import BackupError, RetentionRefused
@@ -23,7 +25,7 @@ from reco.storage.objects import ObjectStore
 from reco_pipeline.cleanup import old_backups
 from reco_pipeline.cli.app import app
 from reco_pipeline_tests.backup_shop import IDENTITY, KEYS, NOON, BackupShop
-from reco_pipeline_tests.faulty_store import QUICK
+from reco_pipeline_tests.faulty_store import QUICK, Fault
 from reco_pipeline_tests.object_store import S3Server
 from reco_pipeline_tests.servers import port_of
 
@@ -138,6 +140,48 @@ def test_a_first_bucket_that_began_anew_is_not_mixed_with_the_second(shop: Backu
     with pytest.raises(BackupError, match="begins anew"):
         replicate(second, first, shop.settings.home, now=shop.now, back=True)
     assert first.ids() == [anew.backup_id]
+
+
+def test_an_empty_home_in_a_new_first_bucket_is_no_good_backup(shop: BackupShop, second: Vault, tmp_path: Path) -> None:
+    """The last good backup is then in the second one: what brings the shop back stays the newest good one there."""
+    whole = shop.back_up().manifest
+    replicate(shop.vault(), second, shop.settings.home, now=shop.now)
+    store = ObjectStore("new-and-empty", shop.server.url, patience=QUICK)
+    store.make_bucket()
+    first = Vault(store, shop.namespace, KEYS)
+    shop.client.flushdb()
+    empty = open_home(both_buckets(shop).model_copy(update={"home": tmp_path / "empty"}))
+    made = create(empty, shop.client, first, now=shop.now).manifest
+    assert len(made.suspicious) == 4
+    assert replicate(first, second, empty.settings.home, now=shop.now).backups == (made.backup_id,)
+    assert second.newest_good() == whole
+    meant = create(empty, shop.client, first, now=shop.now, accept_smaller=True).manifest
+    assert meant.good
+
+
+def test_a_copied_manifest_that_cannot_be_read_is_put_anew(shop: BackupShop, second: Vault) -> None:
+    """It counts as behind until then."""
+    vault, made = shop.vault(), shop.back_up().manifest
+    replicate(vault, second, shop.settings.home, now=shop.now)
+    second.store.put_bytes(b"junk", second.manifest_key(made.backup_id))
+    assert protection(vault, None, now=shop.now, replica=second).replica_behind == 1
+    assert replicate(vault, second, shop.settings.home, now=shop.now).backups == (made.backup_id,)
+    assert second.newest_good() == made
+    assert behind(vault, second) == []
+
+
+@pytest.mark.parametrize(("call", "first"), [("put_object", 0), ("get_object", 3)])
+def test_a_prune_in_the_midst_of_a_replication_keeps_no_other_backup_away(
+    shop: BackupShop, second: Vault, call: str, first: int
+) -> None:
+    """What the first bucket has no more is left out, whether it went before it was held or while it is read."""
+    gone, newest = (shop.back_up().manifest for _ in range(2))
+    vault = shop.vault()
+    pruned = Fault(call, first, before=lambda _: vault.store.remove(vault.manifest_key(gone.backup_id)))
+    copied = replicate(shop.vault(pruned), second, shop.settings.home, now=shop.now)
+    assert not pruned.times
+    assert copied.backups == (newest.backup_id,)
+    assert second.ids() == [newest.backup_id]
 
 
 def test_a_second_bucket_that_does_not_answer_keeps_no_backup_away(shop: BackupShop) -> None:
@@ -279,3 +323,8 @@ def test_the_command_pins_in_both(shop: BackupShop, second: Vault, monkeypatch: 
     assert pin("--remove") == (False, False)
     assert pin() == (True, True)
     assert pin("--replica", "--remove") == (True, False)
+    vault.store.remove(vault.manifest_key(made.backup_id))
+    vault.unpin(made.backup_id)
+    refused = CliRunner().invoke(app, ["backup", "pin", made.backup_id])
+    assert refused.exit_code == 2, refused.output
+    assert not second.pins(), "refused as a whole"

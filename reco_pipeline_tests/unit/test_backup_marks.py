@@ -100,6 +100,16 @@ def test_damage_that_was_not_named_is_cleared_by_its_part_or_the_whole() -> None
         assert after(failed, (FIRST, "verify", True, {"part": part})) == Standing()
 
 
+def test_what_was_cleared_of_a_finding_is_no_damage() -> None:
+    """The rest of it stands; and no finding is of a later time than the store took it."""
+    found = after((FIRST, "verify", False, damage(OBJECTS[0], OBJECTS[1]) | {"cleared": (OBJECTS[0],)}))
+    assert found == Standing(frozenset({FIRST.backup_id}), frozenset({OBJECTS[1]}))
+    assert after((FIRST, "drill", False, damage(OBJECTS[0]) | {"cleared": (OBJECTS[0],)})) == Standing()
+    late = Checked(FIRST.backup_id, "drill", NOON, passed=True, entered=NOON - dt.timedelta(days=1))
+    assert late.made_at == late.entered
+    assert Checked(FIRST.backup_id, "drill", NOON, passed=True).made_at == NOON
+
+
 def test_what_was_found_in_another_bucket_clears_nothing_here() -> None:
     """It tells what the backup holds: a comparison, not how objects lie."""
     here = (FIRST, "verify", False, damage(OBJECTS[1]))

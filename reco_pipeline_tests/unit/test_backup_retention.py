@@ -120,6 +120,17 @@ def test_a_clock_that_was_behind_makes_no_backup_go_early() -> None:
     assert found.keep[backups[1].backup_id] == ("of the last 7 days",)
 
 
+def test_a_number_that_began_anew_costs_no_earlier_backup() -> None:
+    """In the second bucket a new backup may bear an old number: the months that stand behind it stay months."""
+    year = [backup(number, 390 - 30 * number) for number in range(1, 13)]
+    anew = backup(1, 20)
+    newest = backup(14, 1)
+    rules = Policy(days=7, daily=0, weekly=0, monthly=12, minimum=1)
+    found = plan([*year, anew, newest], rules)
+    assert set(found.keep) >= {one.backup_id for one in year[2:]}
+    assert all(len(set(why)) == len(why) for why in found.keep.values())
+
+
 def test_nothing_is_planned_of_nothing() -> None:
     """No backup, no plan."""
     assert plan([]).remove == ()
