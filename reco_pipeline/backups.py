@@ -96,7 +96,7 @@ def verify_next_part(context: dg.OpExecutionContext, database: DatabaseResource,
                 context.log.warning("The second bucket has no backup yet; `reco backup replicate` copies them.")
                 continue
             part = next_part(backups.checks(), PARTS)
-            found = verify(backups, backups.newest_good(), settings.home, part=part, now=dt.datetime.now(dt.UTC))
+            found = verify(backups, backups.newest_to_check(), settings.home, part=part, now=dt.datetime.now(dt.UTC))
         told |= {f"{where}backup_id": found.backup_id, f"{where}part": found.part}
         told |= {f"{where}bytes_read": found.bytes_read}
         if not found.passed:

@@ -33,6 +33,12 @@ def none_good(listed: Sequence[Listed], place: str) -> RecoError:
             hint="Give the identity that opens them (RECO_BACKUP_IDENTITY_FILE), or its recipient; `reco backup list` "
             "says what is wrong with each.",
         )
+    if any(one.good for one in listed):
+        return BackupNotFound(
+            f"There is no good backup in {place}: a check or a drill found something against each.",
+            hint="`reco backup list` shows them. `reco backup verify` reads the newest once more, which clears what is "
+            "right by now; what is damaged the next `reco backup create` sends anew.",
+        )
     return BackupNotFound(
         f"There is no good backup in {place}.",
         hint="Make one with `reco backup create`. `reco backup list` shows what there is, with --replica what the "

@@ -148,6 +148,20 @@ class Vault:
             raise none_good(listed, self.store.place(self.namespace))
         return found[-1]
 
+    def newest_to_check(self) -> Manifest:
+        """The newest good backup; where a finding speaks against each, the newest: only another check can clear it.
+
+        Raises:
+            BackupNotFound, BackupKeyWrong, BackupDamaged: as `newest_good`, of backups that were made good.
+        """
+        good = [one.manifest for one in self.list() if one.manifest is not None and one.manifest.good]
+        try:
+            return self.newest_good()
+        except BackupNotFound:
+            if good:
+                return good[-1]
+            raise
+
     def any_good(self) -> Manifest:
         """A good backup by chance, so that in time every kept one is proven.
 

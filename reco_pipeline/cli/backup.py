@@ -153,7 +153,7 @@ def verify(
     from reco.backup.verify import verify as look
 
     with opened_backups(replica=replica, uses_home=False) as opened:
-        manifest = _chosen(opened.vault, backup)
+        manifest = opened.vault.read(backup) if backup else opened.vault.newest_to_check()
         found = look(
             opened.vault, manifest, opened.settings.home, part=_part(opened.vault, part), now=dt.datetime.now(dt.UTC)
         )

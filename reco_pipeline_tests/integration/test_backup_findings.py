@@ -13,7 +13,7 @@ from reco.backup.retention import Policy
 from reco.backup.status import protection
 from reco.backup.vault import Vault
 from reco.backup.verify import verify
-from reco.errors import BackupDamaged
+from reco.errors import BackupDamaged, BackupNotFound
 from reco_pipeline_tests.backup_shop import NOON, BackupShop
 
 pytestmark = [
@@ -78,6 +78,25 @@ def test_what_a_drill_found_is_cleared_for_good(shop: BackupShop) -> None:
     vault.mark_checked(Checked(newest.backup_id, "drill", shop.now, passed=True, copied=True))
     assert clean(vault) == (old.backup_id,)
     assert vault.standing(vault.list()).backups == frozenset()
+
+
+def test_the_next_check_clears_what_read_wrong_once(shop: BackupShop) -> None:
+    """A finding against every backup, new ones too, since they share what is right by now: it is what is checked."""
+    vault, home = shop.vault(), shop.settings.home
+    with pytest.raises(BackupNotFound):
+        vault.newest_to_check()
+    made = shop.back_up().manifest
+    key = vault.object_key(made.entries[0].object)
+    whole = vault.store.get_bytes(key)
+    vault.store.put_bytes(b"other", key)
+    assert not verify(vault, vault.newest_to_check(), home, part=WHOLE, now=shop.now).passed
+    vault.store.put_bytes(whole, key)
+    newest = shop.back_up().manifest
+    with pytest.raises(BackupNotFound, match="against each"):
+        vault.newest_good()
+    assert vault.newest_to_check() == newest
+    assert verify(vault, vault.newest_to_check(), home, part=WHOLE, now=shop.now).passed
+    assert vault.newest_good() == newest
 
 
 @pytest.mark.parametrize("wrong", [YEARS, -YEARS])
