@@ -18,7 +18,7 @@ from reco.backup.retention import Policy
 from reco.backup.status import protection
 from reco.backup.vault import Vault
 from reco.backup.verify import verify
-from reco.errors import BackupError, RetentionRefused
+from reco.errors import BackupError, BackupNotFound, RetentionRefused
 from reco.orders.home import open_home
 from reco.settings import Settings
 from reco.storage.objects import ObjectStore
@@ -326,5 +326,5 @@ def test_the_command_pins_in_both(shop: BackupShop, second: Vault, monkeypatch: 
     vault.store.remove(vault.manifest_key(made.backup_id))
     vault.unpin(made.backup_id)
     refused = CliRunner().invoke(app, ["backup", "pin", made.backup_id])
-    assert refused.exit_code == 2, refused.output
+    assert isinstance(refused.exception, BackupNotFound)
     assert not second.pins(), "refused as a whole"
